@@ -1,0 +1,84 @@
+#ifndef NET_DNS_H
+#define NET_DNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/ip.h"
+#include "base/mem.h"
+
+/*
+ * DNS by libresolv, one resolver state a call, no search list, TCP fallback
+ * with a 64 KiB answer.  dns.c is the only file that knows the resolver.
+ *
+ * Answers are copied into the caller's pool.  Names in answers are checked
+ * (letters, digits, '-', '_', '.', at most 253 bytes; lower-cased); records
+ * that do not parse are skipped.  A CNAME chain is followed by the resolver;
+ * at most 8 links are accepted.
+ */
+enum dns_status {
+	DNS_OK,       /* at least one record */
+	DNS_NODATA,   /* the name exists without such records */
+	DNS_NXDOMAIN, /* the name does not exist */
+	DNS_TEMP,     /* SERVFAIL, REFUSED, timeout, garbage: later */
+};
+
+/* Who to ask; a zeroed struct is the system's resolver. */
+struct dns_config {
+	struct {
+		struct ip ip;
+		uint16_t port;
+	} servers[3];
+	size_t server_count;
+	unsigned timeout_s; /* a try; 0 = 5 */
+	unsigned tries;     /* 0 = 2 */
+};
+
+/* "127.0.0.1:5353, [::1]:53, 9.9.9.9"; empty text = system's resolver. */
+int dns_config_parse(const char *text, struct dns_config *out, struct err *e)
+    MUST_CHECK;
+
+struct dns_mx {
+	uint16_t preference;
+	char *name; /* "" for a null MX (RFC 7505) */
+};
+
+struct dns_mx_list {
+	struct dns_mx *items; /* by preference, equal ones as they came */
+	size_t count;         /* at most 100 */
+	uint32_t ttl_s;
+};
+
+struct dns_ip_list {
+	struct ip *items;
+	size_t count; /* at most 200 */
+	uint32_t ttl_s;
+};
+
+struct dns_text_list {
+	char **items; /* TXT: character-strings joined; PTR: names */
+	size_t count; /* at most 100 */
+	uint32_t ttl_s;
+};
+
+enum dns_status dns_mx(const struct dns_config *c, const char *domain,
+    struct pool *pool, struct dns_mx_list *out);
+/* A, or AAAA with `v6`. */
+enum dns_status dns_ip(const struct dns_config *c, const char *name, bool v6,
+    struct pool *pool, struct dns_ip_list *out);
+enum dns_status dns_txt(const struct dns_config *c, const char *name,
+    struct pool *pool, struct dns_text_list *out);
+enum dns_status dns_ptr(const struct dns_config *c, const struct ip *ip,
+    struct pool *pool, struct dns_text_list *out);
+
+/*
+ * The forward-confirmed name of an address: the first PTR name (of at most 5)
+ * whose A or AAAA contains it.  DNS_NODATA when none is confirmed.
+ */
+enum dns_status dns_confirmed_name(const struct dns_config *c,
+    const struct ip *ip, struct pool *pool, char **name_out);
+
+#endif /* NET_DNS_H */

@@ -1,0 +1,65 @@
+#ifndef NET_SOCK_H
+#define NET_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/ip.h"
+
+/*
+ * Sockets: the few things this product does with them.  All descriptors are
+ * O_CLOEXEC; TCP ones have TCP_NODELAY.  Deadlines are monotonic
+ * milliseconds (clock_mono_ms()).
+ */
+
+/*
+ * Listen on ip:port (the zeroed ip "::" means all addresses, both families).
+ * For a taken port the error names the process that holds it, found in /proc:
+ * "127.0.0.1:2025: address in use by exim4 (pid 812)".
+ */
+int sock_listen_tcp(const struct ip *ip, uint16_t port, int backlog,
+    int *fd_out, struct err *e) MUST_CHECK;
+
+/*
+ * Connect; `source` may be NULL.  ERR_TIMEOUT after the deadline, else the
+ * errno decides.  The descriptor comes back blocking.
+ */
+int sock_connect_tcp(const struct ip *ip, uint16_t port,
+    const struct ip *source, int64_t deadline_ms, int *fd_out,
+    struct err *e) MUST_CHECK;
+
+/*
+ * A UNIX socket in the file system: type SOCK_SEQPACKET, SOCK_STREAM or
+ * SOCK_DGRAM.  A stale file left by a dead process is replaced; one somebody
+ * listens on is an error.  Paths beyond sun_path's 107 bytes go through
+ * /proc/self/fd of the opened directory.
+ */
+int sock_listen_unix(const char *path, int type, mode_t mode, int *fd_out,
+    struct err *e) MUST_CHECK;
+int sock_connect_unix(
+    const char *path, int type, int *fd_out, struct err *e) MUST_CHECK;
+
+/* Who is at the other end of a UNIX socket (SO_PEERCRED). */
+int sock_peer_uid(int fd, uid_t *uid_out, pid_t *pid_out, struct err *e)
+    MUST_CHECK;
+
+/* Both ends of a TCP connection. */
+int sock_names(int fd, struct ip *peer_out, uint16_t *peer_port_out,
+    struct ip *local_out, uint16_t *local_port_out, struct err *e) MUST_CHECK;
+
+/*
+ * One packet over SOCK_SEQPACKET or SOCK_DGRAM, with or without a descriptor
+ * (-1: none) by SCM_RIGHTS.  sock_recv_packet(): the length, 0 when the peer
+ * closed, -1 with ERR_TIMEOUT after the deadline; a packet longer than `size`
+ * is ERR_SYNTAX; received descriptors beyond one are closed.
+ */
+int sock_send_packet(int sock, const void *data, size_t len, int fd,
+    int64_t deadline_ms, struct err *e) MUST_CHECK;
+ssize_t sock_recv_packet(int sock, void *data, size_t size, int *fd_out,
+    int64_t deadline_ms, struct err *e) MUST_CHECK;
+
+#endif /* NET_SOCK_H */

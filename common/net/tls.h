@@ -1,0 +1,89 @@
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/*
+ * TLS by OpenSSL 3; tls.c is the only file that knows its connection API.
+ * At least TLS 1.2 with AEAD ciphers, no renegotiation, no compression.
+ *
+ * A server context holds the certificates of tls/: NAME.crt and NAME.key
+ * (several pairs of different key types may serve one name); "default" serves
+ * clients without a known server name (SNI).  Contexts are reference-counted
+ * and never changed: a reload makes a new one, connections keep the old.
+ */
+struct tls_context;
+struct tls;
+
+/*
+ * Keys for session tickets, in memory shared by all workers of one service
+ * (made in the supervisor before fork).  `purpose` separates services and
+ * ports: a ticket of submission does not open port 25 (threats.md D07).
+ */
+struct tls_ticket_keys;
+struct tls_ticket_keys *tls_ticket_keys_new(void);
+void tls_ticket_keys_rotate(struct tls_ticket_keys *k); /* hourly, supervisor */
+
+/*
+ * Load every certificate of `dir_fd`.  ERR_PERM names the file that is
+ * missing, unreadable, or whose key does not fit.
+ */
+int tls_server_context_new(int dir_fd, struct tls_ticket_keys *keys,
+    const char *purpose, struct tls_context **out, struct err *e) MUST_CHECK;
+
+enum tls_verify {
+	TLS_VERIFY_NONE, /* opportunistic: the result is recorded only */
+	TLS_VERIFY_NAME, /* chain and host name must fit */
+};
+
+/* For outgoing connections; `ca_file` NULL = the system's. */
+int tls_client_context_new(enum tls_verify verify, const char *ca_file,
+    struct tls_context **out, struct err *e) MUST_CHECK;
+
+struct tls_context *tls_context_ref(struct tls_context *c);
+void tls_context_free(struct tls_context *c); /* drops one reference */
+
+/* What stream.c uses; blocking with a deadline on `fd`. */
+int tls_accept(struct tls_context *c, int fd, int64_t deadline_ms,
+    struct tls **out, struct err *e) MUST_CHECK;
+int tls_connect(struct tls_context *c, int fd, const char *server_name,
+    int64_t deadline_ms, struct tls **out, struct err *e) MUST_CHECK;
+ssize_t tls_read(struct tls *t, void *buf, size_t size, int64_t deadline_ms,
+    struct err *e) MUST_CHECK; /* 0 = close_notify */
+int tls_write(struct tls *t, const void *data, size_t len,
+    int64_t deadline_ms, struct err *e) MUST_CHECK;
+size_t tls_pending(const struct tls *t);
+void tls_close(struct tls *t); /* close_notify, best effort */
+void tls_free(struct tls *t);
+
+/* For the log and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384". */
+const char *tls_version(const struct tls *t);
+const char *tls_cipher(const struct tls *t);
+bool tls_resumed(const struct tls *t);
+bool tls_peer_verified(const struct tls *t);
+
+/* Channel binding "tls-exporter" (RFC 9266); false before TLS 1.3. */
+bool tls_exporter(const struct tls *t, uint8_t out[32]);
+
+/*
+ * Make a self-signed P-256 certificate for `host` (also mail.`host`) in the
+ * directory: NAME.crt and NAME.key, both 0640.
+ */
+int tls_make_self_signed(int dir_fd, const char *name, const char *host,
+    struct err *e) MUST_CHECK;
+
+/*
+ * Check a certificate and key in PEM before they are installed: parse, key
+ * fits, not expired.  *not_after_out is wall milliseconds.
+ */
+int tls_check_pair(struct slice cert_pem, struct slice key_pem,
+    int64_t *not_after_out, struct err *e) MUST_CHECK;
+
+#endif /* NET_TLS_H */
