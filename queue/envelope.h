@@ -1,0 +1,98 @@
+#ifndef QUEUE_ENVELOPE_H
+#define QUEUE_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+
+/*
+ * Who a message is from and for: everything about it that is not its bytes.
+ *
+ * Strings are NUL-terminated UTF-8 without control bytes, never NULL where
+ * not said so; they live in a pool of the caller.  The binary form is
+ * length-prefixed fields with a version, bounded by ENVELOPE_MAX; there is no
+ * text form to inject into (threats.md 1.3).
+ */
+
+enum {
+	ENVELOPE_MAX = 16 * 1024 * 1024, /* encoded bytes */
+	ENVELOPE_RECIPIENTS_MAX = 100000,
+};
+
+/* RFC 3461 4.1; 0 = not given, which means failure (and delay). */
+enum envelope_notify {
+	NOTIFY_NEVER = 1,
+	NOTIFY_SUCCESS = 2,
+	NOTIFY_FAILURE = 4,
+	NOTIFY_DELAY = 8,
+};
+
+enum envelope_flags {
+	ENVELOPE_SMTPUTF8 = 1, /* RFC 6531 was asked for */
+	ENVELOPE_8BIT = 2,     /* the body has bytes above 127 */
+	ENVELOPE_RET_HDRS = 4, /* RFC 3461 4.3 RET=HDRS */
+	ENVELOPE_RET_FULL = 8,
+	ENVELOPE_GENERATED = 16, /* made by us: DSN, warning; never bounced */
+	ENVELOPE_SUBMITTED = 32, /* by a signed-in user or a local program */
+};
+
+struct envelope_recipient {
+	char *address;  /* local@domain as accepted; the unit of delivery */
+	char *original; /* ORCPT "type;xtext-decoded address", or NULL */
+	char *delivered_to; /* what it was before aliases, or NULL */
+	uint32_t notify;    /* enum envelope_notify */
+};
+
+struct envelope {
+	char *sender; /* "" = the null sender */
+	char *envid;  /* RFC 3461 4.4, decoded, or NULL */
+	uint32_t flags;
+
+	/* Where it came from, for Received, logs, DSN and replay. */
+	char *client_ip;   /* "" for local submission */
+	char *client_name; /* forward-confirmed, or "" */
+	char *helo;
+	char *auth_user; /* "" when not signed in */
+	char *session_id;
+
+	int64_t accepted_ms;   /* wall clock */
+	int64_t not_before_ms; /* 0, or not delivered earlier than this */
+	uint64_t body_size;    /* bytes in the spool (LF line ends) */
+	uint32_t body_lines;   /* wire size = body_size + body_lines */
+
+	/*
+	 * The first so many bytes of the body are trace headers for local
+	 * mailboxes (Return-Path, Delivered-To); a remote server does not
+	 * get them.
+	 */
+	uint32_t local_prefix;
+
+	struct envelope_recipient *recipients;
+	size_t recipient_count;
+	size_t recipient_alloc; /* private */
+};
+
+/* Add a recipient; grows the array on the heap (envelope_release frees it). */
+struct envelope_recipient *envelope_add(struct envelope *v);
+
+/* Free the recipients array; strings belong to the caller's pool. */
+void envelope_release(struct envelope *v);
+
+/* Append the binary form; -1 (ERR_PERM) if it would exceed ENVELOPE_MAX. */
+int envelope_encode(const struct envelope *v, struct buf *out,
+    struct err *e) MUST_CHECK;
+
+/*
+ * Read the binary form; strings are copied into the pool.  ERR_SYNTAX for
+ * anything that is not exactly one envelope, with *out zeroed.
+ */
+int envelope_decode(struct slice data, struct pool *pool,
+    struct envelope *out, struct err *e) MUST_CHECK;
+
+#endif /* QUEUE_ENVELOPE_H */
