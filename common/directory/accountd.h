@@ -1,0 +1,82 @@
+#ifndef DIRECTORY_ACCOUNTD_H
+#define DIRECTORY_ACCOUNTD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+
+/*
+ * The client side of accountd (DESIGN 4.3): run/accountd/<program>.sock,
+ * SOCK_SEQPACKET, one JSON object a packet: {"verb": "...", ...} and the
+ * answer {"ok": true, ...} or {"ok": false, "kind": "temp|perm|syntax",
+ * "code": "...", "text": "..."}.  The verbs are listed in accountd/DESIGN.md.
+ *
+ * A struct accountd keeps a few idle connections and is shared by the threads
+ * of a process; open it after fork.
+ */
+struct accountd;
+
+/* `program` names the socket: "mtad", "popd", "mailstead"... */
+struct accountd *accountd_new(const char *state_dir, const char *program);
+void accountd_free(struct accountd *a);
+
+/*
+ * One question, one answer, within `timeout_ms`.  On 0 *reply_out is owned by
+ * the caller (json_decref).  -1: the error has accountd's kind and text;
+ * ERR_TEMP also when it cannot be reached.
+ */
+int accountd_call(struct accountd *a, json_t *request, int timeout_ms,
+    json_t **reply_out, struct err *e) MUST_CHECK;
+
+/* --- Signing in ----------------------------------------------------------- */
+
+struct auth_peer {
+	const char *service; /* "smtp", "pop3", "web" */
+	const char *ip;      /* of the client */
+	const char *session_id;
+	bool tls;
+	const uint8_t *exporter; /* 32 bytes of tls-exporter, or NULL */
+};
+
+enum auth_result {
+	AUTH_MORE,   /* send the challenge, read the client's answer */
+	AUTH_OK,     /* signed in */
+	AUTH_FAILED, /* wrong name or password, or not allowed: same words */
+	AUTH_BUSY,   /* throttled or no answer: temporary (4xx, SYS/TEMP) */
+	AUTH_SYNTAX, /* the client's data is malformed */
+};
+
+/*
+ * A SASL exchange; all of it runs inside accountd.  Zeroed = not started.
+ * Data is base64 text as on the wire.
+ */
+struct auth_exchange {
+	struct accountd *accountd;
+	int fd;              /* the connection it is pinned to, or 0 */
+	char *account;       /* after AUTH_OK: local@domain (heap) */
+	char *text;          /* challenge in base64, or reason for the log */
+};
+
+/* Mechanisms to offer, space separated, static: with or without TLS. */
+const char *auth_mechanisms(bool tls, bool channel_binding);
+
+/* `initial` may have data == NULL (no initial response). */
+enum auth_result auth_start(struct accountd *a, const char *mechanism,
+    struct slice initial, const struct auth_peer *peer,
+    struct auth_exchange *x);
+enum auth_result auth_step(struct auth_exchange *x, struct slice response);
+void auth_release(struct auth_exchange *x); /* always, also half-way */
+
+/* Name and password at once (POP3 USER/PASS, web form). */
+enum auth_result auth_password(struct accountd *a, struct slice login,
+    struct slice password, const struct auth_peer *peer,
+    struct auth_exchange *x);
+
+#endif /* DIRECTORY_ACCOUNTD_H */
