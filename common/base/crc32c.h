@@ -10,4 +10,7 @@
  */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
+/* The same without the instruction; crc32c() chooses, tests compare. */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
+
 #endif /* BASE_CRC32C_H */

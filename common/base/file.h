@@ -1,8 +1,9 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
-#include <stddef.h>
 #include <sys/types.h>
+
+#include <stddef.h>
 
 #include "base/buf.h"
 #include "base/compiler.h"
@@ -11,15 +12,19 @@
 /*
  * Small helpers over files.  Everything is opened O_CLOEXEC and O_NOFOLLOW.
  * A failed close after writing is a failed write; nothing is retried on the
- * same descriptor.
+ * same descriptor.  On -1 errno is the failed call's, so that a caller can
+ * tell a missing file (ENOENT) from an unreadable one.
  */
 
 /* Write all, or -1 with errno; EINTR is retried, a short write goes on. */
 int file_write_all(int fd, const void *data, size_t len) MUST_CHECK;
 
-/* Append the whole file to `out`, at most its ceiling (ERR_PERM beyond). */
-int file_read(int dirfd, const char *path, struct buf *out, struct err *e)
-    MUST_CHECK;
+/*
+ * Append the whole regular file to `out`, at most its ceiling (ERR_PERM
+ * beyond).  On -1 `out` is unchanged.
+ */
+int file_read(
+    int dirfd, const char *path, struct buf *out, struct err *e) MUST_CHECK;
 
 /*
  * Replace `path` by `data` so that a reader or a crash sees the old or the
@@ -29,7 +34,7 @@ int file_replace(int dirfd, const char *path, mode_t mode, const void *data,
     size_t len, struct err *e) MUST_CHECK;
 
 /* mkdir with exactly this mode whatever the umask; existing is fine. */
-int file_mkdir(int dirfd, const char *path, mode_t mode, struct err *e)
-    MUST_CHECK;
+int file_mkdir(
+    int dirfd, const char *path, mode_t mode, struct err *e) MUST_CHECK;
 
 #endif /* BASE_FILE_H */

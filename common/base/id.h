@@ -42,7 +42,10 @@ void random_bytes(void *out, size_t len);
 /* A number in [0, below), without bias; below > 0. */
 uint32_t random_below(uint32_t below);
 
-/* A secret of `nbytes` random bytes as base64url; size must be enough. */
+/*
+ * A secret of 1 to 96 random bytes as base64url; `size` must be enough for
+ * the digits and the NUL.
+ */
 void token_new(char *out, size_t size, size_t nbytes);
 
 #endif /* BASE_ID_H */

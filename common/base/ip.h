@@ -18,7 +18,9 @@ struct ip {
 	uint8_t bytes[16];
 };
 
-enum { IP_TEXT_SIZE = 46 };
+enum {
+	IP_TEXT_SIZE = 46
+};
 
 /* "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1" (taken as IPv4). */
 bool ip_parse(struct slice s, struct ip *out) MUST_CHECK;

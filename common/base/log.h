@@ -21,15 +21,21 @@
  *
  * Secrets never come here: there is no function that takes one.
  *
- * Thread-safe.  log_open() is called again after fork is not needed: the
- * descriptor is shared and O_APPEND keeps lines whole.
+ * Thread-safe.  log_open() need not be called again after a fork: the
+ * descriptor is shared and O_APPEND keeps lines whole.  The day's file is
+ * opened (mode 0640) with its first line, and changes at midnight UTC.
  */
 
-enum { LOG_LINE_SIZE = 4096, LOG_VALUE_MAX = 1024 };
+enum {
+	LOG_LINE_SIZE = 4096,
+	LOG_VALUE_MAX = 1024
+};
 
 /*
  * Log to `dir` (made with mode 2750 if missing).  `also_stderr` copies every
- * line to stderr, for running in the foreground.  NULL for `dir`: only stderr.
+ * line to stderr behind "PROGRAM: ", for running in the foreground.  NULL for
+ * `dir`, or one that cannot be used: only stderr, as before any log_open().
+ * Call it while there is one thread.
  */
 void log_open(const char *program, const char *dir, bool also_stderr);
 

@@ -26,7 +26,8 @@ char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2) MUST_CHECK;
  * doubles *alloc (an element count) and returns the moved array.  The product
  * is checked for overflow.
  */
-void *mem_grow(void *array, size_t *alloc, size_t count, size_t size) MUST_CHECK;
+void *mem_grow(
+    void *array, size_t *alloc, size_t count, size_t size) MUST_CHECK;
 
 /* Overwrite a secret; never optimised away.  NULL or 0 is fine. */
 void mem_wipe(void *p, size_t size);
@@ -51,8 +52,8 @@ void *pool_memdup(struct pool *p, const void *data, size_t size) MUST_CHECK;
 char *pool_strdup(struct pool *p, const char *s) MUST_CHECK;
 /* A NUL-terminated copy of `len` bytes. */
 char *pool_strndup(struct pool *p, const char *s, size_t len) MUST_CHECK;
-char *pool_printf(struct pool *p, const char *fmt, ...) PRINTF_LIKE(2, 3)
-    MUST_CHECK;
+char *pool_printf(struct pool *p, const char *fmt, ...)
+    PRINTF_LIKE(2, 3) MUST_CHECK;
 
 /* Forget everything; keeps one block of ordinary size for reuse. */
 void pool_reset(struct pool *p);

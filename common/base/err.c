@@ -1,0 +1,107 @@
+/*
+ * Filling in error values.
+ *
+ * Each text is made in a local array first, because the arguments may well
+ * point into the error that is being replaced, and control characters are
+ * taken out: the text may quote a stranger, and it goes into logs.
+ *
+ * Runs in any thread.
+ */
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void
+err_store(struct err *e, enum err_kind kind, const char *text)
+{
+	size_t i;
+
+	for (i = 0; text[i] != '\0' && i < sizeof(e->text) - 1; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		e->text[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
+	}
+	e->text[i] = '\0';
+	e->kind = kind;
+}
+
+int
+err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
+{
+	char text[sizeof(e->text)];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	err_store(e, kind, text);
+	return -1;
+}
+
+/*
+ * A system never says "never": a missing directory may be a disk that is not
+ * mounted yet, and mail must not bounce for it.  A caller who knows better
+ * looks at errno itself.
+ */
+static enum err_kind
+err_kind_of_errno(int error)
+{
+	switch (error) {
+	case ETIMEDOUT:
+		return ERR_TIMEOUT;
+	case EPIPE:
+	case ECONNRESET:
+	case ECONNABORTED:
+	case ENOTCONN:
+		return ERR_CLOSED;
+	case ENAMETOOLONG:
+		return ERR_PERM;
+	default:
+		return ERR_TEMP;
+	}
+}
+
+int
+err_errno(struct err *e, const char *fmt, ...)
+{
+	int error = errno;
+	char text[2 * sizeof(e->text)];
+	char words[128];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(text, sizeof(e->text), fmt, args);
+	va_end(args);
+	if (len < 0)
+		len = 0;
+	/* an over-long name is cut before the reason is */
+	if ((size_t)len > sizeof(e->text) / 2)
+		len = (int)(sizeof(e->text) / 2);
+	(void)snprintf(text + len, sizeof(text) - (size_t)len, ": %s",
+	    strerror_r(error, words, sizeof(words)));
+	err_store(e, err_kind_of_errno(error), text);
+	errno = error;
+	return -1;
+}
+
+int
+err_prefix(struct err *e, const char *fmt, ...)
+{
+	char text[2 * sizeof(e->text)];
+	va_list args;
+	int len;
+
+	va_start(args, fmt);
+	len = vsnprintf(text, sizeof(e->text), fmt, args);
+	va_end(args);
+	if (len < 0)
+		len = 0;
+	if ((size_t)len > sizeof(e->text) / 2)
+		len = (int)(sizeof(e->text) / 2);
+	(void)snprintf(text + len, sizeof(text) - (size_t)len, ": %s", e->text);
+	err_store(e, e->kind, text);
+	return -1;
+}
