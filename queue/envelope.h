@@ -42,11 +42,46 @@ enum envelope_flags {
 	ENVELOPE_SUBMITTED = 32, /* by a signed-in user or a local program */
 };
 
+/*
+ * How far a recipient is.  What waits is tried again; the others never (I3),
+ * they stay in the envelope for the report that may speak of them.
+ */
+enum recipient_state {
+	RECIPIENT_WAITING,
+	RECIPIENT_DONE,     /* delivered, relayed or expanded into others */
+	RECIPIENT_FAILED,   /* permanently; a report is due */
+	RECIPIENT_REPORTED, /* permanently, and the sender knows */
+};
+
+/* Where routing sent it; the runner records it once. */
+enum recipient_kind {
+	RECIPIENT_UNRESOLVED, /* as accepted; writers leave it so */
+	RECIPIENT_LOCAL,      /* target = path of the mailbox */
+	RECIPIENT_REMOTE,     /* target = destination domain or literal */
+};
+
+enum recipient_flags {
+	RECIPIENT_DELAY_TOLD = 1, /* a delay warning was sent */
+	RECIPIENT_FORWARDED = 2,  /* by an account's forward */
+};
+
 struct envelope_recipient {
-	char *address;  /* local@domain as accepted; the unit of delivery */
-	char *original; /* ORCPT "type;xtext-decoded address", or NULL */
+	char *address;      /* local@domain as accepted; the unit of delivery */
+	char *original;     /* ORCPT "type;xtext-decoded address", or NULL */
 	char *delivered_to; /* what it was before aliases, or NULL */
 	uint32_t notify;    /* enum envelope_notify */
+
+	/* The runner's part; zero from a writer. */
+	uint8_t state; /* enum recipient_state */
+	uint8_t kind;  /* enum recipient_kind */
+	uint16_t code; /* last reply code (250, 451, 550...), 0 = none */
+	uint32_t flags;
+	uint32_t attempts;
+	int64_t last_try_ms; /* wall clock, 0 = never */
+	char *target;        /* see enum recipient_kind, or NULL */
+	char *status;        /* RFC 3463 "4.4.1", or NULL */
+	char *reply;  /* last words of the remote or our reason, or NULL */
+	char *remote; /* who said so: "mx.example.net [192.0.2.1]" */
 };
 
 struct envelope {
@@ -73,6 +108,11 @@ struct envelope {
 	 */
 	uint32_t local_prefix;
 
+	/* The runner's part; zero and NULL from a writer. */
+	uint32_t attempts;   /* how often the message was tried */
+	int64_t next_try_ms; /* set by spool_defer() */
+	char *hold_reason;   /* while it lies in hold/, or NULL */
+
 	struct envelope_recipient *recipients;
 	size_t recipient_count;
 	size_t recipient_alloc; /* private */
@@ -85,14 +125,14 @@ struct envelope_recipient *envelope_add(struct envelope *v);
 void envelope_release(struct envelope *v);
 
 /* Append the binary form; -1 (ERR_PERM) if it would exceed ENVELOPE_MAX. */
-int envelope_encode(const struct envelope *v, struct buf *out,
-    struct err *e) MUST_CHECK;
+int envelope_encode(
+    const struct envelope *v, struct buf *out, struct err *e) MUST_CHECK;
 
 /*
  * Read the binary form; strings are copied into the pool.  ERR_SYNTAX for
  * anything that is not exactly one envelope, with *out zeroed.
  */
-int envelope_decode(struct slice data, struct pool *pool,
-    struct envelope *out, struct err *e) MUST_CHECK;
+int envelope_decode(struct slice data, struct pool *pool, struct envelope *out,
+    struct err *e) MUST_CHECK;
 
 #endif /* QUEUE_ENVELOPE_H */

@@ -8,6 +8,7 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/id.h"
+
 #include "queue/envelope.h"
 
 /*
@@ -35,8 +36,8 @@ struct spool_message;
  * many bytes of disk must stay free, below that spool_begin() is refused.
  */
 int spool_writer_open(const char *spool_dir, const char *name,
-    const char *notify_path, uint64_t minimum_free,
-    struct spool_writer **out, struct err *e) MUST_CHECK;
+    const char *notify_path, uint64_t minimum_free, struct spool_writer **out,
+    struct err *e) MUST_CHECK;
 void spool_writer_close(struct spool_writer *w);
 
 /* A changed limit; any thread. */
@@ -45,6 +46,13 @@ void spool_writer_set_minimum_free(struct spool_writer *w, uint64_t bytes);
 /* Start a message with a new id.  ERR_TEMP: disk full, spool not usable. */
 int spool_begin(struct spool_writer *w, struct spool_message **out,
     struct err *e) MUST_CHECK;
+
+/*
+ * The same with a given id, for reports whose id follows from the message they
+ * speak of, so that a repeated attempt is known as such (spool_knows()).
+ */
+int spool_begin_as(struct spool_writer *w, const char *id,
+    struct spool_message **out, struct err *e) MUST_CHECK;
 
 /* The id: for the reply, the Received header and the log. */
 const char *spool_id(const struct spool_message *m);
@@ -67,8 +75,8 @@ int spool_write(struct spool_message *m, const void *data, size_t len,
  * both cases.  Sets envelope body_size; body_lines, flags and local_prefix are
  * the caller's.
  */
-int spool_commit(struct spool_message *m, struct envelope *v,
-    struct err *e) MUST_CHECK;
+int spool_commit(
+    struct spool_message *m, struct envelope *v, struct err *e) MUST_CHECK;
 
 void spool_abort(struct spool_message *m);
 
