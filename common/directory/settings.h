@@ -27,7 +27,9 @@ enum setting_type {
 	SETTING_TEXT,     /* one line of UTF-8, min..max bytes */
 	SETTING_LIST,     /* separated by comma, space or newline */
 	SETTING_IP_LIST,  /* list of ip_set forms */
-	SETTING_DURATIONS /* list of durations: the retry curve */
+	SETTING_DURATIONS, /* list of durations: the retry curve */
+	SETTING_HOST,      /* host name, kept as lower-case A-labels */
+	SETTING_SERVER_LIST, /* list of addresses, each with or without port */
 };
 
 enum setting_scope { SCOPE_SERVER, SCOPE_NODE, SCOPE_DOMAIN };

@@ -1,0 +1,146 @@
+/*
+ * The schema of directory.db.  One step a version; a step that has been
+ * released is never edited, a change is a new step.  The queries of the
+ * readers stand in common/directory/store.c, those of the verbs with them.
+ *
+ * Invariants beyond the constraints: account.roles is the sum of what the
+ * role rows say (kept so that a login costs one row); setting.domain_id 0 is
+ * the server.  No secret ever comes here: every daemon reads this file.
+ */
+#include "store_directory.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "directory/store.h"
+
+/* clang-format off */
+static const char *const steps[] = {
+	/* 1 */
+	"CREATE TABLE domain ("
+	" id INTEGER PRIMARY KEY,"
+	" name TEXT NOT NULL UNIQUE,"
+	" alias_of INTEGER REFERENCES domain(id) ON DELETE CASCADE,"
+	" is_default INTEGER NOT NULL DEFAULT 0 CHECK (is_default IN (0, 1)),"
+	" disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),"
+	" catch_all TEXT NOT NULL DEFAULT '',"
+	" forward_to TEXT NOT NULL DEFAULT '',"
+	" max_accounts INTEGER NOT NULL DEFAULT 0 CHECK (max_accounts >= 0),"
+	" max_lists INTEGER NOT NULL DEFAULT 0 CHECK (max_lists >= 0),"
+	" created_ms INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE UNIQUE INDEX domain_default ON domain(is_default)"
+	" WHERE is_default = 1;"
+	"CREATE INDEX domain_alias ON domain(alias_of)"
+	" WHERE alias_of IS NOT NULL;"
+
+	"CREATE TABLE account ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT," /* never used twice */
+	" domain_id INTEGER NOT NULL REFERENCES domain(id),"
+	" local TEXT NOT NULL COLLATE NOCASE,"
+	" name TEXT NOT NULL DEFAULT '',"
+	" disabled INTEGER NOT NULL DEFAULT 0 CHECK (disabled IN (0, 1)),"
+	" disabled_until INTEGER NOT NULL DEFAULT 0," /* wall ms; 0 = for good */
+	" pop3 INTEGER NOT NULL DEFAULT 1 CHECK (pop3 IN (0, 1)),"
+	" smtp INTEGER NOT NULL DEFAULT 1 CHECK (smtp IN (0, 1)),"
+	" web INTEGER NOT NULL DEFAULT 1 CHECK (web IN (0, 1)),"
+	" may_change_password INTEGER NOT NULL DEFAULT 1"
+	"  CHECK (may_change_password IN (0, 1)),"
+	" quota_bytes INTEGER NOT NULL DEFAULT 0 CHECK (quota_bytes >= 0),"
+	" quota_messages INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (quota_messages >= 0),"
+	" quota_full INTEGER NOT NULL DEFAULT 0 CHECK (quota_full IN (0, 1)),"
+	" used_bytes INTEGER NOT NULL DEFAULT 0," /* as last reported */
+	" used_messages INTEGER NOT NULL DEFAULT 0,"
+	" forward TEXT NOT NULL DEFAULT ''," /* addresses, one a line */
+	" forward_keep INTEGER NOT NULL DEFAULT 1"
+	"  CHECK (forward_keep IN (0, 1)),"
+	" roles INTEGER NOT NULL DEFAULT 0,"
+	" created_ms INTEGER NOT NULL,"
+	" UNIQUE (domain_id, local)"
+	") STRICT;"
+
+	"CREATE TABLE alias ("
+	" id INTEGER PRIMARY KEY,"
+	" domain_id INTEGER NOT NULL REFERENCES domain(id) ON DELETE CASCADE,"
+	" local TEXT NOT NULL COLLATE NOCASE,"
+	" UNIQUE (domain_id, local)"
+	") STRICT;"
+	"CREATE TABLE alias_target ("
+	" alias_id INTEGER NOT NULL REFERENCES alias(id) ON DELETE CASCADE,"
+	" target TEXT NOT NULL COLLATE NOCASE,"
+	" PRIMARY KEY (alias_id, target)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX alias_target_target ON alias_target(target);"
+
+	"CREATE TABLE list ("
+	" id INTEGER PRIMARY KEY,"
+	" domain_id INTEGER NOT NULL REFERENCES domain(id) ON DELETE CASCADE,"
+	" local TEXT NOT NULL COLLATE NOCASE,"
+	" name TEXT NOT NULL DEFAULT '',"
+	" members_only INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (members_only IN (0, 1)),"
+	" auth_required INTEGER NOT NULL DEFAULT 0"
+	"  CHECK (auth_required IN (0, 1)),"
+	" UNIQUE (domain_id, local)"
+	") STRICT;"
+	"CREATE TABLE list_member ("
+	" list_id INTEGER NOT NULL REFERENCES list(id) ON DELETE CASCADE,"
+	" address TEXT NOT NULL COLLATE NOCASE,"
+	" PRIMARY KEY (list_id, address)"
+	") STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE role (" /* server admin: both ids 0 */
+	" account_id INTEGER NOT NULL REFERENCES account(id)"
+	"  ON DELETE CASCADE,"
+	" role INTEGER NOT NULL CHECK (role IN (1, 2, 4)),"
+	" domain_id INTEGER NOT NULL DEFAULT 0,"
+	" list_id INTEGER NOT NULL DEFAULT 0,"
+	" PRIMARY KEY (account_id, role, domain_id, list_id)"
+	") STRICT, WITHOUT ROWID;"
+
+	"CREATE TABLE setting ("
+	" name TEXT NOT NULL,"
+	" domain_id INTEGER NOT NULL DEFAULT 0,"
+	" value TEXT NOT NULL,"
+	" PRIMARY KEY (name, domain_id)"
+	") STRICT, WITHOUT ROWID;",
+};
+/* clang-format on */
+
+_Static_assert(
+    ARRAY_LEN(steps) == DIRECTORY_VERSION, "a new step is a new version");
+
+int
+store_directory_open(const char *state_dir, struct sql **out, struct err *e)
+{
+	char *path = mem_printf("%s/directory/directory.db", state_dir);
+	struct sql *db;
+	int r = sql_open(path, SQL_WRITE, &db, e);
+
+	if (r == 0) {
+		r = sql_migrate(
+		    db, DIRECTORY_APPLICATION, steps, (int)ARRAY_LEN(steps), e);
+		if (r == 0)
+			*out = db;
+		else
+			sql_close(db);
+	}
+	free(path);
+	return r;
+}
+
+int
+store_directory_create(const char *state_dir, struct err *e)
+{
+	char *path = mem_printf("%s/directory/directory.db", state_dir);
+	struct sql *db;
+	int r = sql_create(path, 0640, e);
+
+	if (r == 0)
+		r = store_directory_open(state_dir, &db, e);
+	if (r == 0)
+		sql_close(db);
+	free(path);
+	return r;
+}

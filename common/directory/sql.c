@@ -1,0 +1,413 @@
+/*
+ * The only file that knows SQLite: opening with the pragmas every file of
+ * ours has, a cache of prepared statements keyed by the query's address, and
+ * one mapping of result codes to errors.
+ *
+ * Not for queries: those stand with the store they belong to (store.c,
+ * accountd/).  A connection belongs to one thread at a time.
+ *
+ * Invariant: no statement is left un-reset; an open read would keep the
+ * write-ahead log from ever being folded back.
+ */
+#include "directory/sql.h"
+
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum {
+	STATEMENTS_MAX = 256,
+	BUSY_MS = 5000
+};
+
+struct sql_rows {
+	const char *query;
+	sqlite3_stmt *stmt;
+	struct sql *db;
+	bool busy;
+};
+
+struct sql {
+	sqlite3 *handle;
+	struct sql_rows statements[STATEMENTS_MAX]; /* open addressing */
+};
+
+static int
+sql_error(struct sql *db, int code, struct err *e)
+{
+	enum err_kind kind =
+	    (code & 0xff) == SQLITE_CONSTRAINT ? ERR_PERM : ERR_TEMP;
+
+	return err_set(e, kind, "database: %s",
+	    db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
+}
+
+static int
+exec(struct sql *db, const char *text, struct err *e)
+{
+	int r = sqlite3_exec(db->handle, text, NULL, NULL, NULL);
+
+	return r == SQLITE_OK ? 0 : sql_error(db, r, e);
+}
+
+/* SQLite gives the -wal and -shm files the mode of the file itself. */
+int
+sql_create(const char *path, mode_t mode, struct err *e)
+{
+	int fd = open(
+	    path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+
+	int r = fd < 0 ? -1 : fchmod(fd, mode);
+
+	if (r != 0) {
+		err_errno(e, "%s", path);
+		e->kind = ERR_PERM;
+	}
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/*
+ * PERSIST_WAL: the -wal and -shm files stay when the last writer leaves, else
+ * a reader of another user could not open the database.
+ */
+static int
+set_up(struct sql *db, enum sql_mode mode, struct err *e)
+{
+	int on = 1;
+
+	sqlite3_busy_timeout(db->handle, BUSY_MS);
+	sqlite3_extended_result_codes(db->handle, 1);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	if (mode == SQL_READ)
+		return exec(db,
+		    "PRAGMA query_only=1; PRAGMA cache_size=-256;"
+		    "PRAGMA mmap_size=67108864; PRAGMA schema_version",
+		    e);
+	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	return exec(db,
+	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+	    "PRAGMA foreign_keys=1; PRAGMA cache_size=-1024;"
+	    "PRAGMA secure_delete=1",
+	    e);
+}
+
+int
+sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
+{
+	struct sql *db;
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
+	    (mode == SQL_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+	int r;
+
+	db = mem_zalloc(sizeof(*db));
+	r = sqlite3_open_v2(path, &db->handle, flags, NULL);
+	if (r != SQLITE_OK)
+		sql_error(db, r, e);
+	if (r != SQLITE_OK || set_up(db, mode, e) != 0) {
+		e->kind = ERR_PERM;
+		err_prefix(e, "%s", path);
+		sql_close(db);
+		return -1;
+	}
+	*out = db;
+	return 0;
+}
+
+void
+sql_close(struct sql *db)
+{
+	if (db == NULL)
+		return;
+	for (size_t i = 0; i < STATEMENTS_MAX; i++)
+		sqlite3_finalize(db->statements[i].stmt);
+	sqlite3_close(db->handle);
+	free(db);
+}
+
+/* --- Statements ----------------------------------------------------------- */
+
+static struct sql_rows *
+prepare(struct sql *db, const char *query, struct err *e)
+{
+	size_t slot = ((uintptr_t)query * 0x9e3779b97f4a7c15U) >> 56;
+	struct sql_rows *s = &db->statements[slot];
+	int r;
+
+	while (s->query != NULL && s->query != query) {
+		slot = (slot + 1) % STATEMENTS_MAX;
+		s = &db->statements[slot];
+	}
+	if (s->query == query)
+		return s;
+	r = sqlite3_prepare_v3(
+	    db->handle, query, -1, SQLITE_PREPARE_PERSISTENT, &s->stmt, NULL);
+	if (r != SQLITE_OK) {
+		sql_error(db, r, e);
+		return NULL;
+	}
+	s->query = query;
+	s->db = db;
+	return s;
+}
+
+static int
+bind_slice(sqlite3_stmt *stmt, int i, char type, struct slice v)
+{
+	const char *data = v.data ? v.data : "";
+
+	if (type == 'b')
+		return sqlite3_bind_blob64(stmt, i, data, v.len, SQLITE_STATIC);
+	return sqlite3_bind_text64(
+	    stmt, i, data, v.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+/* Values stay the caller's until sql_done(), so nothing is copied. */
+static int
+bind_all(sqlite3_stmt *stmt, const char *types, va_list ap)
+{
+	int r = SQLITE_OK;
+
+	assert(sqlite3_bind_parameter_count(stmt) == (int)strlen(types));
+	for (int i = 1; types[i - 1] != '\0' && r == SQLITE_OK; i++) {
+		char type = types[i - 1];
+
+		if (type == 'i')
+			r = sqlite3_bind_int64(stmt, i, va_arg(ap, int64_t));
+		else if (type == 's')
+			r = sqlite3_bind_text(stmt, i, va_arg(ap, const char *),
+			    -1, SQLITE_STATIC);
+		else
+			r = bind_slice(stmt, i, type, va_arg(ap, struct slice));
+	}
+	return r;
+}
+
+static struct sql_rows *
+start(struct sql *db, struct err *e, const char *query, const char *types,
+    va_list ap)
+{
+	struct sql_rows *s = prepare(db, query, e);
+	int r;
+
+	if (s == NULL)
+		return NULL;
+	assert(!s->busy);
+	r = bind_all(s->stmt, types, ap);
+	if (r != SQLITE_OK) {
+		sql_error(db, r, e);
+		sqlite3_clear_bindings(s->stmt);
+		return NULL;
+	}
+	s->busy = true;
+	return s;
+}
+
+struct sql_rows *
+sql_query(
+    struct sql *db, struct err *e, const char *query, const char *types, ...)
+{
+	struct sql_rows *s;
+	va_list ap;
+
+	va_start(ap, types);
+	s = start(db, e, query, types, ap);
+	va_end(ap);
+	return s;
+}
+
+int
+sql_run(
+    struct sql *db, struct err *e, const char *query, const char *types, ...)
+{
+	struct sql_rows *s;
+	va_list ap;
+	int r;
+
+	va_start(ap, types);
+	s = start(db, e, query, types, ap);
+	va_end(ap);
+	if (s == NULL)
+		return -1;
+	r = sqlite3_step(s->stmt);
+	if (r != SQLITE_DONE && r != SQLITE_ROW)
+		sql_error(db, r, e);
+	sql_done(s);
+	if (r != SQLITE_DONE && r != SQLITE_ROW)
+		return -1;
+	return sqlite3_changes(db->handle);
+}
+
+int
+sql_next(struct sql_rows *s, struct err *e)
+{
+	int r = sqlite3_step(s->stmt);
+
+	if (r == SQLITE_ROW)
+		return 1;
+	if (r == SQLITE_DONE)
+		return 0;
+	return sql_error(s->db, r, e);
+}
+
+void
+sql_done(struct sql_rows *s)
+{
+	if (s == NULL)
+		return;
+	sqlite3_reset(s->stmt);
+	sqlite3_clear_bindings(s->stmt);
+	s->busy = false;
+}
+
+int64_t
+sql_int(struct sql_rows *s, int column)
+{
+	return sqlite3_column_int64(s->stmt, column);
+}
+
+const char *
+sql_text(struct sql_rows *s, int column)
+{
+	const void *text = sqlite3_column_text(s->stmt, column);
+
+	return text ? text : "";
+}
+
+struct slice
+sql_blob(struct sql_rows *s, int column)
+{
+	const void *data = sqlite3_column_blob(s->stmt, column);
+
+	return slice_of(
+	    data ? data : "", (size_t)sqlite3_column_bytes(s->stmt, column));
+}
+
+bool
+sql_is_null(struct sql_rows *s, int column)
+{
+	return sqlite3_column_type(s->stmt, column) == SQLITE_NULL;
+}
+
+/* --- Transactions and versions -------------------------------------------- */
+
+int
+sql_begin(struct sql *db, struct err *e)
+{
+	return exec(db, "BEGIN IMMEDIATE", e);
+}
+
+int
+sql_commit(struct sql *db, struct err *e)
+{
+	if (exec(db, "COMMIT", e) == 0)
+		return 0;
+	sql_rollback(db);
+	return -1;
+}
+
+void
+sql_rollback(struct sql *db)
+{
+	if (!sqlite3_get_autocommit(db->handle))
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int64_t
+sql_last_id(struct sql *db)
+{
+	return sqlite3_last_insert_rowid(db->handle);
+}
+
+static int
+read_number(struct sql *db, const char *query, int64_t *out, struct err *e)
+{
+	struct sql_rows *r = sql_query(db, e, query, "");
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*out = sql_int(r, 0);
+	else if (got == 0)
+		err_set(e, ERR_TEMP, "database: no answer");
+	sql_done(r);
+	return got == 1 ? 0 : -1;
+}
+
+int
+sql_data_version(struct sql *db, int64_t *out, struct err *e)
+{
+	return read_number(db, "PRAGMA data_version", out, e);
+}
+
+int
+sql_check_version(
+    struct sql *db, uint32_t application, int oldest, int newest, struct err *e)
+{
+	int64_t app, version;
+
+	if (read_number(db, "PRAGMA application_id", &app, e) != 0 ||
+	    read_number(db, "PRAGMA user_version", &version, e) != 0)
+		return -1;
+	if (app != (int64_t)application)
+		return err_set(e, ERR_PERM, "not a file of this kind");
+	if (version > newest)
+		return err_set(e, ERR_PERM,
+		    "written by a newer Mailstead (version %d, this one "
+		    "knows %d)",
+		    (int)version, newest);
+	if (version < oldest)
+		return err_set(e, ERR_PERM,
+		    "written by too old a Mailstead (version %d)",
+		    (int)version);
+	return 0;
+}
+
+static int
+migrate_from(struct sql *db, uint32_t application, int64_t version,
+    const char *const *steps, int count, struct err *e)
+{
+	char pragma[96];
+
+	for (; version < count; version++)
+		if (exec(db, steps[version], e) != 0)
+			return -1;
+	/* Pragmas take no parameters; both numbers are our constants. */
+	snprintf(pragma, sizeof(pragma),
+	    "PRAGMA application_id=%u; PRAGMA user_version=%d", application,
+	    count);
+	return exec(db, pragma, e);
+}
+
+int
+sql_migrate(struct sql *db, uint32_t application, const char *const *steps,
+    int count, struct err *e)
+{
+	int64_t version;
+
+	if (read_number(db, "PRAGMA user_version", &version, e) != 0)
+		return -1;
+	if (version != 0 &&
+	    sql_check_version(db, application, 1, count, e) != 0)
+		return -1;
+	if (version == count)
+		return 0;
+	if (sql_begin(db, e) != 0)
+		return -1;
+	/* Another writer may have been faster. */
+	if (read_number(db, "PRAGMA user_version", &version, e) != 0 ||
+	    migrate_from(db, application, version, steps, count, e) != 0) {
+		sql_rollback(db);
+		return -1;
+	}
+	return sql_commit(db, e);
+}

@@ -1,0 +1,84 @@
+#ifndef DIRECTORY_SQL_H
+#define DIRECTORY_SQL_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+/*
+ * SQLite behind one file: a connection with its prepared statements.  Used by
+ * one thread at a time; open it after fork.
+ *
+ * A query is a string literal: its address is the key under which the
+ * prepared statement is kept, and values come in only as bound parameters, so
+ * no query is ever built from input.  `types` has one letter a parameter:
+ *	i int64_t    s const char * (NULL = NULL)    v struct slice (text)
+ *	b struct slice (blob)
+ *
+ * Failures are ERR_TEMP (busy, full disk, I/O error, damaged page: "cannot
+ * tell now"), ERR_PERM for a broken constraint.
+ */
+struct sql;
+struct sql_rows;
+
+enum sql_mode {
+	SQL_READ, /* never written */
+	SQL_WRITE,
+};
+
+/* An empty file with exactly this mode; ERR_PERM if it is there already. */
+int sql_create(const char *path, mode_t mode, struct err *e) MUST_CHECK;
+
+/* ERR_PERM: missing, not a database. */
+int sql_open(const char *path, enum sql_mode mode, struct sql **out,
+    struct err *e) MUST_CHECK;
+void sql_close(struct sql *db);
+
+/*
+ * The file's version (PRAGMA user_version) against `application`, a number
+ * that tells our files apart.  ERR_PERM: another kind of file, or not from
+ * `oldest` to `newest`.
+ */
+int sql_check_version(struct sql *db, uint32_t application, int oldest,
+    int newest, struct err *e) MUST_CHECK;
+
+/* Bring a file to version `count` by running steps[version]... in one go. */
+int sql_migrate(struct sql *db, uint32_t application, const char *const *steps,
+    int count, struct err *e) MUST_CHECK;
+
+/* Run a query that has no rows: number of changed rows, or -1. */
+int sql_run(struct sql *db, struct err *e, const char *query, const char *types,
+    ...) MUST_CHECK;
+
+/*
+ * Rows of a query.  sql_next(): 1 a row, 0 no more, -1 failed.  Call
+ * sql_done() in every case (NULL is fine), and before the same query again.
+ */
+struct sql_rows *sql_query(struct sql *db, struct err *e, const char *query,
+    const char *types, ...) MUST_CHECK;
+int sql_next(struct sql_rows *r, struct err *e) MUST_CHECK;
+void sql_done(struct sql_rows *r);
+
+int64_t sql_int(struct sql_rows *r, int column);
+/* Valid until sql_next() or sql_done(); NULL reads as "". */
+const char *sql_text(struct sql_rows *r, int column);
+struct slice sql_blob(struct sql_rows *r, int column);
+bool sql_is_null(struct sql_rows *r, int column);
+
+/* A write transaction takes the writers' lock at once (BEGIN IMMEDIATE). */
+int sql_begin(struct sql *db, struct err *e) MUST_CHECK;
+int sql_commit(struct sql *db, struct err *e) MUST_CHECK;
+void sql_rollback(struct sql *db);
+
+int64_t sql_last_id(struct sql *db);
+
+/* A number that differs after every commit of another connection. */
+int sql_data_version(struct sql *db, int64_t *out, struct err *e) MUST_CHECK;
+
+#endif /* DIRECTORY_SQL_H */
