@@ -122,6 +122,10 @@ soak: deps
 install: all
 	@packaging/install.sh "$(BUILD)" "$(DESTDIR)" "$(PREFIX)"
 
+# The value of a variable, for the scripts that compile: make print-CPPFLAGS
+print-%:
+	@: $(info $($*))
+
 clean:
 	rm -rf build
 

@@ -1,0 +1,98 @@
+#!/bin/sh
+# layers.sh: check that every #include points downwards, and that each foreign
+# library is known to one place only.
+#
+# may_include is the architecture in one table: for each layer, the layers (or
+# single headers) it may name.
+cd "$(dirname "$0")/.." || exit 1
+
+spool="queue/spool queue/envelope"
+control="queue/control" # the runner's control socket, as its clients see it
+below="base net proc mail policy directory"
+
+may_include() {
+	case $1 in
+	base)		echo "base" ;;
+	net)		echo "base net" ;;
+	proc)		echo "base net proc" ;;
+	mail)		echo "base mail" ;;
+	policy)		echo "base mail policy" ;;
+	directory)	echo "base net mail directory" ;;
+	mime)		echo "base net mail directory mime" ;;
+	web)		echo "base net mail directory web" ;;
+	maildir)	echo "base mail maildir" ;;
+	spool)		echo "base mail $spool" ;;
+	accountd)	echo "$below accountd" ;;
+	parse)		echo "base net proc mime parse" ;;
+	queue)		echo "$below mime maildir queue" ;;
+	mtad)		echo "$below $spool mtad" ;;
+	popd)		echo "$below maildir popd" ;;
+	webmail-cgi)	echo "$below mime web maildir $spool webmail-cgi" ;;
+	admin-cgi)	echo "$below web $control admin-cgi" ;;
+	mailstead)	echo "$below mime maildir $spool $control mailstead" ;;
+	esac
+}
+
+# The layer a file belongs to.  The queue folder holds two: the spool library
+# that others may use, and the runner, which nobody may.
+layer_of() {
+	case $1 in
+	queue/spool* | queue/envelope*)	echo spool ;;
+	common/*)			echo "$1" | cut -d/ -f2 ;;
+	*)				echo "$1" | cut -d/ -f1 ;;
+	esac
+}
+
+# is_allowed INCLUDE LAYER: an entry with a slash is the beginning of a name
+is_allowed() {
+	for allowed in $(may_include "$2"); do
+		case $allowed in
+		*/*)
+			case $1 in "$allowed"*.h) return 0 ;; esac ;;
+		*)
+			case $1 in "$allowed"/*) return 0 ;; esac ;;
+		esac
+	done
+	return 1
+}
+
+# Where a foreign header may be named; nothing = not restricted.
+home_of() {
+	case $1 in
+	openssl/ssl.h)		echo "common/net/tls.c" ;;
+	resolv.h | arpa/nameser.h)	echo "common/net/dns.c" ;;
+	fcgiapp.h | fcgi_stdio.h | fcgi_config.h)	echo "common/web/fcgi.c" ;;
+	gmime/* | glib.h | libxml/*)	echo "parse/*" ;;
+	sqlite3.h)		echo "*store*.c" ;;
+	gsasl.h)		echo "accountd/*" ;;
+	seccomp.h | linux/seccomp.h | linux/landlock.h)	echo "common/proc/*" ;;
+	esac
+}
+
+includes=$(grep -Hn '^#[ ]*include ["<]' common/*/*.[ch] accountd/*.[ch] \
+    parse/*.[ch] maildir/*.[ch] queue/*.[ch] mtad/*.[ch] popd/*.[ch] \
+    webmail-cgi/*.[ch] admin-cgi/*.[ch] mailstead/*.[ch] 2>/dev/null |
+    sed 's/^\([^:]*\):[0-9]*:#[ ]*include \(["<]\)\([^">]*\)[">].*/\1 \2 \3/')
+
+status=0
+while read -r file kind include; do
+	case $kind in
+	'"')
+		is_allowed "$include" "$(layer_of "$file")" || {
+			echo "$file: may not include \"$include\""
+			status=1
+		} ;;
+	'<')
+		home=$(home_of "$include")
+		# shellcheck disable=SC2254 # home is a pattern
+		case $file in
+		${home:-*}) ;;
+		*)
+			echo "$file: only $home may include <$include>"
+			status=1 ;;
+		esac ;;
+	esac
+done <<END
+$includes
+END
+exit $status
