@@ -1,0 +1,46 @@
+/* UTF-8: the fast check agrees with the definition, decoded step by step. */
+#include <assert.h>
+#include <stdbool.h>
+
+#include "base/slice.h"
+
+#include "tests/fuzz/fuzz.h"
+
+/* RFC 3629 3, by decoding and looking at the result. */
+static bool
+is_valid_slowly(const uint8_t *p, size_t size)
+{
+	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
+
+	while (size > 0) {
+		unsigned more = *p < 0x80 ? 0
+		    : (*p & 0xe0) == 0xc0 ? 1
+		    : (*p & 0xf0) == 0xe0 ? 2
+		    : (*p & 0xf8) == 0xf0 ? 3
+					  : 4;
+		uint32_t c;
+
+		if (more == 4 || size <= more)
+			return false;
+		c = more == 0 ? *p : *p & (0x3fU >> more);
+		for (unsigned i = 1; i <= more; i++) {
+			if ((p[i] & 0xc0) != 0x80)
+				return false;
+			c = c << 6 | (p[i] & 0x3fU);
+		}
+		if (c < least[more] || c > 0x10ffff ||
+		    (c >= 0xd800 && c <= 0xdfff))
+			return false;
+		p += more + 1;
+		size -= more + 1;
+	}
+	return true;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	assert(utf8_is_valid(slice_of((const char *)data, size)) ==
+	    is_valid_slowly(data, size));
+	return 0;
+}
