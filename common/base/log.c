@@ -144,8 +144,11 @@ report_lost(void)
 	len =
 	    snprintf(text, sizeof(text), "%s%s - - event=log-lost count=%llu\n",
 		torn ? "\n" : "", now, count);
-	if (len > 0 && !append(text, (size_t)len))
-		atomic_fetch_add(&log_state.lost, count);
+	if (len > 0 && append(text, (size_t)len))
+		return;
+	atomic_fetch_add(&log_state.lost, count);
+	if (torn)
+		atomic_store(&log_state.torn, true);
 }
 
 static void
