@@ -52,6 +52,20 @@ int sock_names(int fd, struct ip *peer_out, uint16_t *peer_port_out,
     struct ip *local_out, uint16_t *local_port_out, struct err *e) MUST_CHECK;
 
 /*
+ * Bytes over a connected, blocking stream socket; what stream.c and tls.c
+ * stand on.  sock_recv() returns as soon as something is there, 0 at the end
+ * of file; sock_send() sends all.  *timeout_ms remembers what the kernel has
+ * as SO_RCVTIMEO (0: unknown), so that most calls cost one system call; the
+ * deadline is absolute all the same (0: none).  Of the flags MSG_PEEK and
+ * MSG_DONTWAIT are meant; with the latter "nothing there" is -1, errno EAGAIN
+ * and ERR_TEMP.
+ */
+ssize_t sock_recv(int fd, void *data, size_t size, int flags,
+    int64_t deadline_ms, int64_t *timeout_ms, struct err *e) MUST_CHECK;
+int sock_send(int fd, const void *data, size_t len, int64_t deadline_ms,
+    struct err *e) MUST_CHECK;
+
+/*
  * One packet over SOCK_SEQPACKET or SOCK_DGRAM, with or without a descriptor
  * (-1: none) by SCM_RIGHTS.  sock_recv_packet(): the length, 0 when the peer
  * closed, -1 with ERR_TIMEOUT after the deadline; a packet longer than `size`

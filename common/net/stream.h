@@ -39,6 +39,7 @@ struct stream {
 	char *wbuf;
 	size_t wlen, walloc;
 	int64_t read_timeout_ms;      /* what the kernel has (SO_RCVTIMEO) */
+	size_t skip;                  /* 0, or what an over-long line may have */
 	uint64_t bytes_in, bytes_out; /* of payload, for the log */
 	enum err_kind failed;
 };
