@@ -278,7 +278,7 @@ take_word(struct slice *s, struct slice *word_out)
 static int
 name_index(struct slice word, const char *names)
 {
-	for (int i = 0; word.len == 3 && names[i * 3] != '\0'; i++) {
+	for (int i = 0; word.len == 3 && names[(size_t)i * 3] != '\0'; i++) {
 		if (slice_ieq(word, slice_of(names + (size_t)i * 3, 3)))
 			return i;
 	}

@@ -7,6 +7,7 @@
  *
  * Runs in any thread.
  */
+#define BASE_ERR_IMPLEMENTATION
 #include "base/err.h"
 
 #include <errno.h>
@@ -18,10 +19,10 @@ err_store(struct err *e, enum err_kind kind, const char *text)
 {
 	size_t i;
 
-	for (i = 0; text[i] != '\0' && i < sizeof(e->text) - 1; i++) {
+	for (i = 0; i < sizeof(e->text) - 1 && text[i] != '\0'; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		e->text[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
+		e->text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
 	}
 	e->text[i] = '\0';
 	e->kind = kind;

@@ -58,7 +58,7 @@ read_to_end(int fd, const char *path, struct buf *out, struct err *e)
 		CHUNK = 16384
 	};
 
-	char extra;
+	char extra = 0; /* for one byte too many */
 
 	for (;;) {
 		size_t want = num_min(CHUNK, out->max - out->len);

@@ -26,7 +26,7 @@ bool
 ip_parse(struct slice s, struct ip *out)
 {
 	char text[IP_TEXT_SIZE];
-	struct ip ip;
+	struct ip ip = { 0 };
 
 	if (!slice_copy(s, text, sizeof(text)))
 		return false;

@@ -11,8 +11,6 @@
  */
 #include "base/log.h"
 
-#include <sys/uio.h>
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +149,25 @@ report_lost(void)
 		atomic_store(&log_state.torn, true);
 }
 
+/* In one write as well: several programs may share a terminal. */
+static void
+write_to_stderr(const char *text, size_t len)
+{
+	char copy[sizeof(log_state.program) + 2 + LOG_LINE_SIZE];
+	size_t name_len = strlen(log_state.program);
+	size_t at = 0;
+
+	if (name_len > 0) {
+		memcpy(copy, log_state.program, name_len);
+		memcpy(copy + name_len, ": ", 2);
+		at = name_len + 2;
+	}
+	memcpy(copy + at, text, len);
+	/* nowhere to complain if stderr is gone */
+	if (file_write_all(STDERR_FILENO, copy, at + len) != 0)
+		return;
+}
+
 static void
 write_line(const char *text, size_t len)
 {
@@ -164,18 +181,8 @@ write_line(const char *text, size_t len)
 		if (!open || !append(text, len))
 			atomic_fetch_add(&log_state.lost, 1);
 	}
-	if (log_state.also_stderr) {
-		struct iovec parts[] = {
-			{ log_state.program, strlen(log_state.program) },
-			{ (void *)(uintptr_t) ": ", 2 },
-			{ (void *)(uintptr_t)text, len },
-		};
-		bool named = parts[0].iov_len > 0;
-		ssize_t ignored = writev(
-		    STDERR_FILENO, named ? parts : parts + 2, named ? 3 : 1);
-
-		(void)ignored;
-	}
+	if (log_state.also_stderr)
+		write_to_stderr(text, len);
 }
 
 /* Room left for text, the line's newline set aside. */

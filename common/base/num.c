@@ -111,7 +111,7 @@ num_parse_duration(struct slice s, uint64_t max, uint64_t *out)
 		{ "m", 60 },
 		{ "h", 3600 },
 		{ "d", 86400 },
-		{ "w", 7 * 86400 },
+		{ "w", 604800 },
 	};
 	uint64_t total = 0, value, factor;
 

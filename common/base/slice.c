@@ -52,8 +52,7 @@ slice_head(struct slice s, size_t len)
 static struct slice
 slice_tail(struct slice s, size_t len)
 {
-	return len == 0 ? (struct slice){ 0 }
-			: slice_of(s.data + (s.len - len), len);
+	return slice_skip(s, s.len - len);
 }
 
 bool

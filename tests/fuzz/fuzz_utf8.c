@@ -6,6 +6,19 @@
 
 #include "tests/fuzz/fuzz.h"
 
+/* How many bytes follow this first one; 4 if it is none. */
+static unsigned
+following(uint8_t first)
+{
+	static const uint8_t masks[] = { 0x80, 0xe0, 0xf0, 0xf8 };
+	static const uint8_t heads[] = { 0x00, 0xc0, 0xe0, 0xf0 };
+	unsigned n = 0;
+
+	while (n < 4 && (first & masks[n]) != heads[n])
+		n++;
+	return n;
+}
+
 /* RFC 3629 3, by decoding and looking at the result. */
 static bool
 is_valid_slowly(const uint8_t *p, size_t size)
@@ -13,11 +26,7 @@ is_valid_slowly(const uint8_t *p, size_t size)
 	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 
 	while (size > 0) {
-		unsigned more = *p < 0x80 ? 0
-		    : (*p & 0xe0) == 0xc0 ? 1
-		    : (*p & 0xf0) == 0xe0 ? 2
-		    : (*p & 0xf8) == 0xf0 ? 3
-					  : 4;
+		unsigned more = following(*p);
 		uint32_t c;
 
 		if (more == 4 || size <= more)

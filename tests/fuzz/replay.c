@@ -58,9 +58,7 @@ replay_folder(const char *path)
 		perror(path);
 		return -1;
 	}
-	/* readdir() is safe: nobody else has this stream */
-	while ((entry = readdir(dir)) !=
-	    NULL) { /* NOLINT(concurrency-mt-unsafe) */
+	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] != '.' &&
 		    replay_file(dirfd(dir), entry->d_name) != 0)
 			rc = -1;

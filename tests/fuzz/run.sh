@@ -16,6 +16,7 @@ mkdir -p "$build/bin" "$found"
 make -s --no-print-directory -j2 CC=clang SAN=address BUILD=$build \
     OPT="-O1 -g -fsanitize=fuzzer-no-link" $build/libmailstead.a
 libs=$(make -s --no-print-directory CC=clang print-LIBS)
+flags=()
 eval "flags=($(make -s --no-print-directory CC=clang print-CPPFLAGS))"
 
 [ $# -gt 0 ] || set -- tests/fuzz/fuzz_*.c
