@@ -26,6 +26,10 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototype
     -Wpointer-arith -Wwrite-strings -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla \
     -Wconversion -Wsign-conversion -Wswitch-enum -Wnull-dereference \
     -Wimplicit-fallthrough -Wdouble-promotion
+# clang takes assert(!"reason") for a mistake
+ifneq (,$(findstring clang,$(CC)))
+WARN += -Wno-string-conversion
+endif
 CPPFLAGS = -D_GNU_SOURCE -DMAILSTEAD_VERSION='"$(VERSION)"' -DMAILSTEAD_PREFIX='"$(PREFIX)"' \
     -I. -Icommon $(PKG_CFLAGS)
 HARDEN = -fstack-protector-strong -fstack-clash-protection -fcf-protection

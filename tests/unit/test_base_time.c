@@ -67,16 +67,20 @@ test_every_day(void **state)
 		struct tm tm;
 		int64_t back;
 
-		assert_non_null(gmtime_r(&t, &tm));
-		assert_true(strftime(want, sizeof(want),
-				"%a, %d %b %Y %H:%M:%S +0000", &tm) > 0);
+		/* cmocka's own checks would take most of the time here */
+		if (gmtime_r(&t, &tm) == NULL ||
+		    strftime(want, sizeof(want), "%a, %d %b %Y %H:%M:%S +0000",
+			&tm) == 0)
+			fail();
 		clock_rfc5322(ms, got);
-		assert_string_equal(got, want);
-		assert_true(clock_parse_rfc5322(slice_str(got), &back));
-		assert_true(back == ms - 123);
+		if (strcmp(got, want) != 0)
+			fail_msg("%s, not %s", got, want);
+		if (!clock_parse_rfc5322(slice_str(got), &back) ||
+		    back != ms - 123)
+			fail_msg("%s", got);
 		clock_rfc3339(ms, got);
-		assert_true(clock_parse_rfc3339(slice_str(got), &back));
-		assert_true(back == ms);
+		if (!clock_parse_rfc3339(slice_str(got), &back) || back != ms)
+			fail_msg("%s", got);
 	}
 }
 
