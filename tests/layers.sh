@@ -18,6 +18,7 @@ may_include() {
 	mail)		echo "base mail" ;;
 	policy)		echo "base mail policy" ;;
 	directory)	echo "base net mail directory" ;;
+	gather)		echo "base net mail directory policy" ;;
 	mime)		echo "base net mail directory mime" ;;
 	web)		echo "base net mail directory web" ;;
 	maildir)	echo "base mail maildir" ;;
@@ -33,11 +34,13 @@ may_include() {
 	esac
 }
 
-# The layer a file belongs to.  The queue folder holds two: the spool library
+# The layer a file belongs to.  policy is pure; policy/gather fills its struct
+# from the directory, for all that judge.  The queue folder holds two: the spool library
 # that others may use, and the runner, which nobody may.
 layer_of() {
 	case $1 in
 	queue/spool* | queue/envelope*)	echo spool ;;
+	common/policy/gather.*)		echo gather ;;
 	common/*)			echo "$1" | cut -d/ -f2 ;;
 	*)				echo "$1" | cut -d/ -f1 ;;
 	esac

@@ -27,7 +27,7 @@ struct address {
 };
 
 enum {
-	ADDRESS_LOCAL_MAX = 64,  /* RFC 5321 4.5.3.1.1 */
+	ADDRESS_LOCAL_MAX = 64,   /* RFC 5321 4.5.3.1.1 */
 	ADDRESS_DOMAIN_MAX = 255, /* 4.5.3.1.2 */
 	ADDRESS_PATH_MAX = 256,   /* 4.5.3.1.3, with < and > */
 	ADDRESS_TEXT_SIZE = 2 * ADDRESS_LOCAL_MAX + 3 + ADDRESS_DOMAIN_MAX + 1,
@@ -65,8 +65,8 @@ bool address_is_utf8(const struct address *a);
  * A host or domain name to its canonical form: lower-case A-labels (IDNA 2008
  * by libidn2), no trailing dot, LDH labels of at most 63 bytes and '_'.
  */
-int domain_normalise(struct slice s, char out[ADDRESS_DOMAIN_MAX + 1],
-    struct err *e) MUST_CHECK;
+int domain_normalise(
+    struct slice s, char out[ADDRESS_DOMAIN_MAX + 1], struct err *e) MUST_CHECK;
 
 /* U-labels, for people; falls back to the A-label form. */
 void domain_display(const char *domain, char *out, size_t size);

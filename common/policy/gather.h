@@ -1,0 +1,42 @@
+#ifndef POLICY_GATHER_H
+#define POLICY_GATHER_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/ip.h"
+#include "base/mem.h"
+#include "directory/directory.h"
+#include "directory/settings.h"
+#include "mail/address.h"
+#include "policy/policy.h"
+
+/*
+ * Where the facts of policy/policy.h come from: settings and the directory.
+ * Shared by whoever judges (the SMTP server, `mailstead check route`), so
+ * that all judge the same.
+ *
+ * A fact that cannot be had is a fact too (sender_unknown, POLICY_RCPT_TEMP);
+ * *e then says why, for the log, and the functions return -1; the verdict is
+ * a temporary one.
+ */
+
+/* Clear `in` and fill in all that follows from client and settings. */
+void policy_gather_client(struct policy_input *in, const struct settings *set,
+    const struct ip *client, enum policy_listener listener);
+
+/* `user` NULL = not signed in.  `in->sender` is the caller's. */
+int policy_gather_sender(struct policy_input *in, struct directory *d,
+    const struct dir_account *user, const struct address *sender,
+    struct pool *pool, struct err *e);
+
+/*
+ * `own` says whether an address literal is one of ours (its domain is then the
+ * default domain).  *target_out is what the directory found; its
+ * domain.name is set when the recipient is local.
+ */
+int policy_gather_recipient(struct policy_input *in, struct directory *d,
+    const struct address *recipient, const struct address *sender,
+    bool literal_is_own, struct pool *pool, struct dir_target *target_out,
+    struct err *e);
+
+#endif /* POLICY_GATHER_H */
