@@ -1,10 +1,11 @@
 #ifndef PROC_SERVICE_H
 #define PROC_SERVICE_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -38,15 +39,23 @@
 struct worker;
 
 struct listener {
-	struct ip ip;       /* TCP; ignored when path is set */
+	struct ip ip; /* TCP; ignored when path is set */
 	uint16_t port;
-	char path[108];     /* UNIX socket instead; "" = TCP */
-	int socktype;       /* for UNIX: SOCK_SEQPACKET or SOCK_STREAM */
-	mode_t mode;        /* for UNIX */
-	unsigned kind;      /* the program's own: plain, submission, TLS... */
+	char path[108]; /* UNIX socket instead; "" = TCP */
+	int socktype;   /* for UNIX: SOCK_SEQPACKET or SOCK_STREAM */
+	mode_t mode;    /* for UNIX */
+	unsigned kind;  /* the program's own: plain, submission, TLS... */
 };
 
-enum { SERVICE_LISTENERS_MAX = 64 };
+enum {
+	SERVICE_LISTENERS_MAX = 64,
+	/*
+	 * `--serve-fd N`: one connection inherited from who started the
+	 * program, served without supervisor or listeners, then it ends.  The
+	 * connection's kind and the worker's index are this.
+	 */
+	SERVICE_INHERITED = 1000000
+};
 
 struct service_config {
 	bool enabled;
@@ -54,7 +63,7 @@ struct service_config {
 	unsigned connections; /* a worker's most threads at a time */
 	struct listener listeners[SERVICE_LISTENERS_MAX];
 	size_t listener_count;
-	char user[64];        /* "" = do not change (development) */
+	char user[64]; /* "" = do not change (development) */
 	char log_dir[256];
 	/* Paths a worker may touch, for landlock; NULL-terminated lists that
 	 * live as long as the process.  Both NULL = landlock is not used. */
@@ -65,17 +74,17 @@ struct service_config {
 struct connection {
 	int fd; /* serve() owns it */
 	unsigned kind;
-	size_t listener; /* index into the configuration at accept time */
+	size_t listener;       /* index into the configuration at accept time */
 	struct ip peer, local; /* zero for UNIX */
 	uint16_t peer_port, local_port;
 };
 
 struct service {
-	const char *name; /* "mtad": scoreboard, log folder, setting prefix */
+	const char *name;  /* "mtad": scoreboard, log folder, setting prefix */
 	size_t stack_size; /* of a connection thread; 0 = 128 KiB */
 	unsigned stop_grace_ms;
-	bool deny_outgoing;  /* seccomp: no connect() but UNIX sockets */
-	bool deny_exec;      /* seccomp: no execve, fork */
+	bool deny_outgoing; /* seccomp: no connect() but UNIX sockets */
+	bool deny_exec;     /* seccomp: no execve, fork */
 
 	/*
 	 * In the supervisor, before workers and on every change.  May open
@@ -121,7 +130,7 @@ struct worker {
 
 /*
  * Parse `--state DIR` (or MAILSTEAD_STATE), `--foreground` (log also to
- * stderr), `--version`; run until stopped; returns the exit code.
+ * stderr), `--serve-fd N`, `--version`; run until stopped; returns the exit code.
  */
 int service_main(const struct service *s, int argc, char **argv);
 
@@ -143,7 +152,7 @@ int worker_thread(struct worker *w, const char *name, size_t stack_size,
 /* --- The scoreboard, for `mailstead status` and administration ---------- */
 
 enum service_state {
-	SERVICE_STOPPED,  /* no supervisor */
+	SERVICE_STOPPED, /* no supervisor */
 	SERVICE_STARTING,
 	SERVICE_RUNNING,
 	SERVICE_DISABLED, /* supervised, switched off by setting */

@@ -1,0 +1,170 @@
+/*
+ * run/<name>.stat: what a service is doing, for everybody who asks, and the
+ * lock that keeps a second supervisor away.  Nothing here waits.
+ */
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "proc/internal.h"
+
+#define SCOREBOARD_MAGIC 0x5441534dU /* "MSAT" */
+
+enum {
+	PATH_SIZE = 4096
+};
+
+static int
+board_path(const char *state_dir, const char *name, char *out, struct err *e)
+{
+	int n = snprintf(out, PATH_SIZE, "%s/run/%s.stat", state_dir, name);
+
+	if (n < 0 || n >= PATH_SIZE)
+		return err_set(e, ERR_PERM, "state directory's name too long");
+	return 0;
+}
+
+int
+scoreboard_open(const char *state_dir, const char *name,
+    struct scoreboard **out, int *fd_out, struct err *e)
+{
+	char path[PATH_SIZE];
+	struct scoreboard *board;
+	int fd;
+
+	if (board_path(state_dir, name, path, e) != 0)
+		return -1;
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_errno(e, "%s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		(void)close(fd);
+		return err_set(
+		    e, ERR_PERM, "%s is running already (%s)", name, path);
+	}
+	if (ftruncate(fd, 0) != 0 || ftruncate(fd, sizeof(*board)) != 0) {
+		(void)err_errno(e, "%s", path);
+		(void)close(fd);
+		return -1;
+	}
+	board = mmap(
+	    NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (board == MAP_FAILED) {
+		(void)err_errno(e, "%s", path);
+		(void)close(fd);
+		return -1;
+	}
+	board->version = SCOREBOARD_VERSION;
+	board->pid = getpid();
+	board->state = SERVICE_STARTING;
+	board->started_wall_ms = clock_wall_ms();
+	(void)snprintf(board->program_version, sizeof(board->program_version),
+	    "%s", MAILSTEAD_VERSION);
+	board->magic = SCOREBOARD_MAGIC;
+	*out = board;
+	*fd_out = fd;
+	return 0;
+}
+
+/* Somebody holds the lock: the supervisor lives. */
+static bool
+is_held(int fd)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
+		(void)flock(fd, LOCK_UN);
+		return false;
+	}
+	return true;
+}
+
+static void
+fill_status(const struct scoreboard *b, struct service_status *out)
+{
+	out->state = (enum service_state)b->state;
+	out->pid = b->pid;
+	memcpy(out->version, b->program_version, sizeof(out->version));
+	out->version[sizeof(out->version) - 1] = '\0';
+	out->started_wall_ms = b->started_wall_ms;
+	out->restarts = b->restarts;
+	out->workers = b->workers;
+	for (uint32_t i = 0; i < WORKERS_MAX; i++)
+		out->connections += atomic_load_explicit(
+		    &b->connections[i], memory_order_relaxed);
+	out->listener_count = b->listener_count;
+	memcpy(out->listeners, b->listeners, sizeof(out->listeners));
+}
+
+int
+service_status_read(const char *state_dir, const char *name,
+    struct service_status *out, struct err *e)
+{
+	struct scoreboard *b;
+	char path[PATH_SIZE];
+	int rc = 0, fd;
+
+	memset(out, 0, sizeof(*out));
+	if (board_path(state_dir, name, path, e) != 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
+	b = malloc(sizeof(*b));
+	if (b == NULL || read(fd, b, sizeof(*b)) != (ssize_t)sizeof(*b) ||
+	    b->magic != SCOREBOARD_MAGIC || b->state > SERVICE_FAILING ||
+	    b->listener_count > SERVICE_LISTENERS_MAX)
+		rc = err_set(e, ERR_TEMP, "%s: not readable now", path);
+	else if (b->version != SCOREBOARD_VERSION)
+		rc = err_set(e, ERR_PERM, "%s: of another version", path);
+	else if (is_held(fd))
+		fill_status(b, out);
+	free(b);
+	(void)close(fd);
+	return rc;
+}
+
+const char *
+service_state_name(enum service_state s)
+{
+	static const char *const names[] = {
+		[SERVICE_STOPPED] = "stopped",
+		[SERVICE_STARTING] = "starting",
+		[SERVICE_RUNNING] = "running",
+		[SERVICE_DISABLED] = "disabled",
+		[SERVICE_FAILING] = "failing",
+	};
+
+	return names[s];
+}
+
+void
+notify_supervisor(const char *text)
+{
+	/* set once before main(), never changed */
+	const char *path = getenv("NOTIFY_SOCKET"); /* NOLINT */
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (len == 0 || len >= sizeof(to.sun_path))
+		return;
+	memcpy(to.sun_path, path, len);
+	if (to.sun_path[0] == '@')
+		to.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL,
+	    (const struct sockaddr *)&to,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	(void)close(fd);
+}
