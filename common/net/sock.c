@@ -420,6 +420,8 @@ set_recv_timeout(int fd, int64_t deadline_ms, int64_t *timeout_ms)
 	    (*timeout_ms != 0 && *timeout_ms <= left && *timeout_ms > left / 4))
 		return 0;
 	left -= left / 4;
+	if (left < 1)
+		left = 1; /* 0 would be no limit at all */
 	tv.tv_sec = left / 1000;
 	tv.tv_usec = left % 1000 * 1000;
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) != 0)

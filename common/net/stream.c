@@ -459,7 +459,7 @@ ready_for_tls(struct stream *s, struct err *e)
 		drop_rbuf(s);
 		return 0;
 	}
-	(void)err_set(e, ERR_SYNTAX, "plain text in front of the handshake");
+	(void)err_set(e, ERR_CLOSED, "plain text in front of the handshake");
 	return stream_fail(s, e);
 }
 

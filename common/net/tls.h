@@ -14,10 +14,13 @@
  * TLS by OpenSSL 3; tls.c is the only file that knows its connection API.
  * At least TLS 1.2 with AEAD ciphers, no renegotiation, no compression.
  *
- * A server context holds the certificates of tls/: NAME.crt and NAME.key
- * (several pairs of different key types may serve one name); "default" serves
- * clients without a known server name (SNI).  Contexts are reference-counted
- * and never changed: a reload makes a new one, connections keep the old.
+ * A server context holds the certificates of tls/: NAME.crt and NAME.key,
+ * and of another key type NAME.rsa.crt and NAME.rsa.key or NAME.ecdsa.crt and
+ * NAME.ecdsa.key beside them.  They serve clients that ask (SNI) for NAME or
+ * for one of the certificate's own names, "*.NAME" included; the files' names
+ * go first.  "default" serves all others and must be there.  Contexts are
+ * reference-counted and never changed: a reload makes a new one, connections
+ * keep the old.
  */
 struct tls_context;
 struct tls;
@@ -50,7 +53,10 @@ int tls_client_context_new(enum tls_verify verify, const char *ca_file,
 struct tls_context *tls_context_ref(struct tls_context *c);
 void tls_context_free(struct tls_context *c); /* drops one reference */
 
-/* What stream.c uses; blocking with a deadline on `fd`. */
+/*
+ * What stream.c uses; blocking with a deadline on `fd`.  A handshake that the
+ * other side spoils is ERR_TEMP, a record it spoils ERR_CLOSED.
+ */
 int tls_accept(struct tls_context *c, int fd, int64_t deadline_ms,
     struct tls **out, struct err *e) MUST_CHECK;
 int tls_connect(struct tls_context *c, int fd, const char *server_name,
