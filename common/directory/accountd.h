@@ -28,6 +28,16 @@ struct accountd *accountd_new(const char *state_dir, const char *program);
 void accountd_free(struct accountd *a);
 
 /*
+ * A client over one connection that exists: the other end of a socketpair
+ * (SOCK_SEQPACKET) given to `accountd --state DIR --serve-fd N`, by which the
+ * command line works while accountd does not run.  Owns `fd`; one thread.
+ */
+struct accountd *accountd_from_fd(int fd);
+
+/* The largest packet, either way. */
+enum { ACCOUNTD_PACKET_MAX = 65536 };
+
+/*
  * One question, one answer, within `timeout_ms`.  On 0 *reply_out is owned by
  * the caller (json_decref).  -1: the error has accountd's kind and text;
  * ERR_TEMP also when it cannot be reached.
