@@ -23,7 +23,10 @@
 #include "base/clock.h"
 #include "net/sock.h"
 
-enum { IDLE_MAX = 4, AUTH_TIMEOUT_MS = 30000 };
+enum {
+	IDLE_MAX = 4,
+	AUTH_TIMEOUT_MS = 30000
+};
 
 struct accountd {
 	char *path; /* NULL: one given connection */
@@ -130,8 +133,8 @@ receive(int fd, int64_t deadline, json_t **reply_out, struct err *e)
 	n = sock_recv_packet(
 	    fd, packet, ACCOUNTD_PACKET_MAX, NULL, deadline, e);
 	if (n > 0) {
-		*reply_out = json_loadb(
-		    packet, (size_t)n, JSON_REJECT_DUPLICATES, &je);
+		*reply_out =
+		    json_loadb(packet, (size_t)n, JSON_REJECT_DUPLICATES, &je);
 		if (!json_is_object(*reply_out)) {
 			json_decref(*reply_out);
 			n = err_set(e, ERR_TEMP, "accountd: %s", je.text);
@@ -148,13 +151,13 @@ receive(int fd, int64_t deadline, json_t **reply_out, struct err *e)
 
 /* One packet each way; on -1 the connection is of no more use. */
 static int
-exchange(int fd, json_t *request, int timeout_ms, json_t **reply_out,
-    struct err *e)
+exchange(
+    int fd, json_t *request, int timeout_ms, json_t **reply_out, struct err *e)
 {
 	int64_t deadline = clock_mono_ms() + timeout_ms;
 	char *packet = mem_alloc(ACCOUNTD_PACKET_MAX);
-	size_t len = json_dumpb(
-	    request, packet, ACCOUNTD_PACKET_MAX, JSON_COMPACT);
+	size_t len =
+	    json_dumpb(request, packet, ACCOUNTD_PACKET_MAX, JSON_COMPACT);
 	int r;
 
 	if (len == 0 || len > ACCOUNTD_PACKET_MAX) {
@@ -196,8 +199,8 @@ check_reply(json_t *reply, struct err *e)
 {
 	if (json_is_true(json_object_get(reply, "ok")))
 		return 0;
-	err_set(e, kind_of(text_of(reply, "kind")), "%s",
-	    text_of(reply, "text"));
+	err_set(
+	    e, kind_of(text_of(reply, "kind")), "%s", text_of(reply, "text"));
 	json_decref(reply);
 	return -1;
 }
@@ -263,13 +266,11 @@ put_peer(json_t *request, const struct auth_peer *peer)
 {
 	json_object_set_new(request, "service", json_string(peer->service));
 	json_object_set_new(request, "ip", json_string(peer->ip));
-	json_object_set_new(
-	    request, "log_id", json_string(peer->session_id));
+	json_object_set_new(request, "log_id", json_string(peer->session_id));
 	json_object_set_new(request, "tls", json_boolean(peer->tls));
 	if (peer->exporter != NULL)
 		json_object_set_new(request, "exporter",
-		    base64_json(
-			slice_of((const char *)peer->exporter, 32)));
+		    base64_json(slice_of((const char *)peer->exporter, 32)));
 }
 
 /* The secret is jansson's memory, but ours to overwrite before it is freed. */
@@ -301,6 +302,7 @@ result_of(json_t *reply)
 		{ "failed", AUTH_FAILED },
 		{ "syntax", AUTH_SYNTAX },
 	};
+
 	const char *word = text_of(reply, "result");
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
@@ -340,8 +342,7 @@ ask(struct auth_exchange *x, json_t *request)
 	} else {
 		result = result_of(reply);
 		set_string(&x->text,
-		    text_of(reply,
-			result == AUTH_MORE ? "challenge" : "text"));
+		    text_of(reply, result == AUTH_MORE ? "challenge" : "text"));
 		if (result == AUTH_OK)
 			set_string(&x->account, text_of(reply, "account"));
 		json_decref(reply);

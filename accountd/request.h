@@ -1,0 +1,161 @@
+#ifndef ACCOUNTD_REQUEST_H
+#define ACCOUNTD_REQUEST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/slice.h"
+
+#include "core.h"
+#include "rights.h"
+#include "sasl.h"
+
+/* The sockets; a caller's role is the one it came in by. */
+enum program {
+	FROM_MTAD = 1,
+	FROM_POPD = 2,
+	FROM_QUEUE = 4,
+	FROM_WEBMAIL = 8,
+	FROM_ADMIN = 16,
+	FROM_MAILSTEAD = 32,
+};
+
+const char *program_name(enum program p);
+
+/* One connection. */
+struct caller {
+	struct core *core;
+	enum program program;
+	bool is_operator;  /* by the operating system: root or the owner */
+	struct sasl *sasl; /* an exchange under way */
+};
+
+/*
+ * One packet being answered.  A handler reads with req_*(), puts its answer
+ * into `out`, and for changes what was and what is into `before` and `after`
+ * (no secrets).  On failure it returns -1 with the error; `code` is the
+ * machine's word for it.
+ */
+struct request {
+	struct core *core;
+	struct caller *caller;
+	const char *verb;
+	json_t *in, *out;
+	struct pool pool;
+	struct actor actor;
+	struct target target;
+	json_t *before, *after;
+	const char *code;
+	bool has_keys;
+	struct password_keys keys; /* made before the lock is taken */
+};
+
+/*
+ * Answer one packet: *reply_out is a new object, always.  `packet` is not
+ * changed; the caller wipes it.
+ */
+void request_answer(
+    struct caller *caller, struct slice packet, json_t **reply_out);
+
+/* --- Reading ------------------------------------------------------------------ */
+
+enum {
+	REQ_TEXT_MAX = 1024
+};
+
+/* -1 with code "missing", "wrong-type" or "too-long". */
+int req_string(struct request *q, const char *name, const char **out,
+    struct err *e) MUST_CHECK;
+/* As above; absent gives NULL. */
+int req_optional(struct request *q, const char *name, const char **out,
+    struct err *e) MUST_CHECK;
+bool req_bool(struct request *q, const char *name);
+/* Base64 into the pool, for what may be any bytes. */
+int req_bytes(struct request *q, const char *name, struct slice *out,
+    struct err *e) MUST_CHECK;
+
+/* Refuse with a code: returns -1. */
+int refuse(struct request *q, struct err *e, const char *code, const char *fmt,
+    ...) PRINTF_LIKE(4, 5);
+
+/* A JSON value of a setting or of a column, as text: "yes", 5, true. */
+int value_text(json_t *value, struct pool *pool, const char **out,
+    struct err *e) MUST_CHECK;
+
+/* --- Paging ------------------------------------------------------------------- */
+
+/*
+ * Append an item (stolen) to a page while it fits a packet.  False: it did
+ * not fit; set "next" to where the next page starts.
+ */
+struct page {
+	json_t *items;
+	size_t used, limit;
+};
+
+void page_init(struct page *p, struct request *q);
+bool page_add(struct page *p, json_t *item);
+
+/* --- The verbs, by file -------------------------------------------------------- */
+
+typedef int verb_handler(struct request *q, struct err *e);
+
+verb_handler verb_auth_start, verb_auth_step, verb_auth_password;
+verb_handler verb_session_create, verb_session_check, verb_session_list,
+    verb_session_end;
+verb_handler verb_app_add, verb_app_list, verb_app_delete;
+verb_handler verb_init;
+verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
+    verb_domain_set, verb_domain_disable, verb_domain_enable,
+    verb_domain_delete;
+verb_handler prepare_password;
+verb_handler verb_user_add, verb_user_list, verb_user_show, verb_user_set,
+    verb_user_passwd, verb_user_disable, verb_user_enable, verb_user_delete,
+    verb_user_usage;
+verb_handler verb_alias_add, verb_alias_list, verb_alias_delete;
+verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,
+    verb_list_delete;
+verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
+    verb_setting_export, verb_setting_apply;
+verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
+    verb_credential_delete;
+verb_handler verb_audit_list;
+
+/* --- Shared by the verbs of the directory --------------------------------------- */
+
+/* alias local@domain_id -> target, replacing what stood there. */
+int alias_put(struct request *q, int64_t domain_id, const char *local,
+    const char *const *targets, size_t count, struct err *e) MUST_CHECK;
+/* postmaster@ and abuse@ of a domain lead to `admin` where nobody else is. */
+int alias_put_reserved(struct request *q, int64_t domain_id, const char *admin,
+    struct err *e) MUST_CHECK;
+bool alias_is_reserved(const char *local);
+/* An address as it is kept: canonical text in the pool. */
+int canonical_address(struct request *q, const char *text, const char **out,
+    struct err *e) MUST_CHECK;
+/* Does anything stand at this address? A static word, or NULL; -1 failed. */
+int address_taken(struct request *q, int64_t domain_id, const char *local,
+    const char **by_out, struct err *e) MUST_CHECK;
+/* The address of a server administrator other than account `but`. */
+int find_admin(
+    struct request *q, int64_t but, const char **out, struct err *e) MUST_CHECK;
+int domain_insert(struct request *q, const char *name, bool is_default,
+    int64_t alias_of, int64_t *id_out, struct err *e) MUST_CHECK;
+int user_insert(struct request *q, int64_t domain_id, const char *local,
+    const char *name, int64_t *id_out, struct err *e) MUST_CHECK;
+int role_add(struct request *q, int64_t account_id, uint32_t role,
+    int64_t domain_id, int64_t list_id, struct err *e) MUST_CHECK;
+/* account.roles from the role rows; `account_id` 0 = of all. */
+int roles_refresh(
+    struct request *q, int64_t account_id, struct err *e) MUST_CHECK;
+/* "user": the account as DESIGN 5 shapes it, into the answer. */
+int user_put_summary(
+    struct request *q, int64_t account_id, struct err *e) MUST_CHECK;
+int setting_store(struct request *q, const char *name, const char *text,
+    int64_t domain_id, struct err *e) MUST_CHECK;
+
+#endif /* ACCOUNTD_REQUEST_H */

@@ -1,0 +1,413 @@
+/*
+ * Signing in (the verbs in front of auth.c and sasl.c) and web sessions.
+ * Passwords arrive in base64 and are wiped with the packet.
+ */
+#include "session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+
+#include "auth.h"
+#include "password.h"
+
+enum {
+	TOKEN_BYTES = 32,
+	TOUCH_EVERY_MS = 60000
+};
+
+/* --- Who asks ---------------------------------------------------------------- */
+
+static int
+read_exporter(struct request *q, struct auth_client *c, struct err *e)
+{
+	struct slice v;
+
+	if (req_bytes(q, "exporter", &v, e) != 0)
+		return -1;
+	if (v.len == sizeof(c->exporter)) {
+		c->has_exporter = true;
+		memcpy(c->exporter, v.data, v.len);
+	}
+	return 0;
+}
+
+/* The service follows from the socket; what a program says is for the log. */
+static int
+read_client(struct request *q, struct auth_client *c, struct err *e)
+{
+	enum program p = q->caller->program;
+	const char *ip, *log_id;
+
+	*c = (struct auth_client){ 0 };
+	snprintf(c->service, sizeof(c->service), "%s",
+	    p == FROM_MTAD       ? "smtp"
+		: p == FROM_POPD ? "pop3"
+				 : "web");
+	if (req_string(q, "ip", &ip, e) != 0 ||
+	    req_optional(q, "log_id", &log_id, e) != 0)
+		return -1;
+	if (!ip_parse(slice_str(ip), &c->ip))
+		return refuse(q, e, "bad-ip", "ip is not an address");
+	ip_format(&c->ip, c->ip_text);
+	snprintf(c->log_id, sizeof(c->log_id), "%s", log_id ? log_id : "-");
+	c->tls = req_bool(q, "tls");
+	return read_exporter(q, c, e);
+}
+
+static int
+put_result(struct request *q, enum auth_result r, const struct auth_attempt *a,
+    struct err *e)
+{
+	static const char *const words[] = {
+		[AUTH_MORE] = "more",
+		[AUTH_OK] = "ok",
+		[AUTH_FAILED] = "failed",
+		[AUTH_BUSY] = "busy",
+	};
+
+	if (r == AUTH_SYNTAX) {
+		q->code = "malformed";
+		return err_set(e, ERR_SYNTAX, "malformed response");
+	}
+	json_object_set_new(q->out, "result", json_string(words[r]));
+	if (r == AUTH_OK)
+		json_object_set_new(
+		    q->out, "account", json_string(a->account.address));
+	if (a->reason != NULL)
+		json_object_set_new(q->out, "text", json_string(a->reason));
+	return 0;
+}
+
+/* --- SASL -------------------------------------------------------------------- */
+
+static int
+step(struct request *q, struct slice input, struct err *e)
+{
+	struct sasl *s = q->caller->sasl;
+	struct buf challenge, text;
+	enum auth_result r;
+	int done;
+
+	buf_init(&challenge, 16384);
+	buf_init(&text, 32768);
+	r = sasl_step(s, input, &challenge);
+	done = put_result(q, r, sasl_attempt(s), e);
+	if (r == AUTH_MORE) {
+		base64_encode(challenge.data, challenge.len, &text);
+		json_object_set_new(
+		    q->out, "challenge", json_stringn(text.data, text.len));
+	} else {
+		sasl_free(s);
+		q->caller->sasl = NULL;
+	}
+	buf_release(&challenge);
+	buf_release(&text);
+	return done;
+}
+
+int
+verb_auth_start(struct request *q, struct err *e)
+{
+	struct auth_client client;
+	const char *mechanism;
+	struct slice initial;
+
+	sasl_free(q->caller->sasl);
+	q->caller->sasl = NULL;
+	if (req_string(q, "mechanism", &mechanism, e) != 0 ||
+	    read_client(q, &client, e) != 0 ||
+	    req_bytes(q, "initial", &initial, e) != 0)
+		return -1;
+	q->caller->sasl = sasl_new(q->core, mechanism, &client);
+	if (q->caller->sasl == NULL) {
+		q->code = "unknown-mechanism";
+		return err_set(e, ERR_SYNTAX, "mechanism not offered");
+	}
+	return step(q, initial, e);
+}
+
+int
+verb_auth_step(struct request *q, struct err *e)
+{
+	struct slice response;
+
+	if (q->caller->sasl == NULL) {
+		q->code = "no-exchange";
+		return err_set(e, ERR_SYNTAX, "no exchange under way");
+	}
+	if (req_bytes(q, "response", &response, e) != 0) {
+		sasl_free(q->caller->sasl);
+		q->caller->sasl = NULL;
+		return -1;
+	}
+	if (response.data == NULL)
+		response = SLICE_LIT("");
+	return step(q, response, e);
+}
+
+/* --- Name and password ---------------------------------------------------------- */
+
+/* On 0 the attempt is decided; release it. */
+static int
+check_password(struct request *q, struct auth_attempt *a,
+    enum auth_result *result_out, struct err *e)
+{
+	struct slice login, password;
+	enum auth_result r;
+
+	*a = (struct auth_attempt){ .mechanism = "password" };
+	if (read_client(q, &a->client, e) != 0 ||
+	    req_bytes(q, "login", &login, e) != 0 ||
+	    req_bytes(q, "password", &password, e) != 0)
+		return -1;
+	if (login.data == NULL || password.data == NULL)
+		return refuse(q, e, "missing", "login and password are needed");
+	r = auth_begin(q->core, a, login);
+	if (r == AUTH_MORE)
+		r = auth_finish(q->core, a, auth_verify(q->core, a, password));
+	mem_wipe((void *)(uintptr_t)password.data, password.len);
+	*result_out = r;
+	return 0;
+}
+
+int
+verb_auth_password(struct request *q, struct err *e)
+{
+	struct auth_attempt a;
+	enum auth_result r;
+	int done = check_password(q, &a, &r, e);
+
+	if (done == 0)
+		done = put_result(q, r, &a, e);
+	auth_attempt_release(&a);
+	return done;
+}
+
+/* --- Sessions -------------------------------------------------------------------- */
+
+static struct web_session
+plan_session(struct request *q, const struct auth_attempt *a)
+{
+	struct settings *s = directory_settings(q->core->directory);
+	bool keep = req_bool(q, "keep");
+	int64_t now = clock_wall_ms();
+	struct web_session w = {
+		.account_id = a->account.id,
+		.created_ms = now,
+		.seen_ms = now,
+		.idle_ms =
+		    keep ? 0 : 1000 * settings_int(s, SET_WEB_SESSION_IDLE),
+		.expires_ms = now +
+		    1000 *
+			settings_int(s,
+			    keep ? SET_WEB_SESSION_KEEP : SET_WEB_SESSION_MAX),
+	};
+
+	snprintf(w.program, sizeof(w.program), "%s",
+	    program_name(q->caller->program));
+	settings_free(s);
+	return w;
+}
+
+static int
+create(struct request *q, const struct auth_attempt *a, struct err *e)
+{
+	struct web_session w = plan_session(q, a);
+	uint8_t hash[SECRET_KEY_LEN];
+	char token[64], expires[CLOCK_RFC3339_SIZE];
+
+	token_new(token, sizeof(token), TOKEN_BYTES);
+	token_hash(q->core->secrets, "session", slice_str(token), hash);
+	if (secrets_add_session(
+		q->core->secrets, hash, &w, a->client.ip_text, e) != 0)
+		return -1;
+	clock_rfc3339(w.expires_ms, expires);
+	json_object_set_new(q->out, "session", json_string(token));
+	json_object_set_new(q->out, "expires_at", json_string(expires));
+	mem_wipe(token, sizeof(token));
+	return 0;
+}
+
+int
+verb_session_create(struct request *q, struct err *e)
+{
+	struct auth_attempt a;
+	enum auth_result r;
+	int done = check_password(q, &a, &r, e);
+
+	/* Whoever administers nothing is told the same as a wrong password. */
+	if (done == 0 && r == AUTH_OK && q->caller->program == FROM_ADMIN &&
+	    a.account.roles == 0)
+		r = AUTH_FAILED;
+	if (done == 0)
+		done = put_result(q, r, &a, e);
+	if (done == 0 && r == AUTH_OK)
+		done = create(q, &a, e);
+	auth_attempt_release(&a);
+	return done;
+}
+
+static bool
+is_good(const struct request *q, const struct web_session *w, int64_t now)
+{
+	return strcmp(w->program, program_name(q->caller->program)) == 0 &&
+	    w->expires_ms > now &&
+	    (w->idle_ms == 0 || w->seen_ms + w->idle_ms > now);
+}
+
+/* 1 = the account is still there and may use the web. */
+static int
+load_account(struct request *q, int64_t id, int64_t now, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT u.local || '@' || d.name, u.roles FROM account u"
+	    " JOIN domain d ON d.id = u.domain_id WHERE u.id = ?1"
+	    " AND d.disabled = 0 AND u.web = 1 AND (u.disabled = 0 OR"
+	    " (u.disabled_until <> 0 AND u.disabled_until <= ?2))",
+	    "ii", id, now);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1) {
+		q->actor.account_id = id;
+		q->actor.name = pool_strdup(&q->pool, sql_text(r, 0));
+		q->actor.roles = (uint32_t)sql_int(r, 1);
+	}
+	sql_done(r);
+	return got;
+}
+
+int
+session_actor(struct request *q, const char *token, struct err *e)
+{
+	int64_t now = clock_wall_ms();
+	uint8_t hash[SECRET_KEY_LEN];
+	struct web_session w;
+	int got;
+
+	token_hash(q->core->secrets, "session", slice_str(token), hash);
+	got = secrets_find_session(q->core->secrets, hash, &w, e);
+	if (got == 1 && is_good(q, &w, now))
+		got = load_account(q, w.account_id, now, e);
+	else if (got == 1)
+		got = 0;
+	if (got == 1 && q->caller->program == FROM_ADMIN &&
+	    q->actor.roles == 0) {
+		q->actor = (struct actor){ .name = "-" };
+		got = 0;
+	}
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return refuse(q, e, "no-session", "the session has ended");
+	q->actor.session_id = w.id;
+	if (now - w.seen_ms >= TOUCH_EVERY_MS &&
+	    secrets_touch_session(q->core->secrets, w.id, now, e) < 0)
+		return -1;
+	return 0;
+}
+
+int
+verb_session_check(struct request *q, struct err *e)
+{
+	q->target.account_id = q->actor.account_id;
+	json_object_set_new(
+	    q->out, "id", json_integer((json_int_t)q->actor.session_id));
+	json_object_set_new(q->out, "account", json_string(q->actor.name));
+	return user_put_summary(q, q->actor.account_id, e);
+}
+
+int
+verb_session_list(struct request *q, struct err *e)
+{
+	struct page p;
+
+	page_init(&p, q);
+	return secrets_list_sessions(
+	    q->core->secrets, q->actor.account_id, p.items, e);
+}
+
+static void
+log_logout(const struct request *q)
+{
+	struct log_line l;
+
+	log_begin(&l, "logout", NULL, NULL);
+	log_str(&l, "service", "web");
+	log_str(&l, "account", q->actor.name);
+	log_end(&l);
+}
+
+/* "id": another of the same account's; "all": all of them; else this one. */
+int
+verb_session_end(struct request *q, struct err *e)
+{
+	json_t *id = json_object_get(q->in, "id");
+	int64_t which = q->actor.session_id;
+	int got;
+
+	if (req_bool(q, "all"))
+		which = 0;
+	else if (json_is_integer(id) && json_integer_value(id) > 0)
+		which = json_integer_value(id);
+	got = secrets_end_session(
+	    q->core->secrets, q->actor.account_id, which, e);
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return refuse(q, e, "not-found", "no such session");
+	log_logout(q);
+	return 0;
+}
+
+/* --- Application passwords --------------------------------------------------------- */
+
+int
+verb_app_list(struct request *q, struct err *e)
+{
+	struct page p;
+
+	page_init(&p, q);
+	return secrets_list_app_passwords(
+	    q->core->secrets, q->target.account_id, p.items, e);
+}
+
+/* The password is shown this once; nothing from which it follows is kept. */
+int
+verb_app_add(struct request *q, struct err *e)
+{
+	uint8_t mac[SECRET_KEY_LEN];
+	char token[40];
+	const char *name;
+
+	if (req_string(q, "name", &name, e) != 0)
+		return -1;
+	token_new(token, sizeof(token), 15);
+	token_hash(q->core->secrets, "app", slice_str(token), mac);
+	if (secrets_add_app_password(
+		q->core->secrets, q->target.account_id, name, mac, e) != 0)
+		return -1;
+	json_object_set_new(q->out, "password", json_string(token));
+	q->after = json_pack("{ss}", "name", name);
+	mem_wipe(token, sizeof(token));
+	return 0;
+}
+
+int
+verb_app_delete(struct request *q, struct err *e)
+{
+	json_t *id = json_object_get(q->in, "id");
+	int got = secrets_delete_app_password(
+	    q->core->secrets, q->target.account_id, json_integer_value(id), e);
+
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return refuse(q, e, "not-found", "no such password");
+	q->before = json_pack("{sI}", "id", json_integer_value(id));
+	return 0;
+}

@@ -1,0 +1,589 @@
+/*
+ * The schema and the queries of secrets.db.  No decisions: who may is decided
+ * before (rights.c, auth.c).  Values that are secrets never reach the log or
+ * an error's text.
+ *
+ * Several processes may have it open (the daemon, and the command line's own
+ * accountd), so nothing read here is remembered between two questions.
+ */
+#include "store_secrets.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/mem.h"
+#include "directory/sql.h"
+
+#define SECRETS_APPLICATION 0x4d535331U /* "MSS1" */
+
+struct secrets {
+	pthread_mutex_t lock;
+	struct sql *db;
+	uint8_t server_key[SECRET_KEY_LEN];
+};
+
+/* clang-format off */
+static const char *const steps[] = {
+	/* 1 */
+	"CREATE TABLE server_key (id INTEGER PRIMARY KEY CHECK (id = 1),"
+	" value BLOB NOT NULL) STRICT;"
+	"CREATE TABLE password ("
+	" account_id INTEGER PRIMARY KEY,"
+	" hash TEXT NOT NULL,"
+	" scram_salt BLOB NOT NULL,"
+	" scram_iterations INTEGER NOT NULL,"
+	" scram_stored_key BLOB NOT NULL,"
+	" scram_server_key BLOB NOT NULL,"
+	" changed_ms INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE app_password ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" account_id INTEGER NOT NULL,"
+	" name TEXT NOT NULL,"
+	" mac BLOB NOT NULL,"
+	" created_ms INTEGER NOT NULL,"
+	" UNIQUE (account_id, mac)) STRICT;"
+	"CREATE TABLE totp ("
+	" account_id INTEGER PRIMARY KEY,"
+	" secret BLOB NOT NULL,"
+	" last_step INTEGER NOT NULL DEFAULT 0," /* a code is good once */
+	" confirmed INTEGER NOT NULL DEFAULT 0) STRICT;"
+	"CREATE TABLE session ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" token_hash BLOB NOT NULL UNIQUE,"
+	" account_id INTEGER NOT NULL,"
+	" program TEXT NOT NULL,"
+	" ip TEXT NOT NULL,"
+	" created_ms INTEGER NOT NULL,"
+	" seen_ms INTEGER NOT NULL,"
+	" expires_ms INTEGER NOT NULL,"
+	" idle_ms INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX session_account ON session(account_id);"
+	"CREATE TABLE known_address ("
+	" account_id INTEGER NOT NULL,"
+	" ip BLOB NOT NULL,"
+	" seen_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (account_id, ip)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE credential ("
+	" name TEXT PRIMARY KEY,"
+	" user TEXT NOT NULL,"
+	" password TEXT NOT NULL) STRICT;"
+	"CREATE TABLE dkim_key ("
+	" domain TEXT NOT NULL,"
+	" selector TEXT NOT NULL,"
+	" algorithm TEXT NOT NULL,"
+	" private_key BLOB NOT NULL,"
+	" created_ms INTEGER NOT NULL,"
+	" PRIMARY KEY (domain, selector)) STRICT;",
+};
+
+/* clang-format on */
+
+static struct slice
+key_slice(const uint8_t *data, size_t len)
+{
+	return slice_of((const char *)data, len);
+}
+
+/* --- Life ------------------------------------------------------------------- */
+
+static int
+make_server_key(struct sql *db, struct err *e)
+{
+	uint8_t key[SECRET_KEY_LEN];
+	int r;
+
+	random_bytes(key, sizeof(key));
+	r = sql_run(db, e,
+	    "INSERT OR IGNORE INTO server_key (id, value) VALUES (1, ?1)", "b",
+	    key_slice(key, sizeof(key)));
+	mem_wipe(key, sizeof(key));
+	return r < 0 ? -1 : 0;
+}
+
+static int
+read_server_key(struct secrets *s, struct err *e)
+{
+	struct sql_rows *r = sql_query(
+	    s->db, e, "SELECT value FROM server_key WHERE id = 1", "");
+	int got = r ? sql_next(r, e) : -1;
+	struct slice v = { 0 };
+
+	if (got == 1)
+		v = sql_blob(r, 0);
+	if (v.len == SECRET_KEY_LEN)
+		memcpy(s->server_key, v.data, v.len);
+	else if (got >= 0)
+		got = err_set(e, ERR_PERM, "secrets.db has no server key");
+	sql_done(r);
+	return got < 0 ? -1 : 0;
+}
+
+int
+secrets_open(const char *state_dir, struct secrets **out, struct err *e)
+{
+	char *path = mem_printf("%s/directory/secrets.db", state_dir);
+	struct secrets *s = mem_zalloc(sizeof(*s));
+	int r = sql_open(path, SQL_WRITE, &s->db, e);
+
+	pthread_mutex_init(&s->lock, NULL);
+	if (r == 0)
+		r = sql_migrate(s->db, SECRETS_APPLICATION, steps,
+		    (int)ARRAY_LEN(steps), e);
+	if (r == 0)
+		r = make_server_key(s->db, e);
+	if (r == 0)
+		r = read_server_key(s, e);
+	free(path);
+	if (r == 0)
+		*out = s;
+	else
+		secrets_close(s);
+	return r;
+}
+
+int
+secrets_create(const char *state_dir, struct err *e)
+{
+	char *path = mem_printf("%s/directory/secrets.db", state_dir);
+	struct secrets *s;
+	int r = sql_create(path, 0600, e);
+
+	if (r == 0)
+		r = secrets_open(state_dir, &s, e);
+	if (r == 0)
+		secrets_close(s);
+	free(path);
+	return r;
+}
+
+void
+secrets_close(struct secrets *s)
+{
+	if (s == NULL)
+		return;
+	sql_close(s->db);
+	pthread_mutex_destroy(&s->lock);
+	mem_wipe(s->server_key, sizeof(s->server_key));
+	free(s);
+}
+
+const uint8_t *
+secrets_server_key(const struct secrets *s)
+{
+	return s->server_key;
+}
+
+/* --- Passwords -------------------------------------------------------------- */
+
+static bool
+take_bytes(struct sql_rows *r, int column, uint8_t *out, size_t len)
+{
+	struct slice v = sql_blob(r, column);
+
+	if (v.len != len)
+		return false;
+	memcpy(out, v.data, len);
+	return true;
+}
+
+static int
+take_password(struct sql_rows *r, struct password_keys *out, struct err *e)
+{
+	*out = (struct password_keys){ .iterations = (uint32_t)sql_int(r, 2) };
+	if (slice_copy(
+		slice_str(sql_text(r, 0)), out->hash, sizeof(out->hash)) &&
+	    take_bytes(r, 1, out->salt, sizeof(out->salt)) &&
+	    take_bytes(r, 3, out->stored_key, sizeof(out->stored_key)) &&
+	    take_bytes(r, 4, out->server_key, sizeof(out->server_key)))
+		return 1;
+	return err_set(e, ERR_TEMP, "damaged row in secrets.db");
+}
+
+int
+secrets_password(struct secrets *s, int64_t account_id,
+    struct password_keys *out, struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e,
+	    "SELECT hash, scram_salt, scram_iterations, scram_stored_key,"
+	    " scram_server_key FROM password WHERE account_id = ?1",
+	    "i", account_id);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1)
+		got = take_password(r, out, e);
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+/* Under the lock: run `first` and `second`, or neither. */
+static int
+finish(struct secrets *s, bool good, struct err *e)
+{
+	int r = -1;
+
+	if (good)
+		r = sql_commit(s->db, e);
+	else
+		sql_rollback(s->db);
+	return r;
+}
+
+static const char end_sessions[] = "DELETE FROM session WHERE account_id = ?1";
+
+int
+secrets_set_password(struct secrets *s, int64_t account_id,
+    const struct password_keys *k, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_begin(s->db, e);
+	if (r == 0)
+		r = finish(s,
+		    sql_run(s->db, e,
+			"INSERT OR REPLACE INTO password (account_id, hash,"
+			" scram_salt, scram_iterations, scram_stored_key,"
+			" scram_server_key, changed_ms)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			"isbibbi", account_id, k->hash,
+			key_slice(k->salt, sizeof(k->salt)),
+			(int64_t)k->iterations,
+			key_slice(k->stored_key, sizeof(k->stored_key)),
+			key_slice(k->server_key, sizeof(k->server_key)),
+			clock_wall_ms()) >= 0 &&
+			sql_run(s->db, e, end_sessions, "i", account_id) >= 0,
+		    e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int
+secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
+{
+	/* clang-format off */
+	static const char *const queries[] = {
+		"DELETE FROM password WHERE account_id = ?1",
+		"DELETE FROM app_password WHERE account_id = ?1",
+		"DELETE FROM totp WHERE account_id = ?1",
+		"DELETE FROM session WHERE account_id = ?1",
+		"DELETE FROM known_address WHERE account_id = ?1",
+	};
+	/* clang-format on */
+	bool good = true;
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_begin(s->db, e);
+	for (size_t i = 0; r == 0 && good && i < ARRAY_LEN(queries); i++)
+		good = sql_run(s->db, e, queries[i], "i", account_id) >= 0;
+	if (r == 0)
+		r = finish(s, good, e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* Is there a row?  For queries of an account and a blob. */
+static int
+exists(struct secrets *s, const char *query, int64_t account_id,
+    struct slice blob, int64_t number, struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e, query, "ibi", account_id, blob, number);
+	got = r ? sql_next(r, e) : -1;
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+int
+secrets_has_app_password(struct secrets *s, int64_t account_id,
+    const uint8_t mac[SECRET_KEY_LEN], struct err *e)
+{
+	return exists(s,
+	    "SELECT 1 FROM app_password WHERE account_id = ?1 AND mac = ?2"
+	    " AND created_ms >= ?3",
+	    account_id, key_slice(mac, SECRET_KEY_LEN), 0, e);
+}
+
+int
+secrets_add_app_password(struct secrets *s, int64_t account_id,
+    const char *name, const uint8_t mac[SECRET_KEY_LEN], struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT INTO app_password (account_id, name, mac, created_ms)"
+	    " VALUES (?1, ?2, ?3, ?4)",
+	    "isbi", account_id, name, key_slice(mac, SECRET_KEY_LEN),
+	    clock_wall_ms());
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+static json_t *
+time_json(int64_t ms)
+{
+	char text[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(ms, text);
+	return json_string(text);
+}
+
+int
+secrets_list_app_passwords(
+    struct secrets *s, int64_t account_id, json_t *items, struct err *e)
+{
+	struct sql_rows *r;
+	int got = -1;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e,
+	    "SELECT id, name, created_ms FROM app_password"
+	    " WHERE account_id = ?1 ORDER BY id",
+	    "i", account_id);
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		json_array_append_new(items,
+		    json_pack("{sI,ss,so}", "id", (json_int_t)sql_int(r, 0),
+			"name", sql_text(r, 1), "created_at",
+			time_json(sql_int(r, 2))));
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+/* Changed rows of a query of two numbers: 0 = was not there. */
+static int
+run_two(
+    struct secrets *s, const char *query, int64_t a, int64_t b, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e, query, "ii", a, b);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : r > 0;
+}
+
+int
+secrets_delete_app_password(
+    struct secrets *s, int64_t account_id, int64_t id, struct err *e)
+{
+	return run_two(s,
+	    "DELETE FROM app_password WHERE account_id = ?1 AND id = ?2",
+	    account_id, id, e);
+}
+
+/* --- Known addresses --------------------------------------------------------- */
+
+int
+secrets_knows_address(struct secrets *s, int64_t account_id,
+    const struct ip *ip, int64_t since_ms, struct err *e)
+{
+	return exists(s,
+	    "SELECT 1 FROM known_address WHERE account_id = ?1 AND ip = ?2"
+	    " AND seen_ms >= ?3",
+	    account_id, key_slice(ip->bytes, sizeof(ip->bytes)), since_ms, e);
+}
+
+/* At most one write a day for each. */
+int
+secrets_note_address(struct secrets *s, int64_t account_id, const struct ip *ip,
+    int64_t now_ms, struct err *e)
+{
+	int r = secrets_knows_address(
+	    s, account_id, ip, now_ms - 86400 * INT64_C(1000), e);
+
+	if (r != 0)
+		return r < 0 ? -1 : 0;
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT OR REPLACE INTO known_address (account_id, ip, seen_ms)"
+	    " VALUES (?1, ?2, ?3)",
+	    "ibi", account_id, key_slice(ip->bytes, sizeof(ip->bytes)), now_ms);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+/* --- Web sessions ------------------------------------------------------------ */
+
+int
+secrets_add_session(struct secrets *s, const uint8_t token_hash[SECRET_KEY_LEN],
+    const struct web_session *w, const char *ip, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT INTO session (token_hash, account_id, program, ip,"
+	    " created_ms, seen_ms, expires_ms, idle_ms)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	    "bissiiii", key_slice(token_hash, SECRET_KEY_LEN), w->account_id,
+	    w->program, ip, w->created_ms, w->seen_ms, w->expires_ms,
+	    w->idle_ms);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+int
+secrets_find_session(struct secrets *s,
+    const uint8_t token_hash[SECRET_KEY_LEN], struct web_session *out,
+    struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e,
+	    "SELECT id, account_id, created_ms, seen_ms, expires_ms, idle_ms,"
+	    " program FROM session WHERE token_hash = ?1",
+	    "b", key_slice(token_hash, SECRET_KEY_LEN));
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1) {
+		*out = (struct web_session){ sql_int(r, 0), sql_int(r, 1),
+			sql_int(r, 2), sql_int(r, 3), sql_int(r, 4),
+			sql_int(r, 5), "" };
+		snprintf(
+		    out->program, sizeof(out->program), "%s", sql_text(r, 6));
+	}
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+int
+secrets_touch_session(
+    struct secrets *s, int64_t id, int64_t now_ms, struct err *e)
+{
+	return run_two(
+	    s, "UPDATE session SET seen_ms = ?2 WHERE id = ?1", id, now_ms, e);
+}
+
+int
+secrets_list_sessions(
+    struct secrets *s, int64_t account_id, json_t *items, struct err *e)
+{
+	struct sql_rows *r;
+	int got = -1;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e,
+	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms"
+	    " FROM session WHERE account_id = ?1 ORDER BY id DESC LIMIT 100",
+	    "i", account_id);
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		json_array_append_new(items,
+		    json_pack("{sI,ss,ss,so,so,so}", "id",
+			(json_int_t)sql_int(r, 0), "program", sql_text(r, 1),
+			"ip", sql_text(r, 2), "created_at",
+			time_json(sql_int(r, 3)), "seen_at",
+			time_json(sql_int(r, 4)), "expires_at",
+			time_json(sql_int(r, 5))));
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+int
+secrets_end_session(
+    struct secrets *s, int64_t account_id, int64_t id, struct err *e)
+{
+	return run_two(s,
+	    "DELETE FROM session WHERE account_id = ?1"
+	    " AND (id = ?2 OR ?2 = 0)",
+	    account_id, id, e);
+}
+
+int
+secrets_sweep(
+    struct secrets *s, int64_t now_ms, int64_t addresses_ms, struct err *e)
+{
+	int r = run_two(s,
+	    "DELETE FROM session WHERE expires_ms <= ?1"
+	    " OR (idle_ms > 0 AND seen_ms + idle_ms <= ?2)",
+	    now_ms, now_ms, e);
+
+	if (r >= 0)
+		r = run_two(s,
+		    "DELETE FROM known_address WHERE seen_ms < ?1 AND ?2 = 0",
+		    addresses_ms, 0, e);
+	return r < 0 ? -1 : 0;
+}
+
+/* --- Credentials ------------------------------------------------------------- */
+
+int
+secrets_credential(
+    struct secrets *s, const char *name, json_t *out, struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(s->db, e,
+	    "SELECT user, password FROM credential WHERE name = ?1", "s", name);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1) {
+		json_object_set_new(out, "user", json_string(sql_text(r, 0)));
+		json_object_set_new(
+		    out, "password", json_string(sql_text(r, 1)));
+	}
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}
+
+int
+secrets_set_credential(struct secrets *s, const char *name, const char *user,
+    const char *password, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT OR REPLACE INTO credential (name, user, password)"
+	    " VALUES (?1, ?2, ?3)",
+	    "sss", name, user, password);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+int
+secrets_delete_credential(struct secrets *s, const char *name, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(
+	    s->db, e, "DELETE FROM credential WHERE name = ?1", "s", name);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : r > 0;
+}
+
+int
+secrets_list_credentials(struct secrets *s, json_t *items, struct err *e)
+{
+	struct sql_rows *r;
+	int got = -1;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_query(
+	    s->db, e, "SELECT name, user FROM credential ORDER BY name", "");
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		json_array_append_new(items,
+		    json_pack("{ss,ss}", "name", sql_text(r, 0), "user",
+			sql_text(r, 1)));
+	sql_done(r);
+	pthread_mutex_unlock(&s->lock);
+	return got;
+}

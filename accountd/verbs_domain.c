@@ -1,0 +1,428 @@
+/*
+ * Domains, and the first of them: `init` makes a server of an empty directory
+ * and works only while it is empty.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "mail/address.h"
+
+#include "request.h"
+
+int
+domain_insert(struct request *q, const char *name, bool is_default,
+    int64_t alias_of, int64_t *id_out, struct err *e)
+{
+	int r;
+
+	if (is_default &&
+	    sql_run(q->core->db, e,
+		"UPDATE domain SET is_default = 0 WHERE is_default = 1",
+		"") < 0)
+		return -1;
+	r = sql_run(q->core->db, e,
+	    "INSERT INTO domain (name, alias_of, is_default, created_ms)"
+	    " VALUES (?1, nullif(?2, 0), ?3, ?4)",
+	    "siii", name, alias_of, (int64_t)is_default, clock_wall_ms());
+	if (r < 0 && e->kind == ERR_PERM)
+		return refuse(
+		    q, e, "exists", "domain exists already: %s", name);
+	*id_out = sql_last_id(q->core->db);
+	return r < 0 ? -1 : 0;
+}
+
+static int
+normal_name(
+    struct request *q, const char *field, const char **out, struct err *e)
+{
+	char *name = pool_alloc(&q->pool, ADDRESS_DOMAIN_MAX + 1);
+	const char *text;
+
+	if (req_string(q, field, &text, e) != 0)
+		return -1;
+	if (domain_normalise(slice_str(text), name, e) != 0) {
+		q->code = "bad-domain";
+		e->kind = ERR_PERM;
+		return -1;
+	}
+	*out = name;
+	return 0;
+}
+
+/* The real domain that "alias_of" names; 0 when there is none. */
+static int
+alias_target(struct request *q, int64_t *out, struct err *e)
+{
+	const char *name;
+	struct sql_rows *r;
+	int got;
+
+	*out = 0;
+	if (json_object_get(q->in, "alias_of") == NULL)
+		return 0;
+	if (normal_name(q, "alias_of", &name, e) != 0)
+		return -1;
+	r = sql_query(q->core->db, e,
+	    "SELECT coalesce(alias_of, id) FROM domain WHERE name = ?1", "s",
+	    name);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1)
+		*out = sql_int(r, 0);
+	sql_done(r);
+	if (got == 0)
+		return refuse(
+		    q, e, "no-such-domain", "no such domain: %s", name);
+	return got < 0 ? -1 : 0;
+}
+
+static int
+count_rows(struct request *q, const char *query, int64_t id, int64_t *out,
+    struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e, query, "i", id);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*out = sql_int(r, 0);
+	sql_done(r);
+	return got == 1 ? 0 : -1;
+}
+
+int
+verb_domain_add(struct request *q, struct err *e)
+{
+	const char *name, *admin = NULL;
+	int64_t alias_of, id, others;
+
+	if (normal_name(q, "name", &name, e) != 0 ||
+	    alias_target(q, &alias_of, e) != 0 ||
+	    count_rows(q, "SELECT count(*) FROM domain WHERE id <> ?1", 0,
+		&others, e) != 0)
+		return -1;
+	if (alias_of != 0 && req_bool(q, "default"))
+		return refuse(
+		    q, e, "bad-value", "an alias cannot be the default domain");
+	if (find_admin(q, 0, &admin, e) < 0 ||
+	    domain_insert(q, name, req_bool(q, "default") || others == 0,
+		alias_of, &id, e) != 0)
+		return -1;
+	if (alias_of == 0 && admin != NULL &&
+	    alias_put_reserved(q, id, admin, e) != 0)
+		return -1;
+	q->target.domain = name;
+	q->after = json_pack("{ss,sb}", "name", name, "default",
+	    req_bool(q, "default") || others == 0);
+	return 0;
+}
+
+/* --- Showing -------------------------------------------------------------------- */
+
+#define DOMAIN_SELECT                                                 \
+	"SELECT d.id, d.name, coalesce(r.name, ''), d.is_default,"    \
+	" d.disabled, d.catch_all, d.forward_to, d.max_accounts,"     \
+	" d.max_lists,"                                               \
+	" (SELECT count(*) FROM account u WHERE u.domain_id = d.id)," \
+	" (SELECT count(*) FROM list l WHERE l.domain_id = d.id)"     \
+	" FROM domain d LEFT JOIN domain r ON r.id = d.alias_of"
+
+static json_t *
+domain_json(struct sql_rows *r)
+{
+	return json_pack("{ss,ss,sb,sb,ss,ss,sI,sI,sI,sI}", "name",
+	    sql_text(r, 1), "alias_of", sql_text(r, 2), "default",
+	    (int)sql_int(r, 3), "disabled", (int)sql_int(r, 4), "catchall",
+	    sql_text(r, 5), "forward", sql_text(r, 6), "max_accounts",
+	    (json_int_t)sql_int(r, 7), "max_lists", (json_int_t)sql_int(r, 8),
+	    "accounts", (json_int_t)sql_int(r, 9), "lists",
+	    (json_int_t)sql_int(r, 10));
+}
+
+/* All for the server's administrators, else those the actor administers. */
+int
+verb_domain_list(struct request *q, struct err *e)
+{
+	const char *after;
+	struct sql_rows *r;
+	struct page p;
+	const char *last = NULL;
+	int all, got = -1;
+
+	all = rights_allow(q->core->db, &q->actor, RIGHT_SERVER, &q->target, e);
+	if (all < 0 || req_optional(q, "after", &after, e) != 0)
+		return -1;
+	page_init(&p, q);
+	r = sql_query(q->core->db, e,
+	    DOMAIN_SELECT
+	    " WHERE d.name > ?1 AND (?2 OR EXISTS (SELECT 1 FROM role a"
+	    "  WHERE a.account_id = ?3 AND a.role = 2"
+	    "  AND a.domain_id = coalesce(d.alias_of, d.id)))"
+	    " ORDER BY d.name",
+	    "sii", after ? after : "", (int64_t)all, q->actor.account_id);
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		if (!page_add(&p, domain_json(r))) {
+			json_object_set_new(q->out, "next", json_string(last));
+			got = 0;
+			break;
+		}
+		last = pool_strdup(&q->pool, sql_text(r, 1));
+	}
+	sql_done(r);
+	return got < 0 ? -1 : 0;
+}
+
+static int
+load(struct request *q, json_t **out, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    DOMAIN_SELECT " WHERE d.id = ?1", "i", q->target.row_id);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*out = domain_json(r);
+	sql_done(r);
+	return got == 1 ? 0 : -1;
+}
+
+int
+verb_domain_show(struct request *q, struct err *e)
+{
+	json_t *domain;
+
+	if (load(q, &domain, e) != 0)
+		return -1;
+	json_object_set_new(q->out, "domain", domain);
+	return 0;
+}
+
+/* --- Changing ----------------------------------------------------------------------- */
+
+enum column_type {
+	COLUMN_ADDRESS,
+	COLUMN_FORWARD,
+	COLUMN_COUNT,
+	COLUMN_YES
+};
+
+struct column {
+	const char *key;
+	enum column_type type;
+	const char *query;
+};
+
+/* clang-format off */
+static const struct column columns[] = {
+	{ "catchall", COLUMN_ADDRESS, "UPDATE domain SET catch_all = ?1 WHERE id = ?2" },
+	{ "forward", COLUMN_FORWARD, "UPDATE domain SET forward_to = ?1 WHERE id = ?2" },
+	{ "max_accounts", COLUMN_COUNT, "UPDATE domain SET max_accounts = ?1 WHERE id = ?2" },
+	{ "max_lists", COLUMN_COUNT, "UPDATE domain SET max_lists = ?1 WHERE id = ?2" },
+	{ "default", COLUMN_YES, "UPDATE domain SET is_default = 1 WHERE ?1 AND id = ?2" },
+};
+
+/* clang-format on */
+
+static int
+set_address(
+    struct request *q, const struct column *c, const char *text, struct err *e)
+{
+	const char *value = text;
+	char name[ADDRESS_DOMAIN_MAX + 1];
+
+	if (c->type == COLUMN_FORWARD && text[0] == '@') {
+		if (domain_normalise(slice_str(text + 1), name, e) != 0)
+			return refuse(
+			    q, e, "bad-value", "not a domain: %s", text + 1);
+		value = pool_printf(&q->pool, "@%s", name);
+	} else if (text[0] != '\0' &&
+	    canonical_address(q, text, &value, e) != 0) {
+		return -1;
+	}
+	return sql_run(q->core->db, e, c->query, "si", value,
+		   q->target.domain_id) < 0
+	    ? -1
+	    : 0;
+}
+
+static int
+make_default(
+    struct request *q, const struct column *c, const char *text, struct err *e)
+{
+	if (strcmp(text, "yes") != 0)
+		return refuse(q, e, "bad-value",
+		    "there is always a default domain: make another one it");
+	if (q->target.alias_of != 0)
+		return refuse(
+		    q, e, "bad-value", "an alias cannot be the default domain");
+	if (sql_run(q->core->db, e, "UPDATE domain SET is_default = 0", "") < 0)
+		return -1;
+	return sql_run(q->core->db, e, c->query, "ii", (int64_t)1,
+		   q->target.domain_id) < 0
+	    ? -1
+	    : 0;
+}
+
+static int
+set_one(struct request *q, const char *key, json_t *value, struct err *e)
+{
+	const struct column *c = NULL;
+	const char *text;
+	uint64_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		if (strcmp(columns[i].key, key) == 0)
+			c = &columns[i];
+	if (c == NULL)
+		return refuse(q, e, "unknown-key", "a domain has no %s", key);
+	if (value_text(value, &q->pool, &text, e) != 0)
+		return -1;
+	if (c->type == COLUMN_YES)
+		return make_default(q, c, text, e);
+	if (c->type != COLUMN_COUNT)
+		return set_address(q, c, text, e);
+	if (!num_parse(slice_str(text), 1000000000, &n))
+		return refuse(q, e, "bad-value", "%s must be a number", key);
+	return sql_run(q->core->db, e, c->query, "ii", (int64_t)n,
+		   q->target.domain_id) < 0
+	    ? -1
+	    : 0;
+}
+
+int
+verb_domain_set(struct request *q, struct err *e)
+{
+	json_t *set = json_object_get(q->in, "set"), *value;
+	const char *key;
+
+	if (!json_is_object(set))
+		return refuse(q, e, "missing", "set is missing");
+	if (load(q, &q->before, e) != 0)
+		return -1;
+	json_object_foreach(
+	    set, key, value) if (set_one(q, key, value, e) != 0) return -1;
+	return load(q, &q->after, e);
+}
+
+static int
+set_disabled(struct request *q, bool disabled, struct err *e)
+{
+	q->after = json_pack("{sb}", "disabled", disabled);
+	return sql_run(q->core->db, e,
+		   "UPDATE domain SET disabled = ?1 WHERE id = ?2", "ii",
+		   (int64_t)disabled, q->target.row_id) < 0
+	    ? -1
+	    : 0;
+}
+
+int
+verb_domain_disable(struct request *q, struct err *e)
+{
+	return set_disabled(q, true, e);
+}
+
+int
+verb_domain_enable(struct request *q, struct err *e)
+{
+	return set_disabled(q, false, e);
+}
+
+int
+verb_domain_delete(struct request *q, struct err *e)
+{
+	int64_t accounts = 0, is_default = 0;
+
+	if (load(q, &q->before, e) != 0)
+		return -1;
+	if (q->target.alias_of == 0 &&
+	    (count_rows(q, "SELECT count(*) FROM account WHERE domain_id = ?1",
+		 q->target.row_id, &accounts, e) != 0 ||
+		count_rows(q, "SELECT is_default FROM domain WHERE id = ?1",
+		    q->target.row_id, &is_default, e) != 0))
+		return -1;
+	if (accounts > 0)
+		return refuse(q, e, "not-empty",
+		    "the domain has users: delete them first");
+	if (is_default)
+		return refuse(q, e, "is-default",
+		    "this is the default domain: make another one it first");
+	if (sql_run(q->core->db, e,
+		"DELETE FROM role WHERE domain_id = ?1 OR list_id IN"
+		" (SELECT id FROM list WHERE domain_id = ?1)",
+		"i", q->target.row_id) < 0 ||
+	    sql_run(q->core->db, e, "DELETE FROM setting WHERE domain_id = ?1",
+		"i", q->target.row_id) < 0 ||
+	    sql_run(q->core->db, e, "DELETE FROM domain WHERE id = ?1", "i",
+		q->target.row_id) < 0)
+		return -1;
+	return roles_refresh(q, 0, e);
+}
+
+/* --- The first domain ------------------------------------------------------------------ */
+
+static int
+init_settings(struct request *q, const char *host, struct err *e)
+{
+	static const struct {
+		const char *field, *setting;
+	} optional[] = { { "listen", "server.listen" },
+		{ "port_offset", "server.port_offset" } };
+
+	const char *text;
+
+	if (setting_store(q, "server.hostname", host, 0, e) != 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(optional); i++) {
+		json_t *v = json_object_get(q->in, optional[i].field);
+
+		if (v != NULL &&
+		    (value_text(v, &q->pool, &text, e) != 0 ||
+			setting_store(q, optional[i].setting, text, 0, e) != 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int
+init_admin(
+    struct request *q, int64_t domain_id, const char *domain, struct err *e)
+{
+	const char *text, *name;
+	struct address a;
+	int64_t id;
+
+	if (req_string(q, "address", &text, e) != 0 ||
+	    req_optional(q, "name", &name, e) != 0)
+		return -1;
+	if (address_parse(slice_str(text), ADDRESS_UTF8, &q->pool, &a, e) !=
+		0 ||
+	    strcmp(a.domain, domain) != 0)
+		return refuse(q, e, "bad-address",
+		    "the administrator must be an address of %s", domain);
+	if (user_insert(q, domain_id, a.local, name ? name : "", &id, e) != 0 ||
+	    role_add(q, id, ROLE_SERVER_ADMIN, 0, 0, e) != 0 ||
+	    alias_put_reserved(q, domain_id,
+		pool_printf(&q->pool, "%s@%s", a.local, domain), e) != 0)
+		return -1;
+	return secrets_set_password(q->core->secrets, id, &q->keys, e);
+}
+
+int
+verb_init(struct request *q, struct err *e)
+{
+	const char *host, *domain;
+	int64_t others, id;
+
+	if (count_rows(q, "SELECT count(*) FROM domain WHERE id <> ?1", 0,
+		&others, e) != 0)
+		return -1;
+	if (others > 0)
+		return refuse(q, e, "exists", "the directory is not empty");
+	if (normal_name(q, "hostname", &host, e) != 0 ||
+	    normal_name(q, "domain", &domain, e) != 0 ||
+	    init_settings(q, host, e) != 0 ||
+	    domain_insert(q, domain, true, 0, &id, e) != 0 ||
+	    init_admin(q, id, domain, e) != 0)
+		return -1;
+	q->target.domain = domain;
+	q->after = json_pack("{ss,ss}", "hostname", host, "domain", domain);
+	return 0;
+}

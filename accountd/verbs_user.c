@@ -1,0 +1,801 @@
+/*
+ * Accounts.  The rules that hold whoever asks: there is always a server
+ * administrator who can sign in, postmaster@ and abuse@ always lead somewhere,
+ * a user changes only what is his to change, and nobody hands out a role he
+ * does not stand above.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "mail/address.h"
+
+#include "password.h"
+#include "request.h"
+
+/* --- Roles --------------------------------------------------------------------- */
+
+static const struct {
+	uint32_t role;
+	const char *name;
+} role_names[] = {
+	{ ROLE_SERVER_ADMIN, "server_admin" },
+	{ ROLE_DOMAIN_ADMIN, "domain_admin" },
+	{ ROLE_LIST_ADMIN, "list_admin" },
+};
+
+int
+roles_refresh(struct request *q, int64_t account_id, struct err *e)
+{
+	return sql_run(q->core->db, e,
+		   "UPDATE account SET roles = coalesce((SELECT"
+		   " sum(DISTINCT role) FROM role WHERE account_id ="
+		   " account.id), 0) WHERE id = ?1 OR ?1 = 0",
+		   "i", account_id) < 0
+	    ? -1
+	    : 0;
+}
+
+int
+role_add(struct request *q, int64_t account_id, uint32_t role,
+    int64_t domain_id, int64_t list_id, struct err *e)
+{
+	if (sql_run(q->core->db, e,
+		"INSERT OR IGNORE INTO role (account_id, role, domain_id,"
+		" list_id) VALUES (?1, ?2, ?3, ?4)",
+		"iiii", account_id, (int64_t)role, domain_id, list_id) < 0)
+		return -1;
+	return roles_refresh(q, account_id, e);
+}
+
+int
+find_admin(struct request *q, int64_t but, const char **out, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT u.local || '@' || d.name FROM account u"
+	    " JOIN domain d ON d.id = u.domain_id"
+	    " WHERE u.roles & 1 AND u.id <> ?1 AND u.disabled = 0"
+	    " AND d.disabled = 0 ORDER BY u.id LIMIT 1",
+	    "i", but);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*out = pool_strdup(&q->pool, sql_text(r, 0));
+	sql_done(r);
+	return got;
+}
+
+/* Before an account stops being one: somebody else must still be able to. */
+static int
+keep_an_admin(struct request *q, struct err *e)
+{
+	const char *other;
+	int got;
+
+	if ((q->target.roles & ROLE_SERVER_ADMIN) == 0)
+		return 0;
+	got = find_admin(q, q->target.account_id, &other, e);
+	if (got == 0)
+		return refuse(q, e, "last-admin",
+		    "this is the last server administrator");
+	return got < 0 ? -1 : 0;
+}
+
+/* "NAME" or "NAME:where"; without where, the account's own domain. */
+static int
+grant(struct request *q, int64_t account_id, const char *text, struct err *e)
+{
+	struct slice rest = slice_str(text), name;
+	struct target about = q->target;
+	uint32_t role = 0;
+	struct sql_rows *r;
+	int got = 1;
+
+	rest = slice_cut(rest, ':', &name);
+	for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
+		if (slice_eq_str(name, role_names[i].name))
+			role = role_names[i].role;
+	if (role == 0 || (role == ROLE_LIST_ADMIN && rest.data == NULL))
+		return refuse(q, e, "bad-role", "no such role: %s", text);
+	if (role == ROLE_DOMAIN_ADMIN && rest.data == NULL)
+		rest = slice_str(q->target.domain);
+	r = sql_query(q->core->db, e,
+	    "SELECT d.id, 0 FROM domain d WHERE ?1 = 2 AND d.name = ?2"
+	    " UNION ALL SELECT l.domain_id, l.id FROM list l"
+	    " JOIN domain d ON d.id = l.domain_id"
+	    " WHERE ?1 = 4 AND l.local || '@' || d.name = ?2",
+	    "iv", (int64_t)role, rest);
+	about.domain_id = 0;
+	if (role != ROLE_SERVER_ADMIN)
+		got = r ? sql_next(r, e) : -1;
+	if (got == 1 && role != ROLE_SERVER_ADMIN) {
+		about.domain_id = sql_int(r, 0);
+		about.list_id = sql_int(r, 1);
+	}
+	sql_done(r);
+	if (got == 0)
+		return refuse(q, e, "bad-role", "no such place: %s", text);
+	if (got == 1)
+		got = rights_allow(q->core->db, &q->actor,
+		    role == ROLE_SERVER_ADMIN ? RIGHT_SERVER : RIGHT_DOMAIN,
+		    &about, e);
+	if (got == 0)
+		return refuse(q, e, "forbidden", "may not give this role");
+	return got < 0
+	    ? -1
+	    : role_add(q, account_id, role, about.list_id ? 0 : about.domain_id,
+		  about.list_id, e);
+}
+
+static int
+set_roles(struct request *q, int64_t account_id, json_t *roles, struct err *e)
+{
+	json_t *one;
+	size_t i;
+	int allowed;
+
+	if (!json_is_array(roles))
+		return refuse(q, e, "wrong-type", "roles must be a list");
+	allowed =
+	    rights_allow(q->core->db, &q->actor, RIGHT_DOMAIN, &q->target, e);
+	if (allowed < 0 || keep_an_admin(q, e) != 0) {
+		bool stays = false;
+
+		json_array_foreach(roles, i, one) stays |=
+		    json_is_string(one) &&
+		    strcmp(json_string_value(one), "server_admin") == 0;
+		if (allowed < 0 || !stays)
+			return -1;
+	}
+	if (allowed == 0)
+		return refuse(q, e, "forbidden", "may not change roles");
+	if (sql_run(q->core->db, e, "DELETE FROM role WHERE account_id = ?1",
+		"i", account_id) < 0)
+		return -1;
+	json_array_foreach(
+	    roles, i, one) if (!json_is_string(one)) return refuse(q, e,
+	    "wrong-type", "roles must be a list");
+	else if (grant(q, account_id, json_string_value(one), e) !=
+	    0) return -1;
+	return roles_refresh(q, account_id, e);
+}
+
+/* --- Showing ------------------------------------------------------------------------ */
+
+static int
+collect_texts(struct request *q, const char *query, int64_t id, json_t *out,
+    struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e, query, "i", id);
+	int got = -1;
+
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		json_array_append_new(out, json_string(sql_text(r, 0)));
+	sql_done(r);
+	return got;
+}
+
+static json_t *
+lines_json(const char *text)
+{
+	struct slice rest = slice_str(text[0] ? text : NULL), line;
+	json_t *out = json_array();
+
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, '\n', &line);
+		json_array_append_new(out, json_stringn(line.data, line.len));
+	}
+	return out;
+}
+
+static bool
+is_disabled(int64_t disabled, int64_t until)
+{
+	return disabled && (until == 0 || until > clock_wall_ms());
+}
+
+#define USER_COLUMNS                                                        \
+	"u.id, u.local || '@' || d.name, u.name, u.disabled,"               \
+	" u.disabled_until, u.quota_bytes, u.quota_messages, u.used_bytes," \
+	" u.used_messages, u.forward, u.forward_keep, u.pop3, u.smtp,"      \
+	" u.web, u.may_change_password, u.quota_full, d.name, u.local"
+#define USER_FROM " FROM account u JOIN domain d ON d.id = u.domain_id"
+
+/* The flat part; aliases and roles come from tables of their own. */
+static json_t *
+user_row_json(struct sql_rows *r)
+{
+	int64_t until = sql_int(r, 4);
+	bool off = is_disabled(sql_int(r, 3), until);
+	char time[CLOCK_RFC3339_SIZE];
+	json_t *user = json_pack(
+	    "{ss,ss,s[],sb,sI,sI,sI,sI,s[],so,sb,sb,sb,s{sb,sb,sb}}", "address",
+	    sql_text(r, 1), "name", sql_text(r, 2), "roles", "disabled", off,
+	    "quota_bytes", (json_int_t)sql_int(r, 5), "quota_messages",
+	    (json_int_t)sql_int(r, 6), "used_bytes", (json_int_t)sql_int(r, 7),
+	    "used_messages", (json_int_t)sql_int(r, 8), "aliases", "forward",
+	    lines_json(sql_text(r, 9)), "forward_keep", (int)sql_int(r, 10),
+	    "may_change_password", (int)sql_int(r, 14), "quota_full",
+	    (int)sql_int(r, 15), "access", "pop3", (int)sql_int(r, 11), "smtp",
+	    (int)sql_int(r, 12), "web", (int)sql_int(r, 13));
+
+	if (off && until != 0) {
+		clock_rfc3339(until, time);
+		json_object_set_new(user, "disabled_until", json_string(time));
+	}
+	return user;
+}
+
+static int
+complete_user(struct request *q, int64_t id, json_t *user, struct err *e)
+{
+	if (collect_texts(q,
+		"SELECT CASE r.role WHEN 1 THEN 'server_admin'"
+		" WHEN 2 THEN CASE r.domain_id WHEN u.domain_id"
+		"  THEN 'domain_admin' ELSE 'domain_admin:' || d.name END"
+		" ELSE 'list_admin:' || l.local || '@' || ld.name END"
+		" FROM role r JOIN account u ON u.id = r.account_id"
+		" LEFT JOIN domain d ON d.id = r.domain_id"
+		" LEFT JOIN list l ON l.id = r.list_id"
+		" LEFT JOIN domain ld ON ld.id = l.domain_id"
+		" WHERE r.account_id = ?1 ORDER BY 1",
+		id, json_object_get(user, "roles"), e) < 0)
+		return -1;
+	return collect_texts(q,
+	    "SELECT a.local || '@' || ad.name FROM account u"
+	    " JOIN domain d ON d.id = u.domain_id"
+	    " JOIN alias_target t ON t.target = u.local || '@' || d.name"
+	    " JOIN alias a ON a.id = t.alias_id"
+	    " JOIN domain ad ON ad.id = a.domain_id"
+	    " WHERE u.id = ?1 ORDER BY 1 LIMIT 100",
+	    id, json_object_get(user, "aliases"), e);
+}
+
+static int
+load_user(struct request *q, int64_t id, json_t **out, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT " USER_COLUMNS USER_FROM " WHERE u.id = ?1", "i", id);
+	int got = r ? sql_next(r, e) : -1;
+	json_t *user = got == 1 ? user_row_json(r) : NULL;
+
+	sql_done(r);
+	if (got == 0)
+		return refuse(q, e, "not-found", "no such user");
+	if (got < 0 || complete_user(q, id, user, e) < 0) {
+		json_decref(user);
+		return -1;
+	}
+	*out = user;
+	return 0;
+}
+
+int
+user_put_summary(struct request *q, int64_t account_id, struct err *e)
+{
+	json_t *user;
+
+	if (load_user(q, account_id, &user, e) != 0)
+		return -1;
+	json_object_set_new(q->out, "user", user);
+	return 0;
+}
+
+int
+verb_user_show(struct request *q, struct err *e)
+{
+	return user_put_summary(q, q->target.account_id, e);
+}
+
+static struct sql_rows *
+select_users(
+    struct request *q, const char *after, const char *match, struct err *e)
+{
+	struct slice rest = slice_str(after ? after : ""), domain, local;
+	ptrdiff_t at = slice_rchr(rest, '@');
+
+	local = slice_of(rest.data, at < 0 ? 0 : (size_t)at);
+	domain = at < 0 ? SLICE_LIT("") : slice_skip(rest, (size_t)at + 1);
+	return sql_query(q->core->db, e,
+	    "SELECT " USER_COLUMNS USER_FROM
+	    " WHERE (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
+	    " AND (?4 = '' OR"
+	    "  instr(lower(u.local || '@' || d.name), lower(?4)) OR"
+	    "  instr(lower(u.name), lower(?4)))"
+	    " ORDER BY d.name, u.local",
+	    "vvis", domain, local, q->target.domain_id, match ? match : "");
+}
+
+/* "domain" (as a right of its own row), "match", "after". */
+int
+verb_user_list(struct request *q, struct err *e)
+{
+	const char *after, *match, *last = NULL;
+	struct sql_rows *r;
+	struct page p;
+	int got = -1;
+
+	if (req_optional(q, "after", &after, e) != 0 ||
+	    req_optional(q, "match", &match, e) != 0)
+		return -1;
+	page_init(&p, q);
+	r = select_users(q, after, match, e);
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		json_t *user = user_row_json(r);
+
+		if (complete_user(q, sql_int(r, 0), user, e) < 0) {
+			json_decref(user);
+			got = -1;
+			break;
+		}
+		if (!page_add(&p, user)) {
+			json_object_set_new(q->out, "next", json_string(last));
+			got = 0;
+			break;
+		}
+		last = pool_strdup(&q->pool, sql_text(r, 1));
+	}
+	sql_done(r);
+	return got < 0 ? -1 : 0;
+}
+
+/* --- Passwords -------------------------------------------------------------------- */
+
+int
+prepare_password(struct request *q, struct err *e)
+{
+	json_t *v = json_object_get(q->in, "password");
+	struct settings *s;
+	struct slice password;
+	const char *address;
+	int64_t least;
+
+	if (!json_is_string(v))
+		return refuse(q, e, "missing", "password is missing");
+	password = slice_of(json_string_value(v), json_string_length(v));
+	if (req_optional(q, "address", &address, e) != 0)
+		return -1;
+	if (address == NULL)
+		address = q->target.address;
+	s = directory_settings(q->core->directory);
+	least = settings_int(s, SET_PASSWORD_MIN);
+	settings_free(s);
+	if (password_check_rules(password, address ? address : "", least, e) !=
+	    0) {
+		q->code = "bad-password";
+		return -1;
+	}
+	return password_make_keys(password, &q->keys, e);
+}
+
+/* A user shows the old password; whoever administers him need not. */
+static int
+check_old(struct request *q, struct err *e)
+{
+	struct sql_rows *r;
+	struct password_keys keys;
+	const char *old;
+	int got, may = 0;
+
+	if (q->actor.is_operator || q->actor.account_id != q->target.account_id)
+		return 0;
+	r = sql_query(q->core->db, e,
+	    "SELECT may_change_password FROM account WHERE id = ?1", "i",
+	    q->target.account_id);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1)
+		may = (int)sql_int(r, 0);
+	sql_done(r);
+	if (got < 0)
+		return -1;
+	if (!may && q->actor.roles == 0)
+		return refuse(q, e, "forbidden", "may not change the password");
+	if (req_string(q, "old_password", &old, e) != 0)
+		return -1;
+	got =
+	    secrets_password(q->core->secrets, q->target.account_id, &keys, e);
+	if (got >= 0 &&
+	    !password_verify(slice_str(old), got == 1 ? keys.hash : NULL))
+		got =
+		    refuse(q, e, "wrong-password", "the old password is wrong");
+	mem_wipe(&keys, sizeof(keys));
+	return got < 0 ? -1 : 0;
+}
+
+int
+verb_user_passwd(struct request *q, struct err *e)
+{
+	if (check_old(q, e) != 0)
+		return -1;
+	q->after = json_pack("{ss}", "password", "changed");
+	return secrets_set_password(
+	    q->core->secrets, q->target.account_id, &q->keys, e);
+}
+
+/* --- Changing ----------------------------------------------------------------------- */
+
+enum column_type {
+	COLUMN_TEXT,
+	COLUMN_YES,
+	COLUMN_SIZE,
+	COLUMN_COUNT
+};
+
+/* clang-format off */
+static const struct column {
+	const char *key;
+	enum column_type type;
+	enum right right;
+	const char *query;
+} columns[] = {
+	{ "name", COLUMN_TEXT, RIGHT_SELF, "UPDATE account SET name = ?1 WHERE id = ?2" },
+	{ "forward_keep", COLUMN_YES, RIGHT_SELF, "UPDATE account SET forward_keep = ?1 WHERE id = ?2" },
+	{ "quota_bytes", COLUMN_SIZE, RIGHT_DOMAIN, "UPDATE account SET quota_bytes = ?1, quota_full = 0 WHERE id = ?2" },
+	{ "quota_messages", COLUMN_COUNT, RIGHT_DOMAIN, "UPDATE account SET quota_messages = ?1, quota_full = 0 WHERE id = ?2" },
+	{ "may_change_password", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET may_change_password = ?1 WHERE id = ?2" },
+	{ "pop3", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET pop3 = ?1 WHERE id = ?2" },
+	{ "smtp", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET smtp = ?1 WHERE id = ?2" },
+	{ "web", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET web = ?1 WHERE id = ?2" },
+};
+
+/* clang-format on */
+
+enum {
+	FORWARDS_MAX = 100,
+	NAME_MAX_BYTES = 200
+};
+
+static int
+check_name(struct request *q, const char *name, struct err *e)
+{
+	if (strlen(name) > NAME_MAX_BYTES)
+		return refuse(q, e, "too-long", "the name is too long");
+	for (const char *p = name; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return refuse(q, e, "bad-value",
+			    "the name has a control character");
+	return 0;
+}
+
+static int
+column_number(struct request *q, const struct column *c, const char *text,
+    int64_t *out, struct err *e)
+{
+	struct slice s = slice_str(text);
+	uint64_t n = 0;
+	bool good;
+
+	if (c->type == COLUMN_YES) {
+		good = strcmp(text, "yes") == 0 || strcmp(text, "no") == 0;
+		n = strcmp(text, "yes") == 0;
+	} else if (c->type == COLUMN_SIZE) {
+		good = num_parse_size(s, INT64_C(1) << 50, &n);
+	} else {
+		good = num_parse(s, 1000000000, &n);
+	}
+	if (!good)
+		return refuse(
+		    q, e, "bad-value", "%s cannot be %s", c->key, text);
+	*out = (int64_t)n;
+	return 0;
+}
+
+static int
+set_column(
+    struct request *q, const struct column *c, json_t *value, struct err *e)
+{
+	int allowed =
+	    rights_allow(q->core->db, &q->actor, c->right, &q->target, e);
+	const char *text;
+	int64_t n = 0;
+	int r;
+
+	if (allowed == 0)
+		return refuse(q, e, "forbidden", "may not change %s", c->key);
+	if (allowed < 0 || value_text(value, &q->pool, &text, e) != 0)
+		return -1;
+	if (c->type == COLUMN_TEXT) {
+		if (check_name(q, text, e) != 0)
+			return -1;
+		r = sql_run(
+		    q->core->db, e, c->query, "si", text, q->target.account_id);
+	} else {
+		if (column_number(q, c, text, &n, e) != 0)
+			return -1;
+		r = sql_run(
+		    q->core->db, e, c->query, "ii", n, q->target.account_id);
+	}
+	return r < 0 ? -1 : 0;
+}
+
+/* An array, or one text with addresses separated by commas or blanks. */
+static int
+set_forward(struct request *q, json_t *value, struct err *e)
+{
+	char *list = pool_strdup(
+	    &q->pool, json_is_string(value) ? json_string_value(value) : "");
+	char *all = pool_strdup(&q->pool, ""), *rest = NULL;
+	const char *one;
+	json_t *item;
+	size_t i, n = 0;
+
+	json_array_foreach(value, i, item) list = pool_printf(&q->pool, "%s,%s",
+	    list, json_is_string(item) ? json_string_value(item) : "?");
+	for (char *w = strtok_r(list, ", \n", &rest); w != NULL;
+	     w = strtok_r(NULL, ", \n", &rest)) {
+		if (canonical_address(q, w, &one, e) != 0)
+			return -1;
+		if (++n > FORWARDS_MAX)
+			return refuse(q, e, "too-many",
+			    "more than %d addresses", FORWARDS_MAX);
+		all = pool_printf(
+		    &q->pool, "%s%s%s", all, all[0] ? "\n" : "", one);
+	}
+	return sql_run(q->core->db, e,
+		   "UPDATE account SET forward = ?1 WHERE id = ?2", "si", all,
+		   q->target.account_id) < 0
+	    ? -1
+	    : 0;
+}
+
+static int
+set_one(struct request *q, const char *key, json_t *value, struct err *e)
+{
+	if (strncmp(key, "access.", 7) == 0)
+		key += 7;
+	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
+		if (strcmp(columns[i].key, key) == 0)
+			return set_column(q, &columns[i], value, e);
+	if (strcmp(key, "forward") == 0)
+		return set_forward(q, value, e);
+	if (strcmp(key, "roles") == 0)
+		return set_roles(q, q->target.account_id, value, e);
+	return refuse(q, e, "unknown-key", "a user has no %s", key);
+}
+
+static int
+set_all(struct request *q, json_t *set, struct err *e)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(
+	    set, key, value) if (set_one(q, key, value, e) != 0) return -1;
+	return 0;
+}
+
+int
+verb_user_set(struct request *q, struct err *e)
+{
+	json_t *set = json_object_get(q->in, "set");
+
+	if (!json_is_object(set))
+		return refuse(q, e, "missing", "set is missing");
+	if (load_user(q, q->target.account_id, &q->before, e) != 0 ||
+	    set_all(q, set, e) != 0)
+		return -1;
+	return load_user(q, q->target.account_id, &q->after, e);
+}
+
+/* --- Adding and deleting ------------------------------------------------------------- */
+
+int
+user_insert(struct request *q, int64_t domain_id, const char *local,
+    const char *name, int64_t *id_out, struct err *e)
+{
+	if (check_name(q, name, e) != 0 ||
+	    sql_run(q->core->db, e,
+		"INSERT INTO account (domain_id, local, name, created_ms)"
+		" VALUES (?1, ?2, ?3, ?4)",
+		"issi", domain_id, local, name, clock_wall_ms()) < 0)
+		return -1;
+	*id_out = sql_last_id(q->core->db);
+	return 0;
+}
+
+static int
+check_limit(struct request *q, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT max_accounts <> 0 AND max_accounts <= (SELECT count(*)"
+	    " FROM account WHERE domain_id = ?1) FROM domain WHERE id = ?1",
+	    "i", q->target.domain_id);
+	int got = r ? sql_next(r, e) : -1;
+	bool full = got == 1 && sql_int(r, 0) != 0;
+
+	sql_done(r);
+	if (full)
+		return refuse(q, e, "limit",
+		    "the domain has as many users as it may have");
+	return got < 0 ? -1 : 0;
+}
+
+/*
+ * A free address; an account named postmaster or abuse takes the place of the
+ * alias that every domain has.
+ */
+static int
+make_room(struct request *q, struct err *e)
+{
+	const char *by;
+	int taken =
+	    address_taken(q, q->target.domain_id, q->target.local, &by, e);
+
+	if (taken <= 0)
+		return taken;
+	if (strcmp(by, "alias") == 0 && alias_is_reserved(q->target.local))
+		return sql_run(q->core->db, e,
+			   "DELETE FROM alias WHERE domain_id = ?1"
+			   " AND local = ?2",
+			   "is", q->target.domain_id, q->target.local) < 0
+		    ? -1
+		    : 0;
+	return refuse(
+	    q, e, "exists", "%s exists already (%s)", q->target.address, by);
+}
+
+/* Local parts that would be confused with, or break, something else. */
+static int
+check_local(struct request *q, struct err *e)
+{
+	for (const char *p = q->target.local; *p != '\0'; p++)
+		if ((unsigned char)*p > 0x7e || strchr("@/#$% \"", *p) != NULL)
+			return refuse(q, e, "bad-address",
+			    "a user's name cannot have '%c'",
+			    (unsigned char)*p > 0x7e ? '?' : *p);
+	return 0;
+}
+
+int
+verb_user_add(struct request *q, struct err *e)
+{
+	json_t *set = json_object_get(q->in, "set");
+	json_t *roles = json_object_get(q->in, "roles");
+	const char *name;
+	int64_t id;
+
+	if (req_optional(q, "name", &name, e) != 0 || check_local(q, e) != 0 ||
+	    check_limit(q, e) != 0 || make_room(q, e) != 0 ||
+	    user_insert(q, q->target.domain_id, q->target.local,
+		name ? name : "", &id, e) != 0)
+		return -1;
+	q->target.account_id = id;
+	if ((set != NULL && set_all(q, set, e) != 0) ||
+	    (roles != NULL && set_roles(q, id, roles, e) != 0) ||
+	    secrets_set_password(q->core->secrets, id, &q->keys, e) != 0 ||
+	    load_user(q, id, &q->after, e) != 0)
+		return -1;
+	json_object_set(q->out, "user", q->after);
+	return 0;
+}
+
+/* Aliases that lead here: without this target, or away when it was the last. */
+static int
+leave_aliases(struct request *q, struct err *e)
+{
+	const char *admin = NULL;
+
+	if (find_admin(q, q->target.account_id, &admin, e) < 0)
+		return -1;
+	if (admin != NULL &&
+	    sql_run(q->core->db, e,
+		"INSERT OR IGNORE INTO alias_target (alias_id, target)"
+		" SELECT a.id, ?1 FROM alias a JOIN alias_target t"
+		" ON t.alias_id = a.id WHERE t.target = ?2 AND"
+		" a.local IN ('postmaster', 'abuse') AND NOT EXISTS"
+		" (SELECT 1 FROM alias_target o WHERE o.alias_id = a.id"
+		"  AND o.target <> ?2)",
+		"ss", admin, q->target.address) < 0)
+		return -1;
+	if (sql_run(q->core->db, e,
+		"DELETE FROM alias_target WHERE target = ?1", "s",
+		q->target.address) < 0)
+		return -1;
+	return sql_run(q->core->db, e,
+		   "DELETE FROM alias WHERE id NOT IN"
+		   " (SELECT alias_id FROM alias_target)",
+		   "") < 0
+	    ? -1
+	    : 0;
+}
+
+/*
+ * The mailbox stays on disk; its folder is named in the answer, so that
+ * whoever may touch mailboxes moves it away before the name is used again.
+ */
+int
+verb_user_delete(struct request *q, struct err *e)
+{
+	const char *admin = NULL;
+
+	if (keep_an_admin(q, e) != 0 ||
+	    load_user(q, q->target.account_id, &q->before, e) != 0 ||
+	    leave_aliases(q, e) != 0 ||
+	    sql_run(q->core->db, e,
+		"DELETE FROM list_member WHERE address = ?1", "s",
+		q->target.address) < 0 ||
+	    sql_run(q->core->db, e, "DELETE FROM account WHERE id = ?1", "i",
+		q->target.account_id) < 0)
+		return -1;
+	if (alias_is_reserved(q->target.local) &&
+	    (find_admin(q, q->target.account_id, &admin, e) < 0 ||
+		(admin != NULL &&
+		    alias_put_reserved(q, q->target.domain_id, admin, e) != 0)))
+		return -1;
+	json_object_set_new(
+	    q->out, "id", json_integer((json_int_t)q->target.account_id));
+	return secrets_forget(q->core->secrets, q->target.account_id, e);
+}
+
+/* --- Switching off and on --------------------------------------------------------------- */
+
+static int
+set_disabled(struct request *q, int64_t disabled, int64_t until, struct err *e)
+{
+	q->after = json_pack("{sb,sI}", "disabled", (int)disabled, "until_ms",
+	    (json_int_t)until);
+	return sql_run(q->core->db, e,
+		   "UPDATE account SET disabled = ?1, disabled_until = ?2"
+		   " WHERE id = ?3",
+		   "iii", disabled, until, q->target.account_id) < 0
+	    ? -1
+	    : 0;
+}
+
+/* "until": RFC 3339; absent = for good.  Web sessions end. */
+int
+verb_user_disable(struct request *q, struct err *e)
+{
+	const char *text;
+	int64_t until = 0;
+
+	if (keep_an_admin(q, e) != 0 || req_optional(q, "until", &text, e) != 0)
+		return -1;
+	if (text != NULL && !clock_parse_rfc3339(slice_str(text), &until))
+		return refuse(q, e, "bad-value", "not a time: %s", text);
+	if (text != NULL && until <= clock_wall_ms())
+		return refuse(q, e, "bad-value", "%s is over", text);
+	if (secrets_end_session(q->core->secrets, q->target.account_id, 0, e) <
+	    0)
+		return -1;
+	return set_disabled(q, 1, until, e);
+}
+
+int
+verb_user_enable(struct request *q, struct err *e)
+{
+	return set_disabled(q, 0, 0, e);
+}
+
+/* --- What the mailbox holds ---------------------------------------------------------------- */
+
+/*
+ * From those who see mailboxes: "full" when a quota was crossed either way,
+ * and the size as they found it.
+ */
+int
+verb_user_usage(struct request *q, struct err *e)
+{
+	json_t *bytes = json_object_get(q->in, "used_bytes");
+	json_t *messages = json_object_get(q->in, "used_messages");
+	json_t *full = json_object_get(q->in, "full");
+
+	if (json_integer_value(bytes) < 0 || json_integer_value(messages) < 0)
+		return refuse(q, e, "bad-value", "sizes are not negative");
+	if (json_is_integer(bytes) && json_is_integer(messages) &&
+	    sql_run(q->core->db, e,
+		"UPDATE account SET used_bytes = ?1, used_messages = ?2"
+		" WHERE id = ?3",
+		"iii", (int64_t)json_integer_value(bytes),
+		(int64_t)json_integer_value(messages),
+		q->target.account_id) < 0)
+		return -1;
+	if (json_is_boolean(full) &&
+	    sql_run(q->core->db, e,
+		"UPDATE account SET quota_full = ?1 WHERE id = ?2", "ii",
+		(int64_t)json_is_true(full), q->target.account_id) < 0)
+		return -1;
+	return 0;
+}
