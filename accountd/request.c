@@ -381,7 +381,10 @@ run_write(struct request *q, const struct verb *v, struct err *e)
 		sql_rollback(db);
 		return -1;
 	}
-	return sql_commit(db, e);
+	if (sql_commit(db, e) != 0)
+		return -1;
+	directory_refresh(q->core->directory);
+	return 0;
 }
 
 static int

@@ -219,7 +219,8 @@ conclude(struct sasl *s, int code)
 		return auth_finish(s->core, &s->attempt, AUTH_OK);
 	if (code == GSASL_AUTHENTICATION_ERROR && s->attempt.begun)
 		return auth_finish(s->core, &s->attempt, AUTH_FAILED);
-	return AUTH_SYNTAX;
+	/* Refused before there was a name: a channel binding cut away. */
+	return code == GSASL_AUTHENTICATION_ERROR ? AUTH_FAILED : AUTH_SYNTAX;
 }
 
 static enum auth_result

@@ -107,6 +107,14 @@ directory_settings(struct directory *d)
 	return s;
 }
 
+void
+directory_refresh(struct directory *d)
+{
+	pthread_mutex_lock(&d->lock);
+	d->looked_ms -= LOOK_EVERY_MS;
+	pthread_mutex_unlock(&d->lock);
+}
+
 bool
 directory_changed(struct directory *d, uint64_t *seen)
 {

@@ -41,6 +41,9 @@ void directory_close(struct directory *d);
  */
 struct settings *directory_settings(struct directory *d);
 
+/* Look at the next question, whenever the last look was: for the writer. */
+void directory_refresh(struct directory *d);
+
 /* Has anything been written since `*seen`?  Updates *seen. */
 bool directory_changed(struct directory *d, uint64_t *seen);
 
