@@ -287,24 +287,33 @@ token_hash(const struct secrets *s, const char *purpose, struct slice token,
 static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
-	long used;
-} slots = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+	long used, cores;
+} slots = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 1 };
+
+static void
+count_cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	slots.cores = n > 1 ? n : 1;
+}
 
 bool
 password_slot_take(int timeout_ms)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct timespec until;
 	bool got;
 	int r = 0;
 
+	pthread_once(&once, count_cores);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
 	pthread_mutex_lock(&slots.lock);
-	while (slots.used >= (cores > 0 ? cores : 1) && r == 0)
+	while (slots.used >= slots.cores && r == 0)
 		r = pthread_cond_clockwait(
 		    &slots.freed, &slots.lock, CLOCK_MONOTONIC, &until);
-	got = slots.used < (cores > 0 ? cores : 1);
+	got = slots.used < slots.cores;
 	slots.used += got;
 	pthread_mutex_unlock(&slots.lock);
 	return got;

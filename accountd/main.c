@@ -1,0 +1,282 @@
+/*
+ * accountd: who is who.  Three ways to run:
+ *
+ *	accountd [--state DIR]                 the daemon: one worker, one
+ *	                                       SOCK_SEQPACKET socket a program
+ *	accountd --state DIR --create          make the files of a new state
+ *	                                       directory, then end
+ *	accountd --state DIR --serve-fd N      serve the one connection N and
+ *	                                       end with it: how the command line
+ *	                                       works while no daemon runs
+ *
+ * Daemon and --serve-fd may run at the same time: both write under SQLite's
+ * lock and nothing is remembered between two requests that the other could
+ * change.
+ */
+#include <sys/socket.h>
+
+#include <jansson.h>
+#include <malloc.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "directory/config.h"
+#include "net/sock.h"
+#include "proc/privilege.h"
+#include "proc/service.h"
+
+#include "connection.h"
+#include "core.h"
+#include "request.h"
+
+enum {
+	CONNECTIONS = 2048,
+	SWEEP_MS = 3600 * 1000,
+};
+
+/* --- The daemon ---------------------------------------------------------------- */
+
+static const enum program programs[] = { FROM_MTAD, FROM_POPD, FROM_QUEUE,
+	FROM_WEBMAIL, FROM_ADMIN, FROM_MAILSTEAD };
+
+/* Set by configure() before workers are forked. */
+static struct {
+	bool installed; /* every program has a user of its own */
+	uid_t uids[ARRAY_LEN(programs)];
+	char paths[3][CONFIG_PATH_SIZE];
+	const char *read_paths[3], *write_paths[4];
+} setup;
+
+static const char *
+user_of(const struct config *c, enum program p)
+{
+	switch (p) {
+	case FROM_MTAD:
+		return c->user_mta;
+	case FROM_POPD:
+		return c->user_pop;
+	case FROM_QUEUE:
+		return c->user_queue;
+	case FROM_WEBMAIL:
+		return c->user_web;
+	case FROM_ADMIN:
+		return c->user_admin;
+	case FROM_MAILSTEAD:
+		break;
+	}
+	return "";
+}
+
+static int
+find_uid(const char *user, uid_t *out, struct err *e)
+{
+	char buffer[4096];
+	struct passwd pw, *found;
+
+	if (getpwnam_r(user, &pw, buffer, sizeof(buffer), &found) != 0 ||
+	    found == NULL)
+		return err_set(e, ERR_PERM, "no such system user: %s", user);
+	*out = pw.pw_uid;
+	return 0;
+}
+
+static int
+configure_listener(
+    const struct config *c, size_t i, struct service_config *out, struct err *e)
+{
+	struct listener *l = &out->listeners[i];
+	const char *user = user_of(c, programs[i]);
+
+	*l = (struct listener){ .socktype = SOCK_SEQPACKET,
+		.mode = setup.installed ? 0666 : 0600,
+		.kind = (unsigned)i };
+	if (config_path(c, l->path, sizeof(l->path), e, "run/accountd/%s.sock",
+		program_name(programs[i])) != 0)
+		return -1;
+	setup.uids[i] = 0;
+	return user[0] ? find_uid(user, &setup.uids[i], e) : 0;
+}
+
+static int
+configure_paths(
+    const struct config *c, struct service_config *out, struct err *e)
+{
+	static const char *const names[] = { "directory", "log/audit",
+		"log/accountd" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,
+			"%s", names[i]) != 0)
+			return -1;
+		setup.write_paths[i] = setup.paths[i];
+	}
+	setup.read_paths[0] = "/etc/ssl";
+	setup.read_paths[1] = "/usr";
+	out->read_paths = setup.read_paths;
+	out->write_paths = setup.write_paths;
+	return config_path(
+	    c, out->log_dir, sizeof(out->log_dir), e, "log/accountd");
+}
+
+static int
+configure(const char *state_dir, struct service_config *out, struct err *e)
+{
+	struct settings *s;
+	struct config c;
+
+	if (config_load(state_dir, &c, e) != 0 ||
+	    directory_read_settings(state_dir, &s, e) != 0)
+		return -1;
+	settings_free(s);
+	*out = (struct service_config){ .enabled = true,
+		.workers = 1,
+		.connections = CONNECTIONS,
+		.listener_count = ARRAY_LEN(programs) };
+	snprintf(out->user, sizeof(out->user), "%s", c.user_auth);
+	setup.installed = c.user_auth[0] != '\0';
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		if (configure_listener(&c, i, out, e) != 0)
+			return -1;
+	return configure_paths(&c, out, e);
+}
+
+static int
+worker_start(struct worker *w, struct err *e)
+{
+	struct core *core;
+
+	if (core_open(w->state_dir, &core, e) != 0)
+		return -1;
+	w->data = core;
+	return 0;
+}
+
+static void
+serve(struct worker *w, struct connection *c)
+{
+	struct core *core = w->data;
+	struct caller caller = { .core = core, .program = programs[c->kind] };
+	struct err e;
+	uid_t uid;
+
+	if (sock_peer_uid(c->fd, &uid, NULL, &e) != 0) {
+		log_error("%s", e.text);
+	} else if (setup.uids[c->kind] != 0 && uid != setup.uids[c->kind] &&
+	    uid != 0) {
+		log_warning("uid %u is not %s", (unsigned)uid,
+		    program_name(caller.program));
+	} else {
+		caller.is_operator = caller.program == FROM_MAILSTEAD &&
+		    (uid == 0 || uid == core->owner);
+		connection_serve(&caller, c->fd, service_stopping);
+	}
+	close(c->fd);
+}
+
+static void
+tick(struct worker *w)
+{
+	static int64_t next; /* the main thread's alone */
+	struct core *core = w->data;
+	int64_t now = clock_wall_ms();
+	struct err e;
+
+	if (clock_mono_ms() < next)
+		return;
+	next = clock_mono_ms() + SWEEP_MS;
+	if (secrets_sweep(
+		core->secrets, now, now - INT64_C(31) * 86400 * 1000, &e) != 0)
+		log_warning("sweeping secrets.db: %s", e.text);
+}
+
+static const struct service service = {
+	.name = "accountd",
+	.stack_size = 256 * 1024,
+	.deny_outgoing = true,
+	.deny_exec = true,
+	.configure = configure,
+	.worker_start = worker_start,
+	.serve = serve,
+	.tick = tick,
+};
+
+/* --- The other ways ---------------------------------------------------------------- */
+
+static int
+serve_fd(const char *state_dir, int fd, struct err *e)
+{
+	struct caller caller = { .program = FROM_MAILSTEAD };
+	char log_dir[CONFIG_PATH_SIZE];
+	uid_t uid = getuid();
+	struct config c;
+
+	if (config_load(state_dir, &c, e) != 0 ||
+	    config_path(&c, log_dir, sizeof(log_dir), e, "log/accountd") != 0 ||
+	    privilege_drop(c.user_auth, e) != 0)
+		return -1;
+	log_open("accountd", log_dir, false);
+	if (core_open(c.state_dir, &caller.core, e) != 0)
+		return -1;
+	caller.is_operator = uid == 0 || uid == caller.core->owner;
+	connection_serve(&caller, fd, NULL);
+	core_close(caller.core);
+	return 0;
+}
+
+/* Every freed JSON value may have held a password. */
+static void
+free_wiped(void *p)
+{
+	if (p != NULL)
+		mem_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+struct options {
+	const char *state_dir;
+	bool create;
+	uint64_t fd; /* 0 = none */
+};
+
+static bool
+read_options(int argc, char **argv, struct options *o)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--state") == 0 && i + 1 < argc)
+			o->state_dir = argv[++i];
+		else if (strcmp(argv[i], "--create") == 0)
+			o->create = true;
+		else if (strcmp(argv[i], "--serve-fd") == 0 && i + 1 < argc &&
+		    num_parse(slice_str(argv[i + 1]), 1000000, &o->fd))
+			i++;
+	}
+	return o->create || o->fd != 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .state_dir = getenv("MAILSTEAD_STATE") };
+	struct err e;
+	int r;
+
+	json_set_alloc_funcs(malloc, free_wiped);
+	if (!read_options(argc, argv, &o))
+		return service_main(&service, argc, argv);
+	if (o.create)
+		r = o.state_dir != NULL
+		    ? core_create(o.state_dir, &e)
+		    : err_set(&e, ERR_PERM, "--create needs --state DIR");
+	else
+		r = serve_fd(o.state_dir, (int)o.fd, &e);
+	if (r != 0)
+		fprintf(stderr, "accountd: %s\n", e.text);
+	return r == 0 ? 0 : 1;
+}
