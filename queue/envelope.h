@@ -66,10 +66,10 @@ enum recipient_flags {
 };
 
 struct envelope_recipient {
-	char *address;      /* local@domain as accepted; the unit of delivery */
-	char *original;     /* ORCPT "type;xtext-decoded address", or NULL */
-	char *delivered_to; /* what it was before aliases, or NULL */
-	uint32_t notify;    /* enum envelope_notify */
+	const char *address;  /* local@domain; the unit of delivery */
+	const char *original; /* ORCPT "type;xtext-decoded address", or NULL */
+	const char *delivered_to; /* what it was before aliases, or NULL */
+	uint32_t notify;          /* enum envelope_notify */
 
 	/* The runner's part; zero from a writer. */
 	uint8_t state; /* enum recipient_state */
@@ -78,23 +78,23 @@ struct envelope_recipient {
 	uint32_t flags;
 	uint32_t attempts;
 	int64_t last_try_ms; /* wall clock, 0 = never */
-	char *target;        /* see enum recipient_kind, or NULL */
-	char *status;        /* RFC 3463 "4.4.1", or NULL */
-	char *reply;  /* last words of the remote or our reason, or NULL */
-	char *remote; /* who said so: "mx.example.net [192.0.2.1]" */
+	const char *target;  /* see enum recipient_kind, or NULL */
+	const char *status;  /* RFC 3463 "4.4.1", or NULL */
+	const char *reply; /* last words of the remote or our reason, or NULL */
+	const char *remote; /* who said so: "mx.example.net [192.0.2.1]" */
 };
 
 struct envelope {
-	char *sender; /* "" = the null sender */
-	char *envid;  /* RFC 3461 4.4, decoded, or NULL */
+	const char *sender; /* "" = the null sender */
+	const char *envid;  /* RFC 3461 4.4, decoded, or NULL */
 	uint32_t flags;
 
 	/* Where it came from, for Received, logs, DSN and replay. */
-	char *client_ip;   /* "" for local submission */
-	char *client_name; /* forward-confirmed, or "" */
-	char *helo;
-	char *auth_user; /* "" when not signed in */
-	char *session_id;
+	const char *client_ip;   /* "" for local submission */
+	const char *client_name; /* forward-confirmed, or "" */
+	const char *helo;
+	const char *auth_user; /* "" when not signed in */
+	const char *session_id;
 
 	int64_t accepted_ms;   /* wall clock */
 	int64_t not_before_ms; /* 0, or not delivered earlier than this */
@@ -109,9 +109,9 @@ struct envelope {
 	uint32_t local_prefix;
 
 	/* The runner's part; zero and NULL from a writer. */
-	uint32_t attempts;   /* how often the message was tried */
-	int64_t next_try_ms; /* set by spool_defer() */
-	char *hold_reason;   /* while it lies in hold/, or NULL */
+	uint32_t attempts;       /* how often the message was tried */
+	int64_t next_try_ms;     /* set by spool_defer() */
+	const char *hold_reason; /* while it lies in hold/, or NULL */
 
 	struct envelope_recipient *recipients;
 	size_t recipient_count;

@@ -101,6 +101,7 @@ marks_open(struct marks_arena *a, const char *uuid_text, struct err *e)
 		return err_errno(e, "open %s", path);
 	if (arena_check(a, path, e) < 0) {
 		(void)close(a->fd);
+		a->fd = -1;
 		return -1;
 	}
 	a->memory =
@@ -108,6 +109,7 @@ marks_open(struct marks_arena *a, const char *uuid_text, struct err *e)
 	if (a->memory == MAP_FAILED) {
 		err_errno(e, "map %s", path);
 		(void)close(a->fd);
+		a->fd = -1;
 		return -1;
 	}
 	if (memcmp(a->memory, arena_magic, sizeof(arena_magic)) != 0) {

@@ -1,0 +1,280 @@
+/*
+ * The control verbs' side of the spool: counting, listing, looking, and
+ * changing what waits; and making a new spool.
+ *
+ * Looking at a message does not claim it: its segment is held meanwhile, and
+ * an envelope file that was replaced while we looked is looked for again.
+ *
+ * Any thread.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include "queue/spool_internal.h"
+
+enum {
+	PEEK_TRIES = 3
+};
+
+bool
+spool_knows(struct spool *s, const char *id)
+{
+	bool known;
+
+	(void)pthread_mutex_lock(&s->lock);
+	known = id_is_valid(slice_str(id)) && index_find(s, id) != NULL;
+	(void)pthread_mutex_unlock(&s->lock);
+	return known;
+}
+
+void
+spool_count(struct spool *s, struct spool_counts *out)
+{
+	memset(out, 0, sizeof(*out));
+	(void)pthread_mutex_lock(&s->lock);
+	out->active = s->state_counts[ENTRY_READY] +
+	    s->state_counts[ENTRY_CLAIMED] + s->state_counts[ENTRY_PENDING];
+	out->deferred = s->state_counts[ENTRY_WAITING];
+	out->held = s->state_counts[ENTRY_HELD];
+	out->corrupt = s->corrupt;
+	for (struct journal_segment *g = s->segments; g != NULL; g = g->next) {
+		out->segments++;
+		out->journal_bytes += g->size;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
+static int
+compare_infos(const void *a, const void *b)
+{
+	const struct spool_info *x = a, *y = b;
+
+	return memcmp(x->id, y->id, ID_LEN);
+}
+
+static void
+fill_info(struct spool_info *out, const struct spool_entry *en)
+{
+	memcpy(out->id, en->id, ID_SIZE);
+	out->state = SPOOL_ACTIVE;
+	out->next_try_ms = 0;
+	if (en->state == ENTRY_HELD)
+		out->state = SPOOL_HELD;
+	if (en->state == ENTRY_WAITING) {
+		out->state = SPOOL_DEFERRED;
+		out->next_try_ms = en->next_try_ms;
+	}
+}
+
+int
+spool_list(
+    struct spool *s, struct spool_info **out, size_t *count_out, struct err *e)
+{
+	struct spool_info *list;
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	list = calloc(s->entry_count + 1, sizeof(*list));
+	for (size_t i = 0; list != NULL && i < s->bucket_count; i++) {
+		for (struct spool_entry *en = s->buckets[i]; en != NULL;
+		     en = en->hash_next) {
+			if (en->state != ENTRY_SETTLED)
+				fill_info(&list[count++], en);
+		}
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	if (list == NULL)
+		return err_set(e, ERR_TEMP, "no memory for the list");
+	qsort(list, count, sizeof(*list), compare_infos);
+	*out = list;
+	*count_out = count;
+	return 0;
+}
+
+/* Under the lock: what reading needs of an entry; holds its segment. */
+static bool
+copy_entry(struct spool *s, const char *id, struct spool_entry *out)
+{
+	const struct spool_entry *en;
+
+	memset(out, 0, sizeof(*out));
+	en = id_is_valid(slice_str(id)) ? index_find(s, id) : NULL;
+	if (en == NULL || en->state == ENTRY_SETTLED)
+		return false;
+	memcpy(out->id, en->id, ID_SIZE);
+	out->place = en->place;
+	out->dir = en->dir;
+	out->serial = en->serial;
+	out->file_next = en->file_next;
+	out->offset = en->offset;
+	out->flags = en->flags;
+	out->segment = en->segment;
+	if (out->segment != NULL)
+		out->segment->unsettled++;
+	return true;
+}
+
+int
+spool_peek(struct spool *s, const char *id, struct pool *pool,
+    struct envelope *out, struct err *e)
+{
+	struct spool_entry en;
+	struct buf raw;
+	int rc = -1;
+
+	buf_init(&raw, ENVELOPE_MAX);
+	for (int tries = 0; rc < 0 && tries < PEEK_TRIES; tries++) {
+		bool found;
+
+		(void)pthread_mutex_lock(&s->lock);
+		found = copy_entry(s, id, &en);
+		(void)pthread_mutex_unlock(&s->lock);
+		if (!found) {
+			err_set(e, ERR_PERM, "no such message: %s", id);
+			break;
+		}
+		rc = entry_read_envelope(s, &en, &raw, e);
+		(void)pthread_mutex_lock(&s->lock);
+		if (en.segment != NULL)
+			en.segment->unsettled--;
+		(void)pthread_mutex_unlock(&s->lock);
+	}
+	if (rc == 0)
+		rc = envelope_decode(buf_slice(&raw), pool, out, e);
+	buf_release(&raw);
+	return rc;
+}
+
+int
+spool_schedule(
+    struct spool *s, const char *id, int64_t next_try_ms, struct err *e)
+{
+	struct spool_entry *en = NULL;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (id_is_valid(slice_str(id)))
+		en = index_find(s, id);
+	if (en == NULL || en->state == ENTRY_SETTLED ||
+	    en->state == ENTRY_HELD) {
+		rc = err_set(e, ERR_PERM, "no such message waits: %s", id);
+	} else if (en->state == ENTRY_CLAIMED || en->state == ENTRY_PENDING) {
+		rc = err_set(e, ERR_TEMP, "%s is being worked on", id);
+	} else {
+		/* Out of the heap before what it is sorted by changes. */
+		index_set(s, en, ENTRY_CLAIMED);
+		en->next_try_ms = next_try_ms;
+		index_set(s, en, ENTRY_WAITING);
+		spool_kick(s);
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+static int
+move_from_hold(
+    struct spool *s, struct spool_entry *en, int64_t now, struct err *e)
+{
+	struct envelope_name n = entry_envelope_name(en);
+	char from[ENVELOPE_NAME_SIZE], to[ENVELOPE_NAME_SIZE];
+
+	envelope_name_put(from, &n);
+	n.next_ms = now;
+	envelope_name_put(to, &n);
+	if (renameat(s->dirs.hold, from, s->dirs.deferred, to) < 0 ||
+	    fsync(s->dirs.deferred) < 0 || fsync(s->dirs.hold) < 0)
+		return err_errno(e, "release %s", en->id);
+	return 0;
+}
+
+int
+spool_unhold(struct spool *s, const char *id, struct err *e)
+{
+	struct spool_entry *en = NULL;
+	int64_t now = clock_wall_ms();
+	int rc;
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (id_is_valid(slice_str(id)))
+		en = index_find(s, id);
+	if (en != NULL && en->state != ENTRY_HELD)
+		en = NULL;
+	if (en != NULL)
+		index_set(s, en, ENTRY_CLAIMED);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (en == NULL)
+		return err_set(e, ERR_PERM, "no such message is held: %s", id);
+	rc = move_from_hold(s, en, now, e);
+	(void)pthread_mutex_lock(&s->lock);
+	if (rc == 0) {
+		en->dir = DIR_DEFERRED;
+		en->file_next = now;
+		en->next_try_ms = now;
+	}
+	index_set(s, en, rc == 0 ? ENTRY_WAITING : ENTRY_HELD);
+	spool_kick(s);
+	(void)pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+int
+spool_take_back(
+    struct spool *s, const char *id, const char *auth_user, struct err *e)
+{
+	struct spool_item *it;
+
+	if (spool_claim_id(s, id, &it, e) < 0)
+		return -1;
+	if (auth_user[0] == '\0' ||
+	    strcmp(it->envelope.auth_user, auth_user) != 0) {
+		spool_release(it, it->entry->next_try_ms);
+		return err_set(e, ERR_PERM, "no such message: %s", id);
+	}
+	if (it->envelope.not_before_ms <= clock_wall_ms()) {
+		spool_release(it, it->entry->next_try_ms);
+		return err_set(e, ERR_PERM, "%s is on its way already", id);
+	}
+	spool_settle(it);
+	return 0;
+}
+
+/* --- a new spool ----------------------------------------------------------------- */
+
+int
+spool_create(const char *spool_dir, struct err *e)
+{
+	static const char *const subs[] = { "journal", "large", "deferred",
+		"hold", "corrupt" };
+	uint8_t uuid[SPOOL_UUID_LEN];
+	char hex[SPOOL_UUID_SIZE], text[64];
+	int fd, rc = 0;
+
+	if (file_mkdir(AT_FDCWD, spool_dir, 02770, e) < 0)
+		return -1;
+	fd = open(spool_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_errno(e, "open %s", spool_dir);
+	for (size_t i = 0; i < ARRAY_LEN(subs) && rc == 0; i++)
+		rc = file_mkdir(fd, subs[i], 02770, e);
+	/* The id comes last: without it there is no spool. */
+	if (rc == 0 && faccessat(fd, "spool.id", F_OK, 0) < 0) {
+		random_bytes(uuid, sizeof(uuid));
+		hex_encode(uuid, sizeof(uuid), hex);
+		(void)snprintf(
+		    text, sizeof(text), "mailstead-spool 1 %s\n", hex);
+		rc = file_replace(fd, "spool.id", 0660, text, strlen(text), e);
+	}
+	(void)close(fd);
+	return rc;
+}
