@@ -1,10 +1,11 @@
 #ifndef MAILDIR_MAILDIR_H
 #define MAILDIR_MAILDIR_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -28,8 +29,8 @@
  * outside a-z 0-9 . _ + = - and a leading dot as %XX.  Both parts come
  * normalised from the directory (A-labels).  False if it would be too long.
  */
-bool maildir_path(struct slice local, struct slice domain, char *out,
-    size_t size) MUST_CHECK;
+bool maildir_path(
+    struct slice local, struct slice domain, char *out, size_t size) MUST_CHECK;
 
 /* An opened mailbox folder: new, cur, tmp. */
 struct maildir {
@@ -47,7 +48,9 @@ int maildir_open(int mail_root_fd, const char *path, const char *folder,
     bool create, struct maildir *out, struct err *e) MUST_CHECK;
 void maildir_close(struct maildir *m);
 
-enum { MAILDIR_NAME_SIZE = 256 };
+enum {
+	MAILDIR_NAME_SIZE = 256
+};
 
 /*
  * The name of a delivery: derived from id and the recipient's index, so that
@@ -68,11 +71,17 @@ int maildir_write_tmp(const struct maildir *m, const char *name,
     const struct iovec *pieces, int count, struct err *e) MUST_CHECK;
 int maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
     const char *from_name, struct err *e) MUST_CHECK;
-int maildir_publish(const struct maildir *m, const char *name,
-    struct err *e) MUST_CHECK;
+int maildir_publish(
+    const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
 
 /* Where a delivery's name is now: for redelivery after a crash. */
-enum maildir_place { MAILDIR_NOWHERE, MAILDIR_TMP, MAILDIR_NEW, MAILDIR_CUR };
+enum maildir_place {
+	MAILDIR_NOWHERE,
+	MAILDIR_TMP,
+	MAILDIR_NEW,
+	MAILDIR_CUR
+};
+
 int maildir_locate(const struct maildir *m, const char *name,
     enum maildir_place *out, struct err *e) MUST_CHECK;
 
@@ -90,6 +99,7 @@ struct maildir_entry {
 	char *name;         /* the whole file name, with flags */
 	uint64_t size;      /* bytes in the file */
 	uint64_t wire_size; /* with CRLF line ends */
+	int64_t arrived_ms; /* wall clock, from the name */
 	uint8_t flags;
 	bool is_new; /* lies in new/ */
 };
@@ -112,15 +122,18 @@ void maildir_list_release(struct maildir_list *l);
  * Open a listed message for reading; if it was moved or its flags changed
  * since, it is found again by its base name.  ERR_PERM: gone.
  */
-int maildir_open_message(const struct maildir *m, const char *name,
-    int *fd_out, struct err *e) MUST_CHECK;
-
-/* Delete; ERR_PERM when it was already gone. */
-int maildir_remove(const struct maildir *m, const char *name,
+int maildir_open_message(const struct maildir *m, const char *name, int *fd_out,
     struct err *e) MUST_CHECK;
 
+/* Delete; ERR_PERM when it was already gone. */
+int maildir_remove(
+    const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
+
 /* RFC 1939 7: the name up to the first ',' or ':', else its SHA-256 in hex. */
-enum { MAILDIR_UIDL_SIZE = 71 };
+enum {
+	MAILDIR_UIDL_SIZE = 71
+};
+
 void maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE]);
 
 #endif /* MAILDIR_MAILDIR_H */

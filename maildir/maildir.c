@@ -1,0 +1,430 @@
+/*
+ * Opening a mailbox, the steps of a delivery, finding and removing a message.
+ *
+ * Everything is relative to opened directories and follows no symbolic link;
+ * only regular files are messages.  No locks: names are unique, and a rename
+ * within one file system is the moment a message appears.
+ */
+#include "maildir/maildir.h"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include "maildir/name.h"
+
+enum {
+	DIRECTORY_MODE = 02770,
+	MESSAGE_MODE = 0660,
+	COPY_CHUNK = 65536,
+	PIECES_MAX = 8,
+	OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+};
+
+static const char *const parts[] = { "new", "cur", "tmp" };
+
+/* --- opening ------------------------------------------------------------------- */
+
+/* Open one component below `at`, made if asked for. */
+static int
+open_below(int at, const char *name, bool create, int *out, struct err *e)
+{
+	int fd = openat(at, name, OPEN_DIRECTORY);
+
+	if (fd < 0 && errno == ENOENT && create) {
+		if (file_mkdir(at, name, DIRECTORY_MODE, e) != 0)
+			return -1;
+		fd = openat(at, name, OPEN_DIRECTORY);
+	}
+	if (fd < 0) {
+		bool refused =
+		    errno == ENOENT || errno == ENOTDIR || errno == ELOOP;
+
+		(void)err_errno(e, "mailbox directory %s", name);
+		if (refused)
+			e->kind = ERR_PERM;
+		return -1;
+	}
+	*out = fd;
+	return 0;
+}
+
+/* Walk "domain/local" one component at a time. */
+static int
+open_path(int root, const char *path, bool create, int *out, struct err *e)
+{
+	char name[NAME_MAX + 1];
+	struct slice rest = slice_str(path), part;
+	int at = root, next;
+
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, '/', &part);
+		if (part.len == 0 || part.data[0] == '.' ||
+		    !slice_copy(part, name, sizeof(name))) {
+			(void)err_set(e, ERR_PERM, "not a mailbox path");
+			next = -1;
+		} else if (open_below(at, name, create, &next, e) != 0) {
+			next = -1;
+		}
+		if (at != root)
+			(void)close(at);
+		if (next < 0)
+			return -1;
+		at = next;
+	}
+	*out = at;
+	return 0;
+}
+
+static int
+open_folder(int fd, const char *folder, bool create, int *out, struct err *e)
+{
+	int mark;
+
+	if (folder[0] != '.' || folder[1] == '\0' || folder[1] == '.' ||
+	    strchr(folder, '/') != NULL)
+		return err_set(e, ERR_PERM, "not a folder name");
+	if (open_below(fd, folder, create, out, e) != 0)
+		return -1;
+	if (!create)
+		return 0;
+	/* Maildir++: the mark that delivery agents look for */
+	mark = openat(*out, "maildirfolder",
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, MESSAGE_MODE);
+	if (mark >= 0)
+		(void)close(mark);
+	return 0;
+}
+
+int
+maildir_open(int mail_root_fd, const char *path, const char *folder,
+    bool create, struct maildir *out, struct err *e)
+{
+	struct maildir m = { -1, -1, -1, -1 };
+	int *const fds[] = { &m.new_fd, &m.cur_fd, &m.tmp_fd };
+	int box;
+
+	if (open_path(mail_root_fd, path, create, &m.root_fd, e) != 0)
+		return -1;
+	if (folder[0] != '\0') {
+		box = m.root_fd;
+		m.root_fd = -1;
+		if (open_folder(box, folder, create, &m.root_fd, e) != 0)
+			m.root_fd = -1;
+		(void)close(box);
+		if (m.root_fd < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		/* a mailbox others made may lack tmp/ */
+		if (open_below(m.root_fd, parts[i], true, fds[i], e) != 0) {
+			maildir_close(&m);
+			return -1;
+		}
+	}
+	*out = m;
+	return 0;
+}
+
+void
+maildir_close(struct maildir *m)
+{
+	const int fds[] = { m->root_fd, m->new_fd, m->cur_fd, m->tmp_fd };
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	}
+	*m = (struct maildir){ -1, -1, -1, -1 };
+}
+
+/* --- delivering ------------------------------------------------------------------ */
+
+/* A new file in tmp/; what an attempt before left there gives way. */
+static int
+create_tmp(const struct maildir *m, const char *name, struct err *e)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(m->tmp_fd, name, flags, MESSAGE_MODE);
+
+	if (fd < 0 && errno == EEXIST && unlinkat(m->tmp_fd, name, 0) == 0)
+		fd = openat(m->tmp_fd, name, flags, MESSAGE_MODE);
+	if (fd < 0)
+		return err_errno(e, "tmp/%s", name);
+	return fd;
+}
+
+static int
+write_pieces(int fd, const struct iovec *pieces, int count)
+{
+	struct iovec left[PIECES_MAX];
+	struct iovec *at = left;
+
+	if (count > PIECES_MAX) {
+		errno = EINVAL;
+		return -1;
+	}
+	memcpy(left, pieces, (size_t)count * sizeof(left[0]));
+	while (count > 0) {
+		ssize_t n = writev(fd, at, count);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		while (count > 0 && (size_t)n >= at->iov_len) {
+			n -= (ssize_t)at->iov_len;
+			at++;
+			count--;
+		}
+		if (count > 0) {
+			at->iov_base = (char *)at->iov_base + n;
+			at->iov_len -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+/* Close after writing; a failure takes the file away again. */
+static int
+finish_tmp(const struct maildir *m, const char *name, int fd, bool written,
+    struct err *e)
+{
+	if (!written)
+		(void)err_errno(e, "tmp/%s", name);
+	if (close(fd) != 0 && written) {
+		(void)err_errno(e, "tmp/%s", name);
+		written = false;
+	}
+	if (written)
+		return 0;
+	(void)unlinkat(m->tmp_fd, name, 0);
+	return -1;
+}
+
+int
+maildir_write_tmp(const struct maildir *m, const char *name,
+    const struct iovec *pieces, int count, struct err *e)
+{
+	int fd = create_tmp(m, name, e);
+
+	if (fd < 0)
+		return -1;
+	return finish_tmp(m, name, fd, write_pieces(fd, pieces, count) == 0, e);
+}
+
+static int
+copy_file(int from, int to)
+{
+	char *chunk = mem_alloc(COPY_CHUNK);
+	ssize_t n;
+
+	while ((n = read(from, chunk, COPY_CHUNK)) > 0) {
+		if (file_write_all(to, chunk, (size_t)n) != 0) {
+			n = -1;
+			break;
+		}
+	}
+	free(chunk);
+	return n == 0 ? 0 : -1;
+}
+
+static int
+copy_tmp(const struct maildir *m, const char *name, int from_fd,
+    const char *from_name, struct err *e)
+{
+	int in = openat(from_fd, from_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int out, rc;
+
+	if (in < 0)
+		return err_errno(e, "%s", from_name);
+	out = create_tmp(m, name, e);
+	if (out < 0) {
+		(void)close(in);
+		return -1;
+	}
+	rc = finish_tmp(m, name, out, copy_file(in, out) == 0, e);
+	(void)close(in);
+	return rc;
+}
+
+int
+maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
+    const char *from_name, struct err *e)
+{
+	int rc = linkat(from_fd, from_name, m->tmp_fd, name, 0);
+
+	if (rc != 0 && errno == EEXIST && unlinkat(m->tmp_fd, name, 0) == 0)
+		rc = linkat(from_fd, from_name, m->tmp_fd, name, 0);
+	if (rc == 0)
+		return 0;
+	/* another file system, or too many links: a copy serves as well */
+	if (errno == EXDEV || errno == EMLINK || errno == EPERM)
+		return copy_tmp(m, name, from_fd, from_name, e);
+	return err_errno(e, "tmp/%s", name);
+}
+
+int
+maildir_publish(const struct maildir *m, const char *name, struct err *e)
+{
+	if (renameat(m->tmp_fd, name, m->new_fd, name) != 0)
+		return err_errno(e, "new/%s", name);
+	return 0;
+}
+
+/* --- finding again ------------------------------------------------------------------ */
+
+static bool
+exists(int fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/*
+ * The present name in cur/ of a message whose flags may have changed: 1 found,
+ * 0 not, -1 cannot tell.
+ */
+static int
+find_in_cur(const struct maildir *m, struct slice base, char out[NAME_MAX + 1],
+    struct err *e)
+{
+	int fd = openat(m->cur_fd, ".", OPEN_DIRECTORY);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	int found = 0;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd);
+		return err_errno(e, "cur");
+	}
+	while (found == 0 && (entry = readdir(dir)) != NULL) {
+		if (!slice_eq(maildir_base_name(entry->d_name), base))
+			continue;
+		(void)snprintf(out, NAME_MAX + 1, "%s", entry->d_name);
+		found = 1;
+	}
+	(void)closedir(dir);
+	return found;
+}
+
+int
+maildir_locate(const struct maildir *m, const char *name,
+    enum maildir_place *out, struct err *e)
+{
+	char now[NAME_MAX + 1];
+	int found;
+
+	if (exists(m->tmp_fd, name)) {
+		*out = MAILDIR_TMP;
+	} else if (exists(m->new_fd, name)) {
+		*out = MAILDIR_NEW;
+	} else {
+		found = find_in_cur(m, slice_str(name), now, e);
+		if (found < 0)
+			return -1;
+		*out = found > 0 ? MAILDIR_CUR : MAILDIR_NOWHERE;
+	}
+	return 0;
+}
+
+/*
+ * Where a listed message is now: its directory, and its name in `out`.
+ * ERR_PERM: gone.
+ */
+static int
+find_message(const struct maildir *m, const char *name, char out[NAME_MAX + 1],
+    int *fd_out, struct err *e)
+{
+	struct slice base = maildir_base_name(name);
+	int found;
+
+	*fd_out = m->cur_fd;
+	(void)snprintf(out, NAME_MAX + 1, "%s", name);
+	if (exists(m->cur_fd, out))
+		return 0;
+	(void)snprintf(out, NAME_MAX + 1, "%.*s", SLICE_ARGS(base));
+	if (exists(m->new_fd, out)) {
+		*fd_out = m->new_fd;
+		return 0;
+	}
+	found = find_in_cur(m, base, out, e);
+	if (found == 0)
+		return err_set(e, ERR_PERM, "message %s is gone", name);
+	return found > 0 ? 0 : -1;
+}
+
+/* A descriptor, or -1 with errno. */
+static int
+open_regular(int dir_fd, const char *name)
+{
+	struct stat st;
+	/* NONBLOCK: a FIFO must not hold us up */
+	int fd = openat(
+	    dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		(void)close(fd);
+		errno = ELOOP; /* as for a symbolic link: refused */
+		return -1;
+	}
+	return fd;
+}
+
+int
+maildir_open_message(
+    const struct maildir *m, const char *name, int *fd_out, struct err *e)
+{
+	char now[NAME_MAX + 1];
+	int fd, dir_fd;
+
+	fd = open_regular(m->cur_fd, name);
+	if (fd < 0 && errno == ENOENT)
+		fd = open_regular(m->new_fd, name);
+	if (fd < 0 && errno == ENOENT) {
+		if (find_message(m, name, now, &dir_fd, e) != 0)
+			return -1;
+		fd = open_regular(dir_fd, now);
+	}
+	if (fd < 0) {
+		(void)err_errno(e, "%s", name);
+		if (errno == ENOENT || errno == ELOOP)
+			e->kind = ERR_PERM;
+		return -1;
+	}
+	*fd_out = fd;
+	return 0;
+}
+
+int
+maildir_remove(const struct maildir *m, const char *name, struct err *e)
+{
+	char now[NAME_MAX + 1];
+	int dir_fd;
+
+	if (unlinkat(m->cur_fd, name, 0) == 0 ||
+	    unlinkat(m->new_fd, name, 0) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return err_errno(e, "%s", name);
+	if (find_message(m, name, now, &dir_fd, e) != 0)
+		return -1;
+	if (unlinkat(dir_fd, now, 0) != 0)
+		return err_errno(e, "%s", now);
+	return 0;
+}

@@ -1,0 +1,189 @@
+/*
+ * Names in a mail store: the path of a mailbox, the name of a message, what a
+ * name tells (size, flags, arrival), the POP3 unique id.  No file is touched.
+ */
+#include "maildir/name.h"
+
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/id.h"
+#include "base/num.h"
+
+#include "maildir/maildir.h"
+
+enum {
+	HOST_MAX = 64,
+	UIDL_MAX = 70
+};
+
+static bool
+is_plain(int c)
+{
+	return ascii_is_alnum(c) || c == '.' || c == '_' || c == '+' ||
+	    c == '=' || c == '-';
+}
+
+/* One component of a path, escaped; -1 when it does not fit. */
+static int
+add_component(struct slice s, char *out, size_t size, size_t *at)
+{
+	static const char hex[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < s.len; i++) {
+		int c = ascii_lower((unsigned char)s.data[i]);
+
+		if (*at + 4 > size)
+			return -1;
+		if (is_plain(c) && (c != '.' || i > 0)) {
+			out[(*at)++] = (char)c;
+			continue;
+		}
+		out[(*at)++] = '%';
+		out[(*at)++] = hex[c >> 4 & 15];
+		out[(*at)++] = hex[c & 15];
+	}
+	return s.len > 0 ? 0 : -1;
+}
+
+bool
+maildir_path(struct slice local, struct slice domain, char *out, size_t size)
+{
+	size_t at = 0, slash;
+
+	if (size < 8 || add_component(domain, out, size, &at) != 0)
+		return false;
+	out[at++] = '/';
+	slash = at;
+	if (add_component(local, out, size, &at) != 0 || slash > 255 ||
+	    at - slash > 255)
+		return false;
+	out[at] = '\0';
+	return true;
+}
+
+void
+maildir_delivery_name(const char *id, unsigned index, const char *host,
+    uint64_t size, uint64_t wire_size, char out[MAILDIR_NAME_SIZE])
+{
+	char clean[HOST_MAX + 1];
+	char number[16] = "";
+	size_t n = 0;
+
+	for (; host[n] != '\0' && n < HOST_MAX; n++)
+		clean[n] = ascii_is_alnum((unsigned char)host[n]) ||
+			host[n] == '-' || host[n] == '.'
+		    ? host[n]
+		    : '_';
+	clean[n] = '\0';
+	if (index > 0)
+		(void)snprintf(number, sizeof(number), "%u.", index);
+	(void)snprintf(out, MAILDIR_NAME_SIZE, "%s.%s%s,S=%llu,W=%llu", id,
+	    number, clean, (unsigned long long)size,
+	    (unsigned long long)wire_size);
+}
+
+struct slice
+maildir_base_name(const char *name)
+{
+	return slice_of(name, strcspn(name, ":"));
+}
+
+/* The number behind ",S=" or ",W="; false if it is not there. */
+static bool
+size_field(struct slice base, char which, uint64_t *out)
+{
+	struct slice rest = base, field;
+
+	rest = slice_cut(rest, ',', &field);
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, ',', &field);
+		if (field.len > 2 && field.data[0] == which &&
+		    field.data[1] == '=')
+			return num_parse(slice_skip(field, 2), INT64_MAX, out);
+	}
+	return false;
+}
+
+static uint8_t
+parse_flags(const char *info)
+{
+	static const char letters[] = "DFPRST";
+	uint8_t flags = 0;
+
+	if (strncmp(info, ":2,", 3) != 0)
+		return 0;
+	for (info += 3; *info != '\0'; info++) {
+		const char *at = strchr(letters, *info);
+
+		if (at != NULL)
+			flags |= (uint8_t)(1U << (at - letters));
+	}
+	return flags;
+}
+
+/* Arrival: the clock in our ids, or the seconds most others begin with. */
+static int64_t
+arrival(struct slice base)
+{
+	struct slice head;
+	uint64_t seconds;
+
+	(void)slice_cut(base, '.', &head);
+	if (id_is_valid(head))
+		return id_wall_ms(head.data);
+	if (num_parse(head, INT64_MAX / 1000, &seconds))
+		return (int64_t)seconds * 1000;
+	return 0;
+}
+
+unsigned
+maildir_parse_name(const char *name, struct maildir_entry *out)
+{
+	struct slice base = maildir_base_name(name);
+	unsigned missing = 0;
+
+	out->flags = parse_flags(name + base.len);
+	out->arrived_ms = arrival(base);
+	if (!size_field(base, 'S', &out->size))
+		missing |= MAILDIR_NO_SIZE;
+	if (!size_field(base, 'W', &out->wire_size))
+		missing |= MAILDIR_NO_WIRE_SIZE;
+	return missing;
+}
+
+void
+maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE])
+{
+	static const char letters[] = "DFPRST";
+	size_t n = 3;
+
+	memcpy(out, ":2,", 3);
+	for (unsigned i = 0; letters[i] != '\0'; i++) {
+		if ((flags & 1U << i) != 0)
+			out[n++] = letters[i];
+	}
+	out[n] = '\0';
+}
+
+void
+maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE])
+{
+	size_t len = strcspn(name, ",:");
+	unsigned char digest[32];
+	bool good = len > 0 && len <= UIDL_MAX;
+
+	for (size_t i = 0; i < len && good; i++)
+		good = name[i] >= 0x21 && name[i] <= 0x7E;
+	if (good) {
+		memcpy(out, name, len);
+		out[len] = '\0';
+		return;
+	}
+	if (EVP_Digest(name, len, digest, NULL, EVP_sha256(), NULL) != 1)
+		memset(digest, 0, sizeof(digest));
+	hex_encode(digest, sizeof(digest), out);
+}

@@ -1,0 +1,26 @@
+#ifndef MAILDIR_NAME_H
+#define MAILDIR_NAME_H
+
+#include <stdint.h>
+
+#include "base/slice.h"
+
+#include "maildir/maildir.h"
+
+/* What the files of the library share about names; see name.c. */
+
+enum {
+	MAILDIR_NO_SIZE = 1,
+	MAILDIR_NO_WIRE_SIZE = 2,
+	MAILDIR_INFO_SIZE = 16, /* ":2,DFPRST" */
+};
+
+/* A name without its ":2,FLAGS". */
+struct slice maildir_base_name(const char *name);
+
+/* Fill in sizes, flags and arrival; says which sizes the name lacks. */
+unsigned maildir_parse_name(const char *name, struct maildir_entry *out);
+
+void maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE]);
+
+#endif /* MAILDIR_NAME_H */
