@@ -165,8 +165,9 @@ serve(struct worker *w, struct connection *c)
 	struct caller caller = { .core = core, .program = programs[c->kind] };
 	struct err e;
 	uid_t uid;
+	pid_t pid;
 
-	if (sock_peer_uid(c->fd, &uid, NULL, &e) != 0) {
+	if (sock_peer_uid(c->fd, &uid, &pid, &e) != 0) {
 		log_error("%s", e.text);
 	} else if (setup.uids[c->kind] != 0 && uid != setup.uids[c->kind] &&
 	    uid != 0) {
