@@ -2,222 +2,11 @@
  * The spool from both sides: what was acknowledged is claimed exactly once,
  * whatever happened in between.
  */
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/num.h"
 
-#include "queue/spool.h"
-#include "queue/spool_format.h"
-#include "queue/spool_runner.h"
-
-static char top[64], dir[96], notify[128];
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
-
-static void
-forget_marks(void)
-{
-	struct spool_dirs d;
-	struct err e;
-	char path[128];
-
-	if (spool_dirs_open(dir, &d, &e) < 0)
-		return;
-	(void)snprintf(
-	    path, sizeof(path), "/dev/shm/mailstead-%s", d.uuid_text);
-	(void)unlink(path);
-	spool_dirs_close(&d);
-}
-
-static int
-setup(void **state)
-{
-	struct err e;
-
-	(void)state;
-	(void)strcpy(top, "/tmp/spool-test-XXXXXX");
-	if (mkdtemp(top) == NULL)
-		return -1;
-	(void)snprintf(dir, sizeof(dir), "%s/spool", top);
-	(void)snprintf(notify, sizeof(notify), "%s/queue.notify", top);
-	return spool_create(dir, &e);
-}
-
-static int
-teardown(void **state)
-{
-	(void)state;
-	forget_marks();
-	return nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* --- small steps ---------------------------------------------------------------- */
-
-static struct spool_writer *
-writer(const char *name)
-{
-	struct spool_writer *w;
-	struct err e = { 0 };
-
-	if (spool_writer_open(dir, name, notify, 0, &w, &e) < 0)
-		fail_msg("%s", e.text);
-	return w;
-}
-
-static struct spool *
-runner(void)
-{
-	struct spool *s;
-	struct err e = { 0 };
-
-	if (spool_open(dir, notify, &s, &e) < 0)
-		fail_msg("%s", e.text);
-	return s;
-}
-
-static int
-try_commit(struct spool_writer *w, const char *id, const char *body, size_t len,
-    int64_t not_before, char id_out[ID_SIZE], struct err *e)
-{
-	struct envelope v = { .sender = "a@example.org",
-		.auth_user = "joe@example.org",
-		.accepted_ms = clock_wall_ms(),
-		.not_before_ms = not_before };
-	struct spool_message *m;
-	int rc;
-
-	rc = id != NULL ? spool_begin_as(w, id, &m, e) : spool_begin(w, &m, e);
-	if (rc < 0)
-		return -1;
-	if (id_out != NULL)
-		memcpy(id_out, spool_id(m), ID_SIZE);
-	envelope_add(&v)->address = "b@example.org";
-	envelope_add(&v)->address = "c@example.net";
-	if (spool_write(m, body, len, e) < 0) {
-		spool_abort(m);
-		rc = -1;
-	} else {
-		rc = spool_commit(m, &v, e);
-	}
-	envelope_release(&v);
-	return rc;
-}
-
-static void
-commit(struct spool_writer *w, const char *body, char id_out[ID_SIZE])
-{
-	struct err e = { 0 };
-
-	if (try_commit(w, NULL, body, strlen(body), 0, id_out, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static struct spool_item *
-claim(struct spool *s, int wait_ms)
-{
-	struct spool_item *it;
-	struct err e = { 0 };
-
-	if (spool_claim(s, wait_ms, &it, &e) < 0)
-		fail_msg("%s", e.text);
-	return it;
-}
-
-static void
-check_body(struct spool_item *it, const char *want, size_t len)
-{
-	struct spool_body b;
-	struct err e = { 0 };
-
-	if (spool_body_open(it, &b, &e) < 0)
-		fail_msg("%s", e.text);
-	assert_int_equal(b.len, len);
-	if (b.data != NULL) {
-		assert_memory_equal(b.data, want, len);
-	} else {
-		char *got = malloc(len + 1);
-
-		assert_int_equal(spool_read_at(b.fd, got, len, 0), 0);
-		assert_memory_equal(got, want, len);
-		assert_int_equal(faccessat(b.dir_fd, b.name, R_OK, 0), 0);
-		free(got);
-	}
-	spool_body_close(&b);
-}
-
-static int stores_synced;
-
-static int
-sync_ok(void *arg, struct err *e)
-{
-	(void)arg;
-	(void)e;
-	stores_synced++;
-	return 0;
-}
-
-static int
-sync_fails(void *arg, struct err *e)
-{
-	(void)arg;
-	return err_set(e, ERR_TEMP, "the store is broken");
-}
-
-static size_t
-flush(struct spool *s)
-{
-	struct err e = { 0 };
-	size_t n;
-
-	if (spool_flush(s, sync_ok, NULL, &n, &e) < 0)
-		fail_msg("%s", e.text);
-	return n;
-}
-
-static size_t
-count_files(const char *sub, const char *suffix)
-{
-	char path[256];
-	struct dirent *de;
-	size_t n = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, sub);
-	d = opendir(path);
-	assert_non_null(d);
-	while ((de = readdir(d)) != NULL)
-		n += de->d_name[0] != '.' &&
-		    slice_ends(slice_str(de->d_name), suffix);
-	(void)closedir(d);
-	return n;
-}
+#include "tests/lib/spooltest.h"
 
 /* --- the plain path --------------------------------------------------------------- */
 
@@ -519,6 +308,459 @@ expanded_recipients_stay(void **state)
 	spool_writer_close(w);
 }
 
+/* --- what a restart finds ------------------------------------------------------ */
+
+/* A segment's path; there is exactly one. */
+static void
+find_segment_file(char out[300])
+{
+	char path[200];
+	struct dirent *de;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "%s/journal", dir);
+	d = opendir(path);
+	out[0] = '\0';
+	while ((de = readdir(d)) != NULL) {
+		if (slice_ends(slice_str(de->d_name), "-0.seg"))
+			(void)snprintf(out, 300, "%s/%.80s", path, de->d_name);
+	}
+	(void)closedir(d);
+	assert_true(out[0] != '\0');
+}
+
+static size_t
+claim_and_release_all(struct spool *s)
+{
+	struct spool_item *it;
+	size_t n = 0;
+
+	while ((it = claim(s, 0)) != NULL) {
+		spool_release(it, clock_wall_ms() + 3600000);
+		n++;
+	}
+	return n;
+}
+
+/* Write `n` messages and tell where each one's record ends. */
+static void
+write_records(size_t n, uint64_t *ends)
+{
+	struct spool_writer *w = writer("mtad-0");
+
+	for (size_t i = 0; i < n; i++)
+		commit(w, "Subject: torn\n\nbody\n", NULL);
+	spool_writer_close(w);
+	if (ends != NULL) {
+		struct spool_record r;
+		uint64_t at = SEGMENT_HEADER, generation, size;
+		char path[300];
+		struct spool_dirs d;
+		struct err e;
+		char *data = malloc(1024 * 1024);
+		int fd;
+
+		find_segment_file(path);
+		fd = open(path, O_RDONLY);
+		assert_int_equal(spool_read_at(fd, data, 1024 * 1024, 0), 0);
+		assert_int_equal(spool_dirs_open(dir, &d, &e), 0);
+		assert_true(segment_header_get(
+		    (uint8_t *)data, SEGMENT_HEADER, &d, &generation, &size));
+		for (size_t i = 0; i < n; i++) {
+			assert_int_equal(record_next(slice_of(data, size), 0,
+					     segment_seed(&d, generation),
+					     generation, &at, &r),
+			    RECORD_OK);
+			ends[i] = at;
+		}
+		spool_dirs_close(&d);
+		(void)close(fd);
+		free(data);
+	}
+}
+
+static void
+overwrite(uint64_t at, const void *data, size_t len)
+{
+	char path[300];
+	int fd;
+
+	find_segment_file(path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(spool_write_at(fd, data, len, at), 0);
+	(void)close(fd);
+}
+
+/* The last record is cut at every byte (zeros behind it): it never was. */
+static void
+torn_tail(void **state)
+{
+	uint64_t ends[3];
+	char *saved;
+	size_t len;
+	const char zeros[1024] = { 0 };
+	char path[300];
+	int fd;
+
+	(void)state;
+	write_records(3, ends);
+	len = (size_t)(ends[2] - ends[1]);
+	assert_true(len < sizeof(zeros));
+	saved = malloc(len);
+	find_segment_file(path);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(spool_read_at(fd, saved, len, ends[1]), 0);
+	(void)close(fd);
+	for (size_t cut = 0; cut <= len; cut++) {
+		struct spool *s;
+		size_t n;
+
+		overwrite(ends[1], saved, cut);
+		overwrite(ends[1] + cut, zeros, len - cut);
+		forget_marks();
+		s = runner();
+		n = claim_and_release_all(s);
+		/* Cut where only zeros follow, nothing is missing. */
+		assert_int_equal(
+		    n, memcmp(saved + cut, zeros, len - cut) == 0 ? 3 : 2);
+		spool_close(s);
+	}
+	assert_int_equal(count_files("corrupt", ""), 0);
+	free(saved);
+}
+
+/* Damage in what was acknowledged goes to corrupt/; the rest is delivered. */
+static void
+damage_inside(void **state)
+{
+	uint64_t ends[3];
+	struct spool *s;
+
+	(void)state;
+	write_records(3, ends);
+	/* a byte of the second one's payload, then of its header */
+	overwrite(ends[0] + RECORD_HEADER + 3, "\xff", 1);
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 2);
+	spool_close(s);
+	assert_int_equal(count_files("corrupt", ""), 1);
+	overwrite(ends[0] + 20, "\xff", 1);
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 2);
+	spool_close(s);
+}
+
+/* A record of another generation or place, however whole, is not there. */
+static void
+stale_records(void **state)
+{
+	uint64_t ends[2];
+	char *saved = malloc(4096);
+	struct spool *s;
+	struct spool_item *it;
+	char path[300];
+	size_t len;
+	int fd;
+
+	(void)state;
+	write_records(2, ends);
+	len = (size_t)(ends[1] - ends[0]);
+	find_segment_file(path);
+	fd = open(path, O_RDONLY);
+	assert_int_equal(spool_read_at(fd, saved, len, ends[0]), 0);
+	(void)close(fd);
+	overwrite(ends[1], saved, len);
+	s = runner();
+	for (int i = 0; i < 2; i++) {
+		it = claim(s, 0);
+		assert_non_null(it);
+		spool_settle(it);
+	}
+	assert_null(claim(s, 0));
+	flush(s);
+	spool_close(s);
+	/* The segment is free now; the next writer's use of it hides the old. */
+	assert_int_equal(count_files("journal", ".free"), 1);
+	write_records(1, NULL);
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 1);
+	assert_null(claim(s, 0));
+	spool_close(s);
+	free(saved);
+}
+
+static void
+foreign_segment(void **state)
+{
+	struct spool *s;
+	char path[300];
+	int fd;
+
+	(void)state;
+	write_records(1, NULL);
+	find_segment_file(path);
+	fd = open(path, O_RDWR);
+	assert_int_equal(spool_write_at(fd, "x", 1, 20), 0);
+	(void)close(fd);
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 0);
+	assert_int_equal(count_files("corrupt", ".seg"), 1);
+	spool_close(s);
+}
+
+/* A damaged envelope file of a deferred message: quarantine, no crash. */
+static void
+damaged_deferred(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	char path[400];
+	struct dirent *de;
+	struct spool_item *it;
+	DIR *d;
+
+	(void)state;
+	commit(w, "x\n", NULL);
+	it = claim(s, 2000);
+	spool_defer(it, 1000);
+	flush(s);
+	spool_close(s);
+	(void)snprintf(path, sizeof(path), "%s/deferred", dir);
+	d = opendir(path);
+	while ((de = readdir(d)) != NULL) {
+		int fd;
+
+		if (!slice_ends(slice_str(de->d_name), ".f"))
+			continue;
+		fd = openat(dirfd(d), de->d_name, O_RDWR);
+		assert_int_equal(spool_write_at(fd, "\xff", 1, 40), 0);
+		(void)close(fd);
+	}
+	(void)closedir(d);
+	s = runner();
+	assert_null(claim(s, 0));
+	flush(s);
+	assert_int_equal(count_files("deferred", ""), 0);
+	assert_int_equal(count_files("corrupt", ""), 2);
+	spool_close(s);
+	spool_writer_close(w);
+}
+
+static void
+three_crashes(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s;
+	struct spool_item *it;
+
+	(void)state;
+	commit(w, "bomb\n", NULL);
+	spool_writer_close(w);
+	for (int i = 0; i < 3; i++) {
+		s = runner();
+		it = claim(s, 0);
+		assert_non_null(it);
+		assert_int_equal(it->crashes, i);
+		spool_item_danger(it, true);
+		spool_close(s);
+		envelope_release(&it->envelope);
+		pool_release(&it->pool);
+		free(it);
+	}
+	s = runner();
+	assert_null(claim(s, 0));
+	flush(s);
+	assert_int_equal(count_files("corrupt", ".record"), 1);
+	spool_close(s);
+}
+
+static int
+sync_fails(void *arg, struct err *e)
+{
+	(void)arg;
+	return err_set(e, ERR_TEMP, "the store is broken");
+}
+
+/* What a failed store flush would have covered is never called settled. */
+static void
+failed_store_flush(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	struct spool_item *it;
+	struct err e;
+
+	(void)state;
+	commit(w, "x\n", NULL);
+	it = claim(s, 2000);
+	spool_mark(it, 0, SPOOL_MARK_DONE, 250);
+	spool_settle(it);
+	assert_int_equal(spool_flush(s, sync_fails, NULL, NULL, &e), -1);
+	flush(s);
+	spool_close(s);
+	forget_marks(); /* the power went */
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 1);
+	spool_close(s);
+	spool_writer_close(w);
+}
+
+/* --- many at once ----------------------------------------------------------------- */
+
+enum {
+	WRITERS = 2,
+	THREADS = 4,
+	EACH = 150
+};
+
+static struct spool_writer *many_writers[WRITERS];
+
+static void *
+commit_many(void *arg)
+{
+	struct spool_writer *w = arg;
+	struct err e;
+
+	for (int i = 0; i < EACH; i++) {
+		if (try_commit(w, NULL, "Subject: n\n\nn\n", 15, 0, NULL, &e) <
+		    0)
+			return w;
+	}
+	return NULL;
+}
+
+static struct spool *many_spool;
+static _Atomic int many_claimed;
+
+static void *
+claim_many(void *arg)
+{
+	struct spool_item *it;
+	struct err e;
+
+	(void)arg;
+	while (many_claimed < WRITERS * THREADS * EACH) {
+		if (spool_claim(many_spool, 200, &it, &e) < 0)
+			return many_spool;
+		if (it == NULL)
+			continue;
+		many_claimed++;
+		spool_mark(it, 0, SPOOL_MARK_DONE, 250);
+		spool_settle(it);
+	}
+	return NULL;
+}
+
+static void
+many_threads(void **state)
+{
+	pthread_t committers[WRITERS][THREADS], claimers[3];
+	size_t settled = 0;
+	void *failed;
+
+	(void)state;
+	many_spool = runner();
+	many_claimed = 0;
+	many_writers[0] = writer("mtad-0");
+	many_writers[1] = writer("mtad-1");
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+		    pthread_create(&claimers[i], NULL, claim_many, NULL), 0);
+	for (int i = 0; i < WRITERS * THREADS; i++)
+		assert_int_equal(
+		    pthread_create(&committers[i / THREADS][i % THREADS], NULL,
+			commit_many, many_writers[i / THREADS]),
+		    0);
+	while (settled < WRITERS * THREADS * EACH)
+		settled += flush(many_spool);
+	for (int i = 0; i < WRITERS * THREADS; i++) {
+		(void)pthread_join(
+		    committers[i / THREADS][i % THREADS], &failed);
+		assert_null(failed);
+	}
+	for (int i = 0; i < 3; i++) {
+		(void)pthread_join(claimers[i], &failed);
+		assert_null(failed);
+	}
+	assert_int_equal(many_claimed, WRITERS * THREADS * EACH);
+	assert_null(claim(many_spool, 0));
+	spool_writer_close(many_writers[0]);
+	spool_writer_close(many_writers[1]);
+	/* Writers gone, all settled: every segment is free. */
+	flush(many_spool);
+	assert_null(claim(many_spool, 1200));
+	flush(many_spool);
+	assert_int_equal(count_files("journal", ".seg"), 0);
+	spool_close(many_spool);
+}
+
+/* Bodies that fill segments several times over: the ring goes round. */
+static void
+segments_go_round(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	char *body = malloc(SPOOL_INLINE_MAX);
+	struct spool_counts c;
+	struct err e;
+
+	(void)state;
+	memset(body, 'x', SPOOL_INLINE_MAX);
+	for (int i = 0; i < 600; i++) {
+		struct spool_item *it;
+
+		assert_int_equal(
+		    try_commit(w, NULL, body, SPOOL_INLINE_MAX, 0, NULL, &e),
+		    0);
+		it = claim(s, 2000);
+		assert_non_null(it);
+		spool_settle(it);
+		if (i % 40 == 0) {
+			assert_null(claim(s, 0));
+			flush(s);
+		}
+	}
+	/* The once-a-second look closes what its writer has left. */
+	assert_null(claim(s, 1200));
+	flush(s);
+	spool_count(s, &c);
+	assert_true(c.segments <= 3);
+	assert_true(count_files("journal", "") <= 9);
+	free(body);
+	spool_writer_close(w);
+	spool_close(s);
+}
+
+/* 100,000 recipients: the envelope is a file of its own. */
+static void
+huge_envelope(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	struct envelope v = { .sender = "a@example.org" };
+	struct spool_message *m;
+	struct spool_item *it;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < ENVELOPE_RECIPIENTS_MAX; i++)
+		envelope_add(&v)->address = "member@example.org";
+	assert_int_equal(spool_begin(w, &m, &e), 0);
+	assert_int_equal(spool_write(m, "x\n", 2, &e), 0);
+	assert_int_equal(spool_commit(m, &v, &e), 0);
+	envelope_release(&v);
+	assert_int_equal(count_files("large", ".env"), 1);
+	it = claim(s, 2000);
+	assert_int_equal(it->envelope.recipient_count, ENVELOPE_RECIPIENTS_MAX);
+	spool_mark(it, ENVELOPE_RECIPIENTS_MAX - 1, SPOOL_MARK_DONE, 250);
+	check_body(it, "x\n", 2);
+	spool_settle(it);
+	flush(s);
+	assert_int_equal(count_files("large", ""), 0);
+	spool_writer_close(w);
+	spool_close(s);
+}
+
 int
 main(void)
 {
@@ -532,8 +774,17 @@ main(void)
 		T(not_before_and_take_back),
 		T(the_same_id_counts_once),
 		T(expanded_recipients_stay),
+		T(torn_tail),
+		T(damage_inside),
+		T(stale_records),
+		T(foreign_segment),
+		T(damaged_deferred),
+		T(three_crashes),
+		T(failed_store_flush),
+		T(many_threads),
+		T(segments_go_round),
+		T(huge_envelope),
 	};
 
-	(void)sync_fails;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,529 @@
+/*
+ * The spool when calls fail and when the process is killed (threats.md H01 to
+ * H07, I01 to I06): one scenario - accept, expand, deliver, defer, hold,
+ * settle - is run once for every call it makes to the disk, with that call
+ * failing, or with kill -9 in front of it.  Afterwards what was acknowledged
+ * is in the mailbox exactly once, what was refused is nowhere.
+ *
+ * This file defines the calls itself; a program's own definition is the one
+ * that counts.
+ */
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "tests/lib/spooltest.h"
+
+/* --- the calls ------------------------------------------------------------------- */
+
+enum fault {
+	FAULT_NONE,
+	FAULT_COUNT,
+	FAULT_KILL,
+	FAULT_FAIL
+};
+
+static _Atomic int fault, fault_calls, fault_at, fault_errno;
+static _Thread_local bool in_store; /* the test's mailbox never fails */
+
+/* True: this call fails. */
+static bool
+strikes(void)
+{
+	int mode = fault;
+
+	if (mode == FAULT_NONE || (in_store && mode == FAULT_FAIL))
+		return false;
+	if (atomic_fetch_add(&fault_calls, 1) + 1 != fault_at)
+		return false;
+	if (mode == FAULT_KILL)
+		(void)syscall(SYS_kill, getpid(), SIGKILL);
+	errno = fault_errno;
+	return mode == FAULT_FAIL;
+}
+
+int
+fdatasync(int fd)
+{
+	return strikes() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int
+fsync(int fd)
+{
+	return strikes() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int
+syncfs(int fd)
+{
+	return strikes() ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+ssize_t
+pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	return strikes() ? -1 : syscall(SYS_pwrite64, fd, data, len, at);
+}
+
+/* A full disk writes a part first. */
+ssize_t
+pwritev(int fd, const struct iovec *iov, int count, off_t at)
+{
+	if (strikes()) {
+		(void)syscall(
+		    SYS_pwrite64, fd, iov->iov_base, iov->iov_len - 1, at);
+		errno = fault_errno;
+		return -1;
+	}
+	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
+int
+renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	if (strikes())
+		return -1;
+	return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
+}
+
+int
+unlinkat(int dir_fd, const char *name, int flags)
+{
+	if (strikes())
+		return -1;
+	return (int)syscall(SYS_unlinkat, dir_fd, name, flags);
+}
+
+static void
+arm(enum fault mode, int at, int error)
+{
+	fault = FAULT_NONE;
+	fault_calls = 0;
+	fault_at = at;
+	fault_errno = error;
+	fault = mode;
+}
+
+/* --- the mailbox --------------------------------------------------------------------- */
+
+static int box;  /* with tmp/, new/ and seen/ */
+static int acks; /* the ids that were acknowledged, and refused, a line each */
+
+static bool
+box_has(const char *name)
+{
+	return faccessat(box, name, F_OK, 0) == 0;
+}
+
+/* I2, as the runner does it. */
+static void
+deliver_one(struct spool_item *it, size_t i)
+{
+	enum spool_mark mark = spool_mark_get(it, i, NULL);
+	char tmp[64], new[64];
+	int fd;
+
+	if (it->envelope.recipients[i].state != RECIPIENT_WAITING ||
+	    mark == SPOOL_MARK_DONE)
+		return;
+	(void)snprintf(tmp, sizeof(tmp), "tmp/%s.%zu", it->id, i);
+	(void)snprintf(new, sizeof(new), "new/%s.%zu", it->id, i);
+	in_store = true;
+	if (mark != SPOOL_MARK_PREPARED) {
+		(void)unlinkat(box, tmp, 0);
+		fd = openat(box, tmp, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+		(void)close(fd);
+		spool_mark(it, i, SPOOL_MARK_PREPARED, 0);
+	}
+	if (box_has(tmp))
+		(void)renameat(box, tmp, box, new);
+	spool_mark(it, i, SPOOL_MARK_DONE, 250);
+	in_store = false;
+}
+
+/*
+ * Deliver as the sender's local part says: "b" in one go, "d" one recipient
+ * and the other after a deferral, "h" after it was held, "l" to one more.
+ */
+static void
+deliver(struct spool_item *it)
+{
+	struct envelope *v = &it->envelope;
+	char kind = v->sender[0];
+	struct spool_body b;
+	struct err e;
+
+	if (spool_body_open(it, &b, &e) < 0) {
+		spool_release(it, clock_wall_ms() - 1);
+		return;
+	}
+	spool_body_close(&b);
+	if (kind == 'l' && v->recipient_count == 2) {
+		envelope_add(v)->address = "member@example.org";
+		if (spool_update(it, &e) < 0) {
+			v->recipient_count = 2;
+			spool_release(it, clock_wall_ms() - 1);
+			return;
+		}
+	}
+	if (kind == 'h' && v->attempts == 0) {
+		v->attempts = 1;
+		spool_hold(it, "test");
+		return;
+	}
+	deliver_one(it, 0);
+	if (kind == 'd' && v->attempts == 0) {
+		v->attempts = 1;
+		v->recipients[0].state = RECIPIENT_DONE;
+		spool_defer(it, clock_wall_ms() - 1);
+		return;
+	}
+	for (size_t i = 1; i < v->recipient_count; i++)
+		deliver_one(it, i);
+	spool_settle(it);
+}
+
+/* --- the scenario ------------------------------------------------------------------------ */
+
+static void
+send_one(struct spool_writer *w, const char *sender, size_t size)
+{
+	struct envelope v = { .sender = sender };
+	char *body = calloc(1, size);
+	char line[64];
+	struct spool_message *m;
+	struct err e;
+	int rc;
+
+	if (spool_begin(w, &m, &e) < 0) {
+		free(body);
+		return;
+	}
+	(void)snprintf(line, sizeof(line), " %s %c\n", spool_id(m), sender[0]);
+	envelope_add(&v)->address = "b@example.org";
+	envelope_add(&v)->address = "c@example.net";
+	if (spool_write(m, body, size, &e) < 0) {
+		spool_abort(m);
+		rc = -1;
+	} else {
+		rc = spool_commit(m, &v, &e);
+	}
+	line[0] = rc == 0 ? '+' : '-';
+	(void)syscall(SYS_write, acks, line, strlen(line));
+	envelope_release(&v);
+	free(body);
+}
+
+static void
+release_held(struct spool *s)
+{
+	struct spool_info *list;
+	size_t count;
+	struct err e;
+
+	if (spool_list(s, &list, &count, &e) < 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].state == SPOOL_HELD)
+			(void)!spool_unhold(s, list[i].id, &e);
+		else if (list[i].state == SPOOL_DEFERRED)
+			(void)!spool_schedule(s, list[i].id, 0, &e);
+	}
+	free(list);
+}
+
+static void
+work(struct spool *s)
+{
+	struct spool_item *it;
+	struct err e;
+
+	for (int round = 0; round < 4; round++) {
+		while (spool_claim(s, 0, &it, &e) == 0 && it != NULL)
+			deliver(it);
+		(void)!spool_flush(s, sync_ok, NULL, NULL, &e);
+		release_held(s);
+	}
+}
+
+static void
+scenario(void)
+{
+	struct spool_writer *w;
+	struct spool *s;
+	struct err e;
+
+	if (spool_writer_open(dir, "mtad-0", NULL, 0, &w, &e) < 0)
+		return;
+	send_one(w, "b", 100);
+	if (spool_open(dir, NULL, &s, &e) == 0) {
+		send_one(w, "d", 100);
+		send_one(w, "h", 100);
+		work(s);
+		send_one(w, "l", 100);
+		send_one(w, "b", SPOOL_INLINE_MAX + 1);
+		send_one(w, "d", SPOOL_INLINE_MAX + 1);
+		work(s);
+		spool_close(s);
+	}
+	send_one(w, "b", 100);
+	spool_writer_close(w);
+}
+
+/* --- the verdict -------------------------------------------------------------------------- */
+
+/* What a reader does meanwhile: take everything away. */
+static void
+empty_mailbox(void)
+{
+	static unsigned serial;
+	int fd = openat(box, "new", O_RDONLY | O_DIRECTORY);
+	DIR *d = fdopendir(fd);
+	struct dirent *de;
+
+	while ((de = readdir(d)) != NULL) {
+		char from[300], to[300];
+
+		if (de->d_name[0] == '.')
+			continue;
+		(void)snprintf(from, sizeof(from), "new/%s", de->d_name);
+		(void)snprintf(
+		    to, sizeof(to), "seen/%s.%u", de->d_name, serial++);
+		(void)renameat(box, from, box, to);
+	}
+	(void)closedir(d);
+}
+
+static size_t
+count_seen(const char *id, size_t recipient)
+{
+	int fd = openat(box, "seen", O_RDONLY | O_DIRECTORY);
+	DIR *d = fdopendir(fd);
+	struct dirent *de;
+	char prefix[64];
+	size_t n = 0;
+
+	(void)snprintf(prefix, sizeof(prefix), "%s.%zu.", id, recipient);
+	while ((de = readdir(d)) != NULL)
+		n += slice_starts(slice_str(de->d_name), prefix);
+	(void)closedir(d);
+	return n;
+}
+
+static void
+judge(int k)
+{
+	char text[4096], *at = text;
+	ssize_t len = pread(acks, text, sizeof(text) - 1, 0);
+
+	assert_true(len >= 0);
+	text[len] = '\0';
+	for (; *at != '\0'; at += 1 + ID_LEN + 3) {
+		char id[ID_SIZE] = "";
+		size_t recipients = at[1 + ID_LEN + 1] == 'l' ? 3 : 2;
+
+		memcpy(id, at + 1, ID_LEN);
+		for (size_t i = 0; i < recipients; i++) {
+			size_t n = count_seen(id, i);
+
+			if (at[0] == '+' ? n != 1 : n != 0)
+				fail_msg("call %d: %.29s recipient %zu: "
+					 "delivered %zu times",
+				    k, at, i, n);
+		}
+	}
+}
+
+/* Nothing may be there twice, also of what was never answered. */
+static void
+judge_doubles(int k)
+{
+	int fd = openat(box, "seen", O_RDONLY | O_DIRECTORY);
+	DIR *d = fdopendir(fd);
+	struct dirent *de;
+
+	while ((de = readdir(d)) != NULL) {
+		char id[ID_SIZE] = "";
+
+		if (de->d_name[0] == '.')
+			continue;
+		memcpy(id, de->d_name, ID_LEN);
+		if (count_seen(id, (size_t)(de->d_name[ID_LEN + 1] - '0')) != 1)
+			fail_msg(
+			    "call %d: %s was delivered twice", k, de->d_name);
+	}
+	(void)closedir(d);
+}
+
+static void
+open_box(void)
+{
+	char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/box", top);
+	assert_int_equal(mkdir(path, 0700), 0);
+	box = open(path, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(mkdirat(box, "tmp", 0700), 0);
+	assert_int_equal(mkdirat(box, "new", 0700), 0);
+	assert_int_equal(mkdirat(box, "seen", 0700), 0);
+	acks = openat(box, "acks", O_RDWR | O_CREAT | O_APPEND, 0600);
+}
+
+static void
+finish(int k)
+{
+	struct spool *s;
+
+	arm(FAULT_NONE, 0, 0);
+	empty_mailbox();
+	s = runner();
+	work(s);
+	spool_close(s);
+	empty_mailbox();
+	judge(k);
+	judge_doubles(k);
+	(void)close(acks);
+	(void)close(box);
+}
+
+static int
+count_calls(void)
+{
+	int n;
+
+	open_box();
+	arm(FAULT_COUNT, 0, 0);
+	scenario();
+	n = fault_calls;
+	/* Undisturbed, all seven are accepted. */
+	assert_int_equal(lseek(acks, 0, SEEK_END), 7 * (1 + ID_LEN + 3));
+	finish(0);
+	return n;
+}
+
+static void
+run_killed(int k)
+{
+	pid_t pid;
+	int status;
+
+	open_box();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		arm(FAULT_KILL, k, 0);
+		scenario();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	finish(k);
+}
+
+static void
+each(void (*run)(int k, int error), int error)
+{
+	int n = count_calls();
+
+	assert_true(n > 100);
+	for (int k = 1; k <= n; k++) {
+		void *none = NULL;
+
+		(void)teardown(&none);
+		assert_int_equal(setup(&none), 0);
+		run(k, error);
+	}
+}
+
+static void
+killed_at(int k, int error)
+{
+	(void)error;
+	run_killed(k);
+}
+
+static void
+failed_at(int k, int error)
+{
+	open_box();
+	arm(FAULT_FAIL, k, error);
+	scenario();
+	finish(k);
+}
+
+static void
+killed_before_every_call(void **state)
+{
+	(void)state;
+	each(killed_at, 0);
+}
+
+static void
+every_call_fails_with_eio(void **state)
+{
+	(void)state;
+	each(failed_at, EIO);
+}
+
+static void
+every_call_fails_with_enospc(void **state)
+{
+	(void)state;
+	each(failed_at, ENOSPC);
+}
+
+/*
+ * H02: the flush of a commit fails, the next would succeed.  The refused one
+ * stays refused when the power goes at once, and its segment is not used on.
+ */
+static void
+failed_flush_stays_refused(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s;
+	struct err e;
+	char first[ID_SIZE], refused[ID_SIZE], last[ID_SIZE];
+
+	(void)state;
+	commit(w, "one\n", first);
+	arm(FAULT_FAIL, 2, EIO); /* pwritev, then fdatasync */
+	assert_int_equal(try_commit(w, NULL, "two\n", 4, 0, refused, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	arm(FAULT_NONE, 0, 0);
+	assert_int_equal(count_files("journal", ".void"), 1);
+	commit(w, "three\n", last);
+	spool_writer_close(w);
+	s = runner();
+	for (int i = 0; i < 2; i++) {
+		struct spool_item *it = claim(s, 0);
+
+		assert_non_null(it);
+		assert_string_equal(it->id, i == 0 ? first : last);
+		spool_settle(it);
+	}
+	assert_null(claim(s, 0));
+	assert_false(spool_knows(s, refused));
+	flush(s);
+	assert_int_equal(count_files("journal", ".void"), 0);
+	assert_int_equal(count_files("journal", ".seg"), 0);
+	spool_close(s);
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(failed_flush_stays_refused),
+		T(killed_before_every_call),
+		T(every_call_fails_with_eio),
+		T(every_call_fails_with_enospc),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
