@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "base/mem.h"
+#include "base/slice.h"
 
 /*
  * DNS by libresolv, one resolver state a call, no search list, TCP fallback
@@ -16,7 +17,8 @@
  *
  * Answers are copied into the caller's pool.  Names in answers are checked
  * (letters, digits, '-', '_', '.', at most 253 bytes; lower-cased); records
- * that do not parse are skipped.  A CNAME chain is followed by the resolver;
+ * that do not parse are skipped.  A name that cannot be asked for is
+ * DNS_NXDOMAIN.  A result that is not DNS_OK leaves *out alone.  A CNAME chain is followed by the resolver;
  * at most 8 links are accepted.
  */
 enum dns_status {
@@ -80,5 +82,20 @@ enum dns_status dns_ptr(const struct dns_config *c, const struct ip *ip,
  */
 enum dns_status dns_confirmed_name(const struct dns_config *c,
     const struct ip *ip, struct pool *pool, char **name_out);
+
+/*
+ * The half of the above that takes an answer apart, without asking anybody:
+ * what `answer` says of `name`.  Only records that belong to the name, or to
+ * the end of its CNAME chain, count.  DNS_TEMP for a message that is no
+ * answer, and for one whose records were all skipped.
+ */
+enum dns_status dns_parse_mx(struct slice answer, const char *name,
+    struct pool *pool, struct dns_mx_list *out);
+enum dns_status dns_parse_ip(struct slice answer, const char *name, bool v6,
+    struct pool *pool, struct dns_ip_list *out);
+enum dns_status dns_parse_txt(struct slice answer, const char *name,
+    struct pool *pool, struct dns_text_list *out);
+enum dns_status dns_parse_ptr(struct slice answer, const char *name,
+    struct pool *pool, struct dns_text_list *out);
 
 #endif /* NET_DNS_H */
