@@ -73,10 +73,20 @@ policy_command(const struct policy_input *in)
 	if (in->no_delivery && in->no_relay)
 		return must_sign_in(
 		    "access.disallowed", "address is disallowed");
-	if (in->listener == POLICY_SUBMISSION)
+	return accept_as("stranger", POLICY_LOCAL, "");
+}
+
+/* What MAIL and RCPT ask first. */
+static struct policy_verdict
+judge_client(const struct policy_input *in)
+{
+	struct policy_verdict v = policy_command(in);
+
+	if (v.action == POLICY_ACCEPT && in->listener == POLICY_SUBMISSION &&
+	    !is_signed_in(in) && !in->trusted)
 		return must_sign_in(
 		    "submission.auth", "submission without signing in");
-	return accept_as("stranger", POLICY_LOCAL, "");
+	return v;
 }
 
 bool
@@ -138,7 +148,7 @@ judge_sender_dns(const struct policy_input *in)
 struct policy_verdict
 policy_sender(const struct policy_input *in)
 {
-	struct policy_verdict gate = policy_command(in);
+	struct policy_verdict gate = judge_client(in);
 
 	if (gate.action != POLICY_ACCEPT)
 		return gate;
@@ -260,7 +270,7 @@ judge_remote(const struct policy_input *in)
 struct policy_verdict
 policy_recipient(const struct policy_input *in)
 {
-	struct policy_verdict v = policy_command(in);
+	struct policy_verdict v = judge_client(in);
 
 	if (v.action != POLICY_ACCEPT)
 		return v;

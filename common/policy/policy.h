@@ -140,8 +140,8 @@ struct policy_verdict {
 struct policy_verdict policy_connect(const struct policy_input *in);
 
 /*
- * Only EHLO, STARTTLS, AUTH, NOOP, QUIT until signed in?  (530.)  For all
- * listeners; also what MAIL on a submission port says.
+ * May commands other than EHLO, STARTTLS, AUTH, NOOP and QUIT come?  530 to
+ * disallowed addresses until they have signed in.
  */
 struct policy_verdict policy_command(const struct policy_input *in);
 

@@ -1,0 +1,660 @@
+/*
+ * An SMTP session: greeting, command loop, and the verbs that touch no
+ * message.  RFC 5321 with 2920 (pipelining), 3207 (STARTTLS), 2034 (enhanced
+ * codes), 9422 (LIMITS).
+ *
+ * The table below is the protocol's state machine: which verb may come when.
+ * The loop checks state and gate; handlers never do.  A command ends with
+ * CRLF and has no control bytes, or it is not looked at.
+ *
+ * One thread a session.  What lives as long as an idle connection stays
+ * small: a log line or an error text is never in the loop's own frame.
+ */
+#include <sys/socket.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "mail/verb.h"
+#include "policy/gather.h"
+
+#include "mtad/mtad.h"
+
+enum {
+	COMMAND_MAX = 2048, /* bytes of a line; RFC 5321 4.5.3.1.4 says 512 */
+	REPLY_MAX = 1024,
+};
+
+/* flags above VERB_SECRET */
+enum {
+	SMTP_FREE = 2,  /* also for those who must sign in first */
+	SMTP_JUNK = 4,  /* does nothing: counted between messages */
+	SMTP_CLOSE = 8, /* another protocol's verb */
+};
+
+/* --- replies ---------------------------------------------------------------- */
+
+int
+session_reply(
+    struct session *s, int code, const char *enhanced, const char *fmt, ...)
+{
+	char text[REPLY_MAX];
+	va_list args;
+	struct err e;
+
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (code >= 400)
+		s->errors++;
+	return stream_printf(&s->stream, &e, "%d %s%s%s\r\n", code,
+	    enhanced != NULL ? enhanced : "", enhanced != NULL ? " " : "",
+	    text);
+}
+
+int
+session_end(struct session *s, int code, const char *enhanced, const char *text)
+{
+	(void)session_reply(s, code, enhanced, "%s", text);
+	return -1;
+}
+
+static __attribute__((noinline)) void
+log_refusal(struct session *s, const struct policy_verdict *v)
+{
+	struct log_line l;
+	struct buf judged;
+
+	buf_init(&judged, LOG_VALUE_MAX);
+	policy_describe(&s->facts, &judged);
+	log_begin(&l, "reject", s->id, NULL);
+	log_str(&l, "ip", s->client_ip);
+	log_str(&l, "helo", s->helo);
+	if (s->user != NULL)
+		log_str(&l, "user", s->user->address);
+	log_str(&l, "from", s->facts.sender);
+	log_str(&l, "to", s->facts.recipient);
+	log_str(&l, "verdict", policy_action_name(v->action));
+	log_int(&l, "code", v->code);
+	log_str(&l, "rule", v->rule);
+	log_str(&l, "reason", v->reason);
+	log_slice(&l, "judged", buf_slice(&judged));
+	log_end(&l);
+	buf_release(&judged);
+}
+
+int
+session_refuse(struct session *s, const struct policy_verdict *v)
+{
+	log_refusal(s, v);
+	if (v->code == 421)
+		return session_end(s, 421, v->enhanced, v->text);
+	return session_reply(s, v->code, v->enhanced, "%s", v->text);
+}
+
+static __attribute__((noinline)) void
+log_session(struct session *s, const char *event, const char *reason)
+{
+	static const char *const kinds[] = { "mx", "submission",
+		"submissions" };
+	struct log_line l;
+
+	log_begin(&l, event, s->id, NULL);
+	log_str(&l, "ip", s->client_ip);
+	log_str(&l, "listener", kinds[s->kind]);
+	if (reason != NULL)
+		log_str(&l, "reason", reason);
+	log_end(&l);
+}
+
+/* --- what a session knows --------------------------------------------------- */
+
+const char *
+session_own_name(const struct session *s)
+{
+	size_t count = settings_count(s->settings, SET_SMTP_NAMES);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *item =
+		    settings_item(s->settings, SET_SMTP_NAMES, i);
+		struct slice ip_text, name;
+		struct ip ip;
+
+		name = slice_cut(slice_str(item), '=', &ip_text);
+		if (name.len > 0 && ip_parse(ip_text, &ip) &&
+		    ip_eq(&ip, &s->local))
+			return name.data;
+	}
+	return settings_text(s->settings, SET_HOSTNAME);
+}
+
+bool
+session_is_private(const struct session *s)
+{
+	return s->stream.tls != NULL ||
+	    settings_has_ip(
+		s->settings, SET_AUTH_PLAINTEXT_NETWORKS, &s->client);
+}
+
+bool
+session_may_auth(const struct session *s)
+{
+	return s->kind != MTAD_MX ||
+	    settings_bool(s->settings, SET_SMTP_AUTH_ON_25);
+}
+
+void
+session_refresh(struct session *s)
+{
+	settings_free(s->settings);
+	s->settings = directory_settings(s->mtad->directory);
+	policy_gather_client(&s->facts, s->settings, &s->client,
+	    s->kind == MTAD_MX ? POLICY_MX : POLICY_SUBMISSION);
+	s->facts.client_ip = s->client_ip;
+	s->facts.auth_offered = session_may_auth(s);
+	s->facts.queue_full = atomic_load(&s->mtad->queue_full);
+	if (s->user != NULL)
+		s->facts.user = s->user->address;
+}
+
+void
+transaction_reset(struct session *s)
+{
+	struct transaction *tx = &s->tx;
+	struct pool pool = tx->pool;
+
+	if (tx->message != NULL)
+		spool_abort(tx->message);
+	envelope_release(&tx->envelope);
+	free(tx->rcpt_hashes);
+	pool_reset(&pool);
+	*tx = (struct transaction){ .pool = pool };
+	s->facts.sender = "";
+	s->facts.recipient = "";
+	s->state = s->helo[0] != '\0' ? SMTP_READY : SMTP_NEW;
+}
+
+void
+session_forget_greeting(struct session *s)
+{
+	s->helo = "";
+	s->is_esmtp = false;
+	transaction_reset(s);
+}
+
+/* --- verbs without a message ------------------------------------------------- */
+
+static int
+greet(struct session *s, struct slice args, bool is_esmtp)
+{
+	if (!helo_is_valid(args))
+		return session_reply(
+		    s, 501, "5.5.4", "A valid host name or address is needed");
+	s->helo = pool_strndup(&s->pool, args.data, args.len);
+	s->is_esmtp = is_esmtp;
+	transaction_reset(s);
+	return 0;
+}
+
+static int
+smtp_helo(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	if (greet(s, args, false) != 0 || s->state != SMTP_READY)
+		return s->stream.failed != ERR_NONE ? -1 : 0;
+	return session_reply(s, 250, NULL, "%s", session_own_name(s));
+}
+
+static bool
+offers_tls(struct session *s)
+{
+	bool has;
+
+	(void)pthread_mutex_lock(&s->mtad->lock);
+	has = s->mtad->tls[s->kind] != NULL;
+	(void)pthread_mutex_unlock(&s->mtad->lock);
+	return has && s->stream.tls == NULL;
+}
+
+static int
+smtp_ehlo(void *session, struct slice args)
+{
+	struct session *s = session;
+	unsigned errors = s->errors;
+	struct err e;
+	uint8_t exporter[32];
+
+	if (greet(s, args, true) != 0)
+		return -1;
+	if (s->errors != errors)
+		return 0;
+	if (stream_printf(&s->stream, &e,
+		"250-%s\r\n250-PIPELINING\r\n250-SIZE %" PRId64
+		"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
+		"250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n",
+		session_own_name(s),
+		settings_int(s->settings, SET_MESSAGE_MAX_BYTES)) != 0)
+		return -1;
+	if (offers_tls(s) &&
+	    stream_printf(&s->stream, &e, "250-STARTTLS\r\n") != 0)
+		return -1;
+	if (session_may_auth(s) && session_is_private(s) &&
+	    stream_printf(&s->stream, &e, "250-AUTH %s\r\n",
+		auth_mechanisms(s->stream.tls != NULL,
+		    s->stream.tls != NULL &&
+			tls_exporter(s->stream.tls, exporter))) != 0)
+		return -1;
+	if (s->is_xclient &&
+	    stream_printf(&s->stream, &e,
+		"250-XCLIENT ADDR PORT NAME HELO PROTO\r\n") != 0)
+		return -1;
+	return stream_printf(&s->stream, &e,
+	    "250 LIMITS RCPTMAX=%" PRId64 "\r\n",
+	    settings_int(s->settings, SET_SESSION_MAX_RECIPIENTS));
+}
+
+static int
+smtp_noop(void *session, struct slice args)
+{
+	(void)args;
+	return session_reply(session, 250, "2.0.0", "Ok");
+}
+
+static int
+smtp_rset(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	if (args.len > 0)
+		return session_reply(s, 501, "5.5.4", "RSET has no arguments");
+	transaction_reset(s);
+	return session_reply(s, 250, "2.0.0", "Ok");
+}
+
+static int
+smtp_quit(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	if (args.len > 0)
+		return session_reply(s, 501, "5.5.4", "QUIT has no arguments");
+	return session_end(s, 221, "2.0.0", "Bye");
+}
+
+static int
+smtp_vrfy(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	if (args.len == 0)
+		return session_reply(s, 501, "5.5.4", "VRFY whom?");
+	return session_reply(
+	    s, 252, "2.1.5", "Send mail and see; no address is verified here");
+}
+
+static int
+smtp_off(void *session, struct slice args)
+{
+	(void)args;
+	return session_reply(session, 502, "5.5.1", "Command not implemented");
+}
+
+static int
+smtp_help(void *session, struct slice args)
+{
+	(void)args;
+	return session_reply(session, 214, "2.0.0",
+	    "EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
+}
+
+/* Start TLS with the listener's current certificates. */
+static int
+start_tls(struct session *s, struct err *e)
+{
+	struct tls_context *ctx;
+	int rc;
+
+	(void)pthread_mutex_lock(&s->mtad->lock);
+	ctx = s->mtad->tls[s->kind];
+	if (ctx != NULL)
+		ctx = tls_context_ref(ctx);
+	(void)pthread_mutex_unlock(&s->mtad->lock);
+	if (ctx == NULL)
+		return err_set(e, ERR_TEMP, "no certificate");
+	stream_set_timeout(&s->stream,
+	    1000 * settings_int(s->settings, SET_SESSION_TLS_TIMEOUT));
+	rc = stream_start_tls_server(&s->stream, ctx, e);
+	tls_context_free(ctx);
+	return rc;
+}
+
+static int
+smtp_starttls(void *session, struct slice args)
+{
+	struct session *s = session;
+	struct err e;
+
+	if (args.len > 0)
+		return session_reply(
+		    s, 501, "5.5.4", "STARTTLS has no arguments");
+	if (s->stream.tls != NULL)
+		return session_reply(s, 503, "5.5.1", "TLS is active already");
+	if (!offers_tls(s))
+		return session_reply(s, 454, "4.7.0", "TLS is not available");
+	/* what came behind the command was not protected by TLS */
+	if (stream_has_input(&s->stream)) {
+		log_session(s, "reject", "plain text behind STARTTLS");
+		return session_end(
+		    s, 554, "5.5.0", "Plain text behind STARTTLS");
+	}
+	if (session_reply(s, 220, "2.0.0", "Ready to start TLS") != 0 ||
+	    start_tls(s, &e) != 0) {
+		log_session(s, "reject", e.text);
+		return -1;
+	}
+	session_forget_greeting(s); /* RFC 3207 4.2 */
+	return 0;
+}
+
+static int
+smtp_foreign(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	(void)args;
+	log_session(s, "reject", "another protocol");
+	return session_end(s, 554, "5.5.1", "This is SMTP");
+}
+
+/* --- the table ---------------------------------------------------------------- */
+
+/* clang-format off */
+static const struct verb verbs[] = {
+	{ "MAIL",     SMTP_READY,             0,                     smtp_mail },
+	{ "RCPT",     SMTP_MAIL | SMTP_RCPT,  0,                     smtp_rcpt },
+	{ "DATA",     SMTP_RCPT,              0,                     smtp_data },
+	{ "EHLO",     SMTP_ANY,               SMTP_FREE | SMTP_JUNK, smtp_ehlo },
+	{ "HELO",     SMTP_ANY,               SMTP_JUNK,             smtp_helo },
+	{ "RSET",     SMTP_ANY,               SMTP_JUNK,             smtp_rset },
+	{ "NOOP",     SMTP_ANY,               SMTP_FREE | SMTP_JUNK, smtp_noop },
+	{ "QUIT",     SMTP_ANY,               SMTP_FREE,             smtp_quit },
+	{ "STARTTLS", SMTP_NEW | SMTP_READY,  SMTP_FREE,             smtp_starttls },
+	{ "AUTH",     SMTP_READY,             SMTP_FREE | VERB_SECRET, smtp_auth },
+	{ "XCLIENT",  SMTP_NEW | SMTP_READY,  SMTP_FREE,             smtp_xclient },
+	{ "VRFY",     SMTP_ANY,               SMTP_JUNK,             smtp_vrfy },
+	{ "HELP",     SMTP_ANY,               SMTP_JUNK,             smtp_help },
+	{ "EXPN",     SMTP_ANY,               SMTP_JUNK,             smtp_off },
+	{ "ETRN",     SMTP_ANY,               SMTP_JUNK,             smtp_off },
+	{ "TURN",     SMTP_ANY,               SMTP_JUNK,             smtp_off },
+	{ "GET",      SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "HEAD",     SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "POST",     SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "PUT",      SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "DELETE",   SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "OPTIONS",  SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "CONNECT",  SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+	{ "PRI",      SMTP_ANY,               SMTP_FREE | SMTP_CLOSE, smtp_foreign },
+};
+
+/* clang-format on */
+
+/* A TLS ClientHello, an SSH banner, a header line of an HTTP request. */
+static bool
+is_foreign(struct slice line)
+{
+	return slice_starts(line, "\x16\x03") || slice_starts(line, "SSH-") ||
+	    slice_istarts(line, "Host:") || slice_istarts(line, "User-Agent:");
+}
+
+static bool
+has_control(struct slice line)
+{
+	for (size_t i = 0; i < line.len; i++) {
+		unsigned char c = (unsigned char)line.data[i];
+
+		if (c < ' ' || c == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+/* Too much of what does nothing, or of what is refused. */
+static int
+check_counts(struct session *s)
+{
+	const struct settings *set = s->settings;
+
+	if (s->commands > settings_int(set, SET_SESSION_MAX_COMMANDS) ||
+	    s->junk > settings_int(set, SET_SESSION_MAX_JUNK)) {
+		log_session(s, "reject", "too many commands");
+		return session_end(s, 421, "4.7.0", "Too many commands");
+	}
+	if (s->errors > settings_int(set, SET_SESSION_MAX_ERRORS)) {
+		log_session(s, "reject", "too many errors");
+		return session_end(s, 421, "4.7.0", "Too many errors");
+	}
+	return 0;
+}
+
+static int
+wrong_state(struct session *s, const struct verb *v)
+{
+	if (v->handler == smtp_data) {
+		/* what follows may be a message and must not be commands */
+		if (stream_input_arrives(&s->stream, 0))
+			return session_end(
+			    s, 554, "5.5.0", "Data before the go-ahead");
+		return session_reply(s, 503, "5.5.1", "No valid recipients");
+	}
+	if (s->state == SMTP_NEW)
+		return session_reply(s, 503, "5.5.1", "Say EHLO first");
+	return session_reply(s, 503, "5.5.1", "Bad sequence of commands");
+}
+
+static int
+run_command(struct session *s, struct slice line, enum stream_eol eol)
+{
+	const struct verb *v;
+	struct slice name, args;
+	struct policy_verdict gate;
+
+	if (is_foreign(line))
+		return smtp_foreign(s, line);
+	if (eol != STREAM_EOL_CRLF || has_control(line))
+		return session_reply(s, 501, "5.5.2",
+		    "A command has no control characters and ends with CRLF");
+	verb_split(line, &name, &args);
+	v = verb_find(verbs, ARRAY_LEN(verbs), name);
+	if (v == NULL)
+		return session_reply(s, 500, "5.5.2", "Command not recognized");
+	if (v->flags & SMTP_JUNK)
+		s->junk++;
+	gate = policy_command(&s->facts);
+	if (gate.action != POLICY_ACCEPT && !(v->flags & SMTP_FREE))
+		return session_reply(
+		    s, gate.code, gate.enhanced, "%s", gate.text);
+	if (!(v->states & s->state))
+		return wrong_state(s, v);
+	return v->handler(s, args);
+}
+
+/* Read and run one command. */
+static int
+next_command(struct session *s)
+{
+	struct slice line;
+	enum stream_eol eol;
+	struct err e;
+	int rc;
+
+	stream_set_timeout(&s->stream,
+	    1000 * settings_int(s->settings, SET_SESSION_COMMAND_TIMEOUT));
+	atomic_store(&s->idle, true);
+	rc = service_stopping() && !stream_has_input(&s->stream)
+	    ? err_set(&e, ERR_CLOSED, "stopping")
+	    : stream_read_line(&s->stream, COMMAND_MAX, &line, &eol, &e);
+	atomic_store(&s->idle, false);
+	s->commands++;
+	if (rc == 0)
+		rc = run_command(s, line, eol);
+	else if (e.kind == ERR_SYNTAX)
+		rc = session_reply(s, 500, "5.5.2", "Line too long");
+	else if (service_stopping())
+		return session_end(s, 421, "4.3.2", "Shutting down");
+	else if (e.kind == ERR_TIMEOUT)
+		return session_end(s, 421, "4.4.2", "Timeout, closing");
+	if (rc != 0)
+		return -1;
+	return check_counts(s);
+}
+
+/* --- a connection's life -------------------------------------------------------- */
+
+static void
+register_session(struct session *s)
+{
+	struct mtad *m = s->mtad;
+
+	(void)pthread_mutex_lock(&m->lock);
+	s->next = m->sessions;
+	if (s->next != NULL)
+		s->next->prev = s;
+	m->sessions = s;
+	(void)pthread_mutex_unlock(&m->lock);
+}
+
+static void
+forget_session(struct session *s)
+{
+	struct mtad *m = s->mtad;
+
+	(void)pthread_mutex_lock(&m->lock);
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		m->sessions = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	(void)pthread_mutex_unlock(&m->lock);
+}
+
+/* The pool is nearly used up: who has most of it gets no more. */
+static bool
+is_crowding(struct session *s)
+{
+	const struct worker *w = s->mtad->worker;
+	uint64_t pool = (uint64_t)w->config->workers * w->config->connections;
+	bool nearly_full =
+	    (uint64_t)limits_total(s->mtad->limits) * 10 > pool * 9 ||
+	    (uint64_t)worker_connections(w) * 100 >
+		(uint64_t)w->config->connections * 97;
+
+	return nearly_full &&
+	    limits_is_top(s->mtad->limits, s->limit_key, clock_mono_ms());
+}
+
+/* The first bytes: who is it, may they, hello. */
+static int
+open_session(struct session *s, struct err *e)
+{
+	struct policy_verdict v;
+
+	if (settings_has_ip(s->settings, SET_SMTP_PROXY_FROM, &s->client) &&
+	    proxy_read(s, e) != 0)
+		return -1;
+	ip_format(&s->client, s->client_ip);
+	s->is_xclient =
+	    settings_has_ip(s->settings, SET_SMTP_XCLIENT_FROM, &s->client);
+	session_refresh(s);
+	log_session(s, "connect", NULL);
+	if (s->kind == MTAD_SUBMISSIONS && start_tls(s, e) != 0)
+		return -1;
+	if (is_crowding(s)) {
+		(void)session_end(s, 421, "4.7.0", "Too many connections");
+		return err_set(e, ERR_PERM, "pool is nearly full");
+	}
+	v = policy_connect(&s->facts);
+	if (v.action != POLICY_ACCEPT) {
+		(void)session_refuse(s, &v);
+		return err_set(e, ERR_PERM, "%s", v.reason);
+	}
+	if (s->stream.tls == NULL && stream_input_arrives(&s->stream, 0)) {
+		(void)session_end(
+		    s, 554, "5.5.0", "You talk before the greeting");
+		return err_set(e, ERR_PERM, "talks before the greeting");
+	}
+	(void)session_reply(s, 220, NULL, "%s %s", session_own_name(s),
+	    settings_text(s->settings, SET_SMTP_GREETING));
+	return 0;
+}
+
+static __attribute__((noinline)) int
+begin(struct session *s)
+{
+	struct err e;
+
+	if (open_session(s, &e) == 0)
+		return 0;
+	log_session(s, "reject", e.text);
+	return -1;
+}
+
+static void
+release_session(struct session *s)
+{
+	transaction_reset(s);
+	pool_release(&s->tx.pool);
+	if (s->user_limit_key != 0)
+		limits_leave(
+		    s->mtad->limits, s->mtad->worker->index, s->user_limit_key);
+	stream_close(&s->stream);
+	forget_session(s);
+	stream_release(&s->stream);
+	settings_free(s->settings);
+	pool_release(&s->pool);
+}
+
+void
+session_serve(struct worker *w, struct connection *c)
+{
+	struct mtad *m = w->data;
+	struct session s = { .mtad = m,
+		.kind = (enum mtad_kind)c->kind,
+		.client = c->peer,
+		.local = c->local,
+		.client_name = "",
+		.helo = "",
+		.state = SMTP_NEW };
+	bool counted;
+
+	stream_init(&s.stream, c->fd);
+	session_id_new(s.id);
+	register_session(&s);
+	s.settings = directory_settings(m->directory);
+	s.facts.sender = s.facts.recipient = "";
+	stream_set_timeout(&s.stream,
+	    1000 * settings_int(s.settings, SET_SESSION_TLS_TIMEOUT));
+	s.limit_key = limits_key_ip(m->limits, &s.client);
+	counted = limits_enter(m->limits, w->index, s.limit_key,
+	    (unsigned)settings_int(
+		s.settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS));
+	if (!counted) {
+		ip_format(&s.client, s.client_ip);
+		log_session(&s, "reject", "too many connections");
+		if (s.kind != MTAD_SUBMISSIONS)
+			(void)session_end(
+			    &s, 421, "4.7.0", "Too many connections");
+	} else if (begin(&s) == 0) {
+		while (next_command(&s) == 0)
+			;
+	}
+	release_session(&s);
+	if (counted)
+		limits_leave(m->limits, w->index, s.limit_key);
+}

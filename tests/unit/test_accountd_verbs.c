@@ -1,0 +1,480 @@
+/*
+ * What accountd may be asked and by whom: the rights of every role, sessions,
+ * the rules that hold for everybody, paging, the audit log.
+ */
+#include "accountd_fixture.h"
+
+static struct fixture fx;
+static struct link op, web, admin, mta, runner;
+static char *server_session, *domain_session, *user_session;
+
+static char *
+sign_in(struct link *l, const char *login64, const char *password64)
+{
+	json_t *r = ask_ok(l,
+	    json_pack("{ss,ss,ss,ss}", "verb", "session create", "login",
+		login64, "password", password64, "ip", "192.0.2.1"));
+	const char *token = json_string_value(json_object_get(r, "session"));
+	char *copy = token ? mem_strdup(token) : NULL;
+
+	json_decref(r);
+	return copy;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	fixture_setup(&fx);
+	fixture_fill(&fx);
+	link_open(&op, fx.core, FROM_MAILSTEAD, true);
+	link_open(&web, fx.core, FROM_WEBMAIL, false);
+	link_open(&admin, fx.core, FROM_ADMIN, false);
+	link_open(&mta, fx.core, FROM_MTAD, false);
+	link_open(&runner, fx.core, FROM_QUEUE, false);
+	do_ok(&op,
+	    json_pack("{ss,ss,ss,s[s]}", "verb", "user add", "address",
+		"chief@other.example", "password", "another password", "roles",
+		"domain_admin"));
+	server_session =
+	    sign_in(&admin, "YWRtaW4=", "dGhyZWUgYmxpbmQgbWljZQ==");
+	domain_session = sign_in(
+	    &admin, "Y2hpZWZAb3RoZXIuZXhhbXBsZQ==", "YW5vdGhlciBwYXNzd29yZA==");
+	user_session = sign_in(&web, "am9l", "c2VlIGhvdyB0aGV5IHJ1bg==");
+	return server_session && domain_session && user_session ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	link_close(&op);
+	link_close(&web);
+	link_close(&admin);
+	link_close(&mta);
+	link_close(&runner);
+	free(server_session);
+	free(domain_session);
+	free(user_session);
+	fixture_teardown(&fx);
+	return 0;
+}
+
+static json_t *
+show(const char *session, const char *address)
+{
+	return json_pack("{ss,ss,ss}", "verb", "user show", "session", session,
+	    "address", address);
+}
+
+static json_t *
+set(const char *session, const char *address, const char *key,
+    const char *value)
+{
+	return json_pack("{ss,ss,ss,s{ss}}", "verb", "user set", "session",
+	    session, "address", address, "set", key, value);
+}
+
+static void
+roles(void **state)
+{
+	(void)state;
+	/* the server's administrator: everybody */
+	do_ok(&admin, show(server_session, "joe@example.org"));
+	do_ok(&admin, set(server_session, "joe@example.org", "name", "J."));
+	/* a domain's administrator: his domain only */
+	do_ok(&admin, show(domain_session, "joe@other.example"));
+	do_ok(&admin,
+	    set(domain_session, "joe@other.example", "quota_bytes", "5M"));
+	refused(&admin, show(domain_session, "joe@example.org"), "not allowed");
+	refused(
+	    &admin, show(domain_session, "nobody@example.org"), "not allowed");
+	refused(&admin, show(domain_session, "nobody@other.example"),
+	    "no such user");
+	refused(&admin,
+	    json_pack("{ss,ss,ss,ss}", "verb", "user add", "session",
+		domain_session, "address", "new@example.org", "password",
+		"a fine password"),
+	    "not allowed");
+	refused(&admin,
+	    json_pack("{ss,ss,ss}", "verb", "domain add", "session",
+		domain_session, "name", "new.example"),
+	    "not allowed");
+	refused(&admin,
+	    json_pack("{ss,ss,ss,ss}", "verb", "setting set", "session",
+		domain_session, "name", "relay.mode", "value", "anyone"),
+	    "not allowed");
+	refused(&admin,
+	    json_pack(
+		"{ss,ss}", "verb", "audit list", "session", domain_session),
+	    "not allowed");
+	/* a user: himself, and only what is his to change */
+	do_ok(&web, show(user_session, "joe@example.org"));
+	do_ok(&web, set(user_session, "joe@example.org", "name", "Joe B."));
+	do_ok(&web,
+	    set(user_session, "joe@example.org", "forward", "j@example.net"));
+	refused(&web, set(user_session, "joe@example.org", "quota_bytes", "0"),
+	    "may not change quota_bytes");
+	refused(&web, show(user_session, "admin@example.org"), "not allowed");
+	refused(&web, set(user_session, "joe@other.example", "name", "x"),
+	    "not allowed");
+	refused(&web,
+	    json_pack("{ss,ss,s{s[s]}}", "verb", "user set", "session",
+		user_session, "set", "roles", "server_admin"),
+	    "may not");
+	/* nobody */
+	refused(&admin, show("no-such-token", "joe@example.org"),
+	    "session has ended");
+	refused(&admin,
+	    json_pack(
+		"{ss,ss}", "verb", "user show", "address", "joe@example.org"),
+	    "not signed in");
+}
+
+static void
+escalation(void **state)
+{
+	(void)state;
+	refused(&admin,
+	    json_pack("{ss,ss,ss,s{s[s]}}", "verb", "user set", "session",
+		domain_session, "address", "joe@other.example", "set", "roles",
+		"server_admin"),
+	    "may not give");
+	refused(&admin,
+	    json_pack("{ss,ss,ss,s{s[s]}}", "verb", "user set", "session",
+		domain_session, "address", "joe@other.example", "set", "roles",
+		"domain_admin:example.org"),
+	    "may not give");
+	/* somebody in his domain who may more than he */
+	do_ok(&op,
+	    json_pack("{ss,ss,s{s[s]}}", "verb", "user set", "address",
+		"joe@other.example", "set", "roles",
+		"domain_admin:example.org"));
+	refused(&admin,
+	    json_pack("{ss,ss,ss,ss}", "verb", "user passwd", "session",
+		domain_session, "address", "joe@other.example", "password",
+		"stolen by the chief"),
+	    "not allowed");
+	do_ok(&op,
+	    json_pack("{ss,ss,s{s[]}}", "verb", "user set", "address",
+		"joe@other.example", "set", "roles"));
+	do_ok(&admin,
+	    json_pack("{ss,ss,ss,ss}", "verb", "user passwd", "session",
+		domain_session, "address", "joe@other.example", "password",
+		"set by the chief"));
+}
+
+static void
+sockets(void **state)
+{
+	(void)state;
+	/* a session is of the program it was made by */
+	refused(
+	    &admin, show(user_session, "joe@example.org"), "session has ended");
+	refused(
+	    &web, show(server_session, "joe@example.org"), "session has ended");
+	/* joe administers nothing */
+	assert_null(sign_in(&admin, "am9l", "c2VlIGhvdyB0aGV5IHJ1bg=="));
+	refused(
+	    &mta, json_pack("{ss}", "verb", "user list"), "not by this socket");
+	refused(&web,
+	    json_pack("{ss,ss}", "verb", "credential get", "name", "x"),
+	    "not by this socket");
+	refused(&runner,
+	    json_pack("{ss,ss,ss,ss}", "verb", "auth password", "login", "",
+		"password", "", "ip", "::1"),
+	    "not by this socket");
+	refused(&op, json_pack("{ss}", "verb", "sing"), "unknown verb");
+	refused(&op, json_pack("{si}", "verb", 5), "must be a text");
+	refused(&op, json_pack("{}"), "verb is missing");
+	refused(&op,
+	    json_pack("{ss,ss,ss,ss,ss}", "verb", "init", "hostname", "h",
+		"domain", "d.example", "address", "a@d.example", "password",
+		"a fine password"),
+	    "not empty");
+}
+
+static void
+credentials(void **state)
+{
+	json_t *r;
+
+	(void)state;
+	do_ok(&op,
+	    json_pack("{ss,ss,ss,ss}", "verb", "credential set", "name",
+		"relay", "user", "u", "password", "hush-hush"));
+	r = ask_ok(&runner,
+	    json_pack("{ss,ss}", "verb", "credential get", "name", "relay"));
+	assert_string_equal(
+	    json_string_value(json_object_get(r, "password")), "hush-hush");
+	json_decref(r);
+	refused(&runner,
+	    json_pack("{ss,ss}", "verb", "credential get", "name", "other"),
+	    "no credential");
+}
+
+static void
+always(void **state)
+{
+	(void)state;
+	refused(&op,
+	    json_pack("{ss,ss}", "verb", "user delete", "address",
+		"admin@example.org"),
+	    "last server administrator");
+	refused(&op,
+	    json_pack("{ss,ss}", "verb", "user disable", "address",
+		"admin@example.org"),
+	    "last server administrator");
+	refused(&op,
+	    json_pack("{ss,ss,s{s[]}}", "verb", "user set", "address",
+		"admin@example.org", "set", "roles"),
+	    "last server administrator");
+	refused(&op,
+	    json_pack("{ss,ss}", "verb", "alias delete", "address",
+		"abuse@example.org"),
+	    "redirected");
+	refused(&op,
+	    json_pack("{ss,ss,s[]}", "verb", "alias add", "address",
+		"abuse@example.org", "targets"),
+	    "at least one");
+	refused(&op,
+	    json_pack(
+		"{ss,ss}", "verb", "domain delete", "domain", "other.example"),
+	    "has users");
+	refused(&op,
+	    json_pack("{ss,ss,ss}", "verb", "user add", "address",
+		"JOE@example.org", "password", "a fine password"),
+	    "exists already");
+	refused(&op,
+	    json_pack("{ss,ss,ss}", "verb", "user add", "address",
+		"x@nowhere.example", "password", "a fine password"),
+	    "no such domain");
+	refused(&op,
+	    json_pack("{ss,ss,ss}", "verb", "user add", "address", "no address",
+		"password", "a fine password"),
+	    "not an address");
+	refused(
+	    &op, json_pack("{ss,ss}", "verb", "domain add", "name", "a b"), "");
+	refused(&op,
+	    json_pack("{ss,ss}", "verb", "domain add", "name", "example.org"),
+	    "exists already");
+}
+
+/* An alias that led to a deleted user goes; abuse@ finds somebody else. */
+static void
+deletion(void **state)
+{
+	struct err e;
+	json_t *r;
+
+	(void)state;
+	do_ok(&op,
+	    json_pack("{ss,ss,ss}", "verb", "user add", "address",
+		"temp@example.org", "password", "a fine password"));
+	do_ok(&op,
+	    json_pack("{ss,ss,s[s]}", "verb", "alias add", "address",
+		"abuse@example.org", "targets", "temp@example.org"));
+	do_ok(&op,
+	    json_pack("{ss,ss,s[s]}", "verb", "alias add", "address",
+		"t@example.org", "targets", "temp@example.org"));
+	do_ok(&op,
+	    json_pack("{ss,ss}", "verb", "user delete", "address",
+		"temp@example.org"));
+	r = ask_ok(&op,
+	    json_pack(
+		"{ss,ss}", "verb", "alias list", "domain", "example.org"));
+	assert_int_equal(json_array_size(json_object_get(r, "items")), 2);
+	assert_string_equal(
+	    json_string_value(json_array_get(
+		json_object_get(
+		    json_array_get(json_object_get(r, "items"), 0), "targets"),
+		0)),
+	    "admin@example.org");
+	json_decref(r);
+	assert_null(ask(&op,
+	    json_pack(
+		"{ss,ss}", "verb", "alias delete", "address", "t@example.org"),
+	    &e));
+}
+
+static void
+password(const char *text, const char *part)
+{
+	refused(&op,
+	    json_pack("{ss,ss,ss}", "verb", "user passwd", "address",
+		"joe@other.example", "password", text),
+	    part);
+}
+
+static void
+passwords(void **state)
+{
+	char longest[300];
+
+	(void)state;
+	password("short", "fewer than 12");
+	password("\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6",
+	    "fewer than 12");
+	password("my name is Joe@other.example", "contains the name");
+	password("call me joe now", "contains the name");
+	password("password1234567", "too common");
+	password("PasswordPassword", "too common");
+	password("aaaaaaaaaaaaaaa", "too common");
+	password("12345678901234", "too common");
+	password("qwertyuiop123!", "too common");
+	password("tab\tin the middle", "control");
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	password(longest, "more than 256");
+	refused(&web,
+	    json_pack("{ss,ss,ss}", "verb", "user passwd", "session",
+		user_session, "password", "a fine password"),
+	    "old_password is missing");
+	refused(&web,
+	    json_pack("{ss,ss,ss,ss}", "verb", "user passwd", "session",
+		user_session, "password", "a fine password", "old_password",
+		"guess"),
+	    "old password is wrong");
+	do_ok(&web,
+	    json_pack("{ss,ss,ss,ss}", "verb", "user passwd", "session",
+		user_session, "password", "a fine password", "old_password",
+		JOE_PASSWORD));
+	/* that ended all sessions */
+	refused(
+	    &web, show(user_session, "joe@example.org"), "session has ended");
+}
+
+static void
+paging(void **state)
+{
+	struct err e;
+	const char *after = "";
+	char last[64] = "";
+	size_t users = 0, pages = 0;
+
+	(void)state;
+	assert_int_equal(sql_begin(fx.core->db, &e), 0);
+	for (int i = 0; i < 1000; i++) {
+		char local[16];
+
+		snprintf(local, sizeof(local), "u%04d", i);
+		assert_true(sql_run(fx.core->db, &e,
+				"INSERT INTO account (domain_id, local,"
+				" created_ms) VALUES (1, ?1, 0)",
+				"s", local) == 1);
+	}
+	assert_int_equal(sql_commit(fx.core->db, &e), 0);
+	while (after != NULL) {
+		json_t *r = ask_ok(&op,
+		    json_pack("{ss,ss,ss,ss}", "verb", "user list", "after",
+			after, "domain", "example.org", "match", "u0"));
+		const char *next =
+		    json_string_value(json_object_get(r, "next"));
+
+		users += json_array_size(json_object_get(r, "items"));
+		pages++;
+		snprintf(last, sizeof(last), "%s", next ? next : "");
+		after = next ? last : NULL;
+		json_decref(r);
+	}
+	assert_int_equal(users, 1000);
+	assert_in_range(pages, 2, 20);
+}
+
+static void
+audited(void **state)
+{
+	size_t found = 0, pages = 0;
+	json_t *next = json_object(), *r, *item;
+	size_t i;
+
+	(void)state;
+	do_ok(&op,
+	    json_pack("{ss,ss,ss}", "verb", "setting set", "name",
+		"queue.expire", "value", "3d"));
+	while (next != NULL) {
+		json_t *q = json_pack("{ss}", "verb", "audit list");
+
+		json_object_update(q, next);
+		json_decref(next);
+		r = ask_ok(&op, q);
+		if (pages++ == 0) { /* newest first */
+			item = json_array_get(json_object_get(r, "items"), 0);
+			assert_string_equal(
+			    json_string_value(json_object_get(item, "verb")),
+			    "setting set");
+			assert_string_equal(json_string_value(json_object_get(
+						json_object_get(item, "before"),
+						"queue.expire")),
+			    "432000");
+			assert_string_equal(json_string_value(json_object_get(
+						json_object_get(item, "after"),
+						"queue.expire")),
+			    "259200");
+		}
+		json_array_foreach(json_object_get(r, "items"), i, item)
+		{
+			char *text = json_dumps(item, 0);
+
+			/* no secret, in whatever verb */
+			assert_null(strstr(text, "hush-hush"));
+			assert_null(strstr(text, "a fine password"));
+			assert_null(strstr(text, JOE_PASSWORD));
+			found++;
+			free(text);
+		}
+		next = json_incref(json_object_get(r, "next"));
+		json_decref(r);
+	}
+	assert_in_range(found, 10, 200);
+}
+
+static void
+application_passwords(void **state)
+{
+	struct auth_peer peer = { "pop3", "192.0.2.1", "S", true, NULL };
+	struct auth_exchange x;
+	const char *token;
+	json_t *r = ask_ok(&op,
+	    json_pack("{ss,ss,ss}", "verb", "app add", "address",
+		"joe@example.org", "name", "phone"));
+
+	(void)state;
+	token = json_string_value(json_object_get(r, "password"));
+	assert_int_equal(auth_password(mta.client, SLICE_LIT("joe"),
+			     slice_str(token), &peer, &x),
+	    AUTH_OK);
+	auth_release(&x);
+	assert_int_equal(
+	    auth_password(mta.client, SLICE_LIT("joe@other.example"),
+		slice_str(token), &peer, &x),
+	    AUTH_FAILED);
+	auth_release(&x);
+	do_ok(&op,
+	    json_pack("{ss,ss,si}", "verb", "app delete", "address",
+		"joe@example.org", "id", 1));
+	assert_int_equal(auth_password(mta.client, SLICE_LIT("joe"),
+			     slice_str(token), &peer, &x),
+	    AUTH_FAILED);
+	auth_release(&x);
+	json_decref(r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(roles),
+		cmocka_unit_test(escalation),
+		cmocka_unit_test(sockets),
+		cmocka_unit_test(credentials),
+		cmocka_unit_test(always),
+		cmocka_unit_test(deletion),
+		cmocka_unit_test(passwords),
+		cmocka_unit_test(paging),
+		cmocka_unit_test(audited),
+		cmocka_unit_test(application_passwords),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
