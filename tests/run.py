@@ -87,7 +87,8 @@ def environment(args):
     env['PYTHONPATH'] = str(ROOT / 'tests/e2e')
     env['LC_ALL'] = 'C.UTF-8'
     env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1')
-    env.setdefault('TSAN_OPTIONS', 'second_deadlock_stack=1')
+    env.setdefault('TSAN_OPTIONS',
+                   f'second_deadlock_stack=1 suppressions={ROOT / "tests/tsan.supp"}')
     return env
 
 

@@ -34,14 +34,15 @@ struct dns_config {
 		struct ip ip;
 		uint16_t port;
 	} servers[3];
+
 	size_t server_count;
 	unsigned timeout_s; /* a try; 0 = 5 */
 	unsigned tries;     /* 0 = 2 */
 };
 
 /* "127.0.0.1:5353, [::1]:53, 9.9.9.9"; empty text = system's resolver. */
-int dns_config_parse(const char *text, struct dns_config *out, struct err *e)
-    MUST_CHECK;
+int dns_config_parse(
+    const char *text, struct dns_config *out, struct err *e) MUST_CHECK;
 
 struct dns_mx {
 	uint16_t preference;

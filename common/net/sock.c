@@ -237,7 +237,7 @@ int
 sock_names(int fd, struct ip *peer_out, uint16_t *peer_port_out,
     struct ip *local_out, uint16_t *local_port_out, struct err *e)
 {
-	union address peer, local;
+	union address peer = { .un = { 0 } }, local = { .un = { 0 } };
 	socklen_t peer_len = sizeof(peer), local_len = sizeof(local);
 
 	if (getpeername(fd, &peer.any, &peer_len) != 0 ||

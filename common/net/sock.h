@@ -1,10 +1,11 @@
 #ifndef NET_SOCK_H
 #define NET_SOCK_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -44,8 +45,8 @@ int sock_connect_unix(
     const char *path, int type, int *fd_out, struct err *e) MUST_CHECK;
 
 /* Who is at the other end of a UNIX socket (SO_PEERCRED). */
-int sock_peer_uid(int fd, uid_t *uid_out, pid_t *pid_out, struct err *e)
-    MUST_CHECK;
+int sock_peer_uid(
+    int fd, uid_t *uid_out, pid_t *pid_out, struct err *e) MUST_CHECK;
 
 /* Both ends of a TCP connection. */
 int sock_names(int fd, struct ip *peer_out, uint16_t *peer_port_out,

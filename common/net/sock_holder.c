@@ -25,8 +25,7 @@ enum {
 };
 
 struct holder {
-	unsigned long inode;
-	unsigned uid;
+	unsigned long inode, uid;
 };
 
 /* "0100007F" or 32 digits: words in the machine's own order. */
@@ -60,30 +59,43 @@ is_any(const struct ip *ip)
 	return ip_eq(ip, &any_v4) || ip_eq(ip, &(struct ip){ 0 });
 }
 
+/* A line of the table: is it who listens there? */
+static bool
+parse_line(
+    const char *line, const struct ip *ip, uint16_t port, struct holder *out)
+{
+	char local[48], state[8], uid[16], inode[24];
+	struct ip bound;
+	char *colon;
+
+	if (sscanf(line, " %*s %47s %*s %7s %*s %*s %*s %15s %*s %23s", local,
+		state, uid, inode) != 4)
+		return false;
+	colon = strchr(local, ':');
+	if (colon == NULL)
+		return false;
+	*colon = '\0';
+	out->uid = strtoul(uid, NULL, 10);
+	out->inode = strtoul(inode, NULL, 10);
+	return strtoul(state, NULL, 16) == TCP_STATE_LISTEN &&
+	    strtoul(colon + 1, NULL, 16) == port &&
+	    parse_proc_ip(local, &bound) &&
+	    (is_any(ip) || is_any(&bound) || ip_eq(ip, &bound));
+}
+
 static bool
 find_in_table(
     const char *table, const struct ip *ip, uint16_t port, struct holder *out)
 {
-	char line[512], address[64];
 	bool found = false;
+	char line[512];
 	FILE *f;
 
 	f = fopen(table, "re");
 	if (f == NULL)
 		return false;
-	while (!found && fgets(line, sizeof(line), f) != NULL) {
-		unsigned local_port, state;
-		struct ip local;
-
-		found = sscanf(line,
-			    " %*d: %32[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %u "
-			    "%*s %lu",
-			    address, &local_port, &state, &out->uid,
-			    &out->inode) == 5 &&
-		    state == TCP_STATE_LISTEN && local_port == port &&
-		    parse_proc_ip(address, &local) &&
-		    (is_any(ip) || is_any(&local) || ip_eq(ip, &local));
-	}
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = parse_line(line, ip, port, out);
 	(void)fclose(f);
 	return found;
 }
@@ -162,5 +174,5 @@ sock_holder_find(const struct ip *ip, uint16_t port, char out[SOCK_HOLDER_SIZE])
 		return;
 	if (!find_process(h.inode, out))
 		(void)snprintf(
-		    out, SOCK_HOLDER_SIZE, "a process of uid %u", h.uid);
+		    out, SOCK_HOLDER_SIZE, "a process of uid %lu", h.uid);
 }

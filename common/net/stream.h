@@ -1,10 +1,11 @@
 #ifndef NET_STREAM_H
 #define NET_STREAM_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -38,8 +39,8 @@ struct stream {
 	size_t rpos, rlen, ralloc;
 	char *wbuf;
 	size_t wlen, walloc;
-	int64_t read_timeout_ms;      /* what the kernel has (SO_RCVTIMEO) */
-	size_t skip;                  /* 0, or what an over-long line may have */
+	int64_t read_timeout_ms; /* what the kernel has (SO_RCVTIMEO) */
+	size_t skip;             /* 0, or what an over-long line may have */
 	uint64_t bytes_in, bytes_out; /* of payload, for the log */
 	enum err_kind failed;
 };
@@ -56,7 +57,10 @@ void stream_close(struct stream *s);
 /* Every later wait ends `timeout_ms` from now at the latest. */
 void stream_set_timeout(struct stream *s, int64_t timeout_ms);
 
-enum stream_eol { STREAM_EOL_CRLF, STREAM_EOL_LF };
+enum stream_eol {
+	STREAM_EOL_CRLF,
+	STREAM_EOL_LF
+};
 
 /*
  * Read one line of at most `max` bytes without its end.  The slice points
@@ -85,8 +89,8 @@ bool stream_has_input(const struct stream *s);
 bool stream_input_arrives(struct stream *s, int wait_ms);
 
 /* Collect output; sends when 64 KiB are there. */
-int stream_write(struct stream *s, const void *data, size_t len,
-    struct err *e) MUST_CHECK;
+int stream_write(
+    struct stream *s, const void *data, size_t len, struct err *e) MUST_CHECK;
 int stream_printf(struct stream *s, struct err *e, const char *fmt, ...)
     PRINTF_LIKE(3, 4) MUST_CHECK;
 int stream_flush(struct stream *s, struct err *e) MUST_CHECK;

@@ -44,11 +44,11 @@
 enum {
 	CLOSE_TIMEOUT_MS = 100,
 	TICKET_IV_SIZE = 16,
+	SERVER_NAME_SIZE = 256,
 };
 
-static const char TLS12_CIPHERS[] =
+static const char tls12_ciphers[] =
     "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!PSK:!SRP";
-static const char TLS_GROUPS[] = "X25519:P-256:P-384";
 
 struct tls_context {
 	atomic_uint refs;
@@ -138,6 +138,7 @@ static struct tls_context *
 context_new(const SSL_METHOD *method)
 {
 	struct tls_context *c = mem_zalloc(sizeof(*c));
+	char groups[] = "X25519:P-256:P-384";
 
 	atomic_init(&c->refs, 1);
 	(void)pthread_once(&bio_once, make_bio_method);
@@ -145,8 +146,8 @@ context_new(const SSL_METHOD *method)
 	c->ssl = SSL_CTX_new(method);
 	if (c->ssl == NULL ||
 	    SSL_CTX_set_min_proto_version(c->ssl, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_cipher_list(c->ssl, TLS12_CIPHERS) != 1 ||
-	    SSL_CTX_set1_groups_list(c->ssl, TLS_GROUPS) != 1) {
+	    SSL_CTX_set_cipher_list(c->ssl, tls12_ciphers) != 1 ||
+	    SSL_CTX_set1_groups_list(c->ssl, groups) != 1) {
 		tls_context_free(c);
 		return NULL;
 	}
@@ -370,6 +371,7 @@ static bool
 set_server_name(struct tls *t, const char *name)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
+	char sni[SERVER_NAME_SIZE];
 	struct ip ip;
 
 	t->has_name = true;
@@ -377,8 +379,9 @@ set_server_name(struct tls *t, const char *name)
 		return X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1;
 	X509_VERIFY_PARAM_set_hostflags(
 	    param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
-	    SSL_set_tlsext_host_name(t->ssl, name) == 1;
+	return slice_copy(slice_str(name), sni, sizeof(sni)) &&
+	    X509_VERIFY_PARAM_set1_host(param, name, 0) == 1 &&
+	    SSL_set_tlsext_host_name(t->ssl, sni) == 1;
 }
 
 /* --- connections ---------------------------------------------------------- */

@@ -1,10 +1,11 @@
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -63,8 +64,8 @@ int tls_connect(struct tls_context *c, int fd, const char *server_name,
     int64_t deadline_ms, struct tls **out, struct err *e) MUST_CHECK;
 ssize_t tls_read(struct tls *t, void *buf, size_t size, int64_t deadline_ms,
     struct err *e) MUST_CHECK; /* 0 = close_notify */
-int tls_write(struct tls *t, const void *data, size_t len,
-    int64_t deadline_ms, struct err *e) MUST_CHECK;
+int tls_write(struct tls *t, const void *data, size_t len, int64_t deadline_ms,
+    struct err *e) MUST_CHECK;
 size_t tls_pending(const struct tls *t);
 void tls_close(struct tls *t); /* close_notify, best effort */
 void tls_free(struct tls *t);
@@ -82,8 +83,8 @@ bool tls_exporter(const struct tls *t, uint8_t out[32]);
  * Make a self-signed P-256 certificate for `host` (also mail.`host`) in the
  * directory: NAME.crt and NAME.key, both 0640.
  */
-int tls_make_self_signed(int dir_fd, const char *name, const char *host,
-    struct err *e) MUST_CHECK;
+int tls_make_self_signed(
+    int dir_fd, const char *name, const char *host, struct err *e) MUST_CHECK;
 
 /*
  * Check a certificate and key in PEM before they are installed: parse, key

@@ -38,6 +38,7 @@ tls_ticket_keys_new(void)
 	struct tls_ticket_keys *k;
 
 	k = mmap(NULL, sizeof(*k), PROT_READ | PROT_WRITE,
+	    /* cppcheck-suppress invalidFunctionArg */
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (k == MAP_FAILED) {
 		perror("memory for ticket keys");

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,13 +32,19 @@ setup(void **state)
 }
 
 static int
+remove_one(const char *path, const struct stat *st, int flag, struct FTW *place)
+{
+	(void)st;
+	(void)flag;
+	(void)place;
+	return remove(path);
+}
+
+static int
 teardown(void **state)
 {
-	char command[256];
-
 	(void)state;
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	return system(command);
+	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct ip
@@ -54,7 +61,7 @@ static uint16_t
 listen_somewhere(const char *text, int *fd_out)
 {
 	struct ip ip = ip_of(text);
-	struct sockaddr_in6 a;
+	struct sockaddr_in6 a = { 0 };
 	socklen_t len = sizeof(a);
 	struct err e = { 0 };
 
@@ -110,7 +117,7 @@ test_refused_and_late(void **state)
 	struct ip ip = ip_of("127.0.0.1");
 	struct err e = { 0 };
 	int64_t start;
-	int server, fd, held[64], count = 0;
+	int server, fd, held[64] = { 0 }, count = 0;
 	uint16_t port = listen_somewhere("127.0.0.1", &server);
 
 	(void)state;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -34,9 +35,10 @@ enum {
 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const size_t server_stack = 1024 * 1024; /* the tools need theirs */
+static const size_t server_stack =
+    (size_t)1024 * 1024; /* the tools need theirs */
 #else
-static const size_t server_stack = 128 * 1024;
+static const size_t server_stack = (size_t)128 * 1024;
 #endif
 
 static char dir_path[64];
@@ -98,14 +100,20 @@ setup(void **state)
 }
 
 static int
+remove_one(const char *path, const struct stat *st, int flag, struct FTW *place)
+{
+	(void)st;
+	(void)flag;
+	(void)place;
+	return remove(path);
+}
+
+static int
 teardown(void **state)
 {
-	char command[128];
-
 	(void)state;
 	(void)close(dir_fd);
-	(void)snprintf(command, sizeof(command), "rm -rf '%s'", dir_path);
-	return system(command);
+	return nftw(dir_path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static struct tls_context *
@@ -356,18 +364,24 @@ static void
 client_open(struct client *c, int fd, int version, const char *sni,
     const char *sigalgs, SSL_SESSION *session)
 {
+	char text[128]; /* OpenSSL's macros cast to what is not const */
+
 	c->context = SSL_CTX_new(TLS_client_method());
 	(void)SSL_CTX_set_max_proto_version(c->context, version);
 	/* freeing a context spoils the sessions in its own store */
 	(void)SSL_CTX_set_session_cache_mode(
 	    c->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->context, on_session);
-	if (sigalgs != NULL)
+	if (sigalgs != NULL) {
+		assert_true(slice_copy(slice_str(sigalgs), text, sizeof(text)));
 		assert_int_equal(
-		    SSL_CTX_set1_sigalgs_list(c->context, sigalgs), 1);
+		    SSL_CTX_set1_sigalgs_list(c->context, text), 1);
+	}
 	c->ssl = SSL_new(c->context);
-	if (sni != NULL)
-		(void)SSL_set_tlsext_host_name(c->ssl, sni);
+	if (sni != NULL) {
+		assert_true(slice_copy(slice_str(sni), text, sizeof(text)));
+		(void)SSL_set_tlsext_host_name(c->ssl, text);
+	}
 	if (session != NULL)
 		(void)SSL_set_session(c->ssl, session);
 	(void)SSL_set_fd(c->ssl, fd);
