@@ -761,6 +761,104 @@ huge_envelope(void **state)
 	spool_close(s);
 }
 
+static void
+count_line(void *arg, const char *line)
+{
+	(void)line;
+	++*(size_t *)arg;
+}
+
+static int
+cut_short(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_WRONLY);
+	int rc = ftruncate(fd, 20);
+
+	(void)close(fd);
+	return rc;
+}
+
+/* Verify, repair, verify: damage is found and put aside. */
+static void
+check_and_repair(void **state)
+{
+	struct spool *s;
+	size_t lines = 0, bad = 9;
+	char path[400], name[300];
+	struct dirent *de;
+	struct spool_item *it;
+	struct err e = { 0 };
+	DIR *d;
+
+	(void)state;
+	write_records(2, NULL);
+	s = runner();
+	it = claim(s, 0);
+	spool_defer(it, clock_wall_ms() + 3600000);
+	assert_int_equal(
+	    spool_check(dir, true, count_line, &lines, &bad, &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	flush(s);
+	spool_close(s);
+	assert_int_equal(
+	    spool_check(dir, false, count_line, &lines, &bad, &e), 0);
+	assert_int_equal(bad, 0);
+	assert_true(lines > 0);
+
+	(void)snprintf(path, sizeof(path), "%s/deferred", dir);
+	d = opendir(path);
+	name[0] = '\0';
+	while ((de = readdir(d)) != NULL) {
+		if (slice_ends(slice_str(de->d_name), ".f"))
+			(void)snprintf(name, sizeof(name), "%s", de->d_name);
+	}
+	assert_int_equal(cut_short(dirfd(d), name), 0);
+	(void)closedir(d);
+	assert_int_equal(
+	    spool_check(dir, false, count_line, &lines, &bad, &e), 0);
+	assert_int_equal(bad, 1);
+	assert_int_equal(
+	    spool_check(dir, true, count_line, &lines, &bad, &e), 0);
+	assert_int_equal(bad, 0);
+	assert_int_equal(count_files("deferred", ""), 0);
+	assert_int_equal(count_files("corrupt", ""), 2);
+	s = runner();
+	assert_int_equal(claim_and_release_all(s), 1);
+	spool_close(s);
+}
+
+/* 100,000 deferred messages: there at once. */
+static void
+many_deferred(void **state)
+{
+	enum {
+		MANY = 100000
+	};
+	struct spool_counts c;
+	struct spool *s;
+	char path[200];
+	int64_t start;
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/deferred", dir);
+	fd = open(path, O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < MANY; i++) {
+		char name[80], id[ID_SIZE];
+
+		id_new(id);
+		(void)snprintf(name, sizeof(name), "%s.1.%d.f", id, 1000 + i);
+		assert_int_equal(mknodat(fd, name, S_IFREG | 0600, 0), 0);
+	}
+	(void)close(fd);
+	start = clock_mono_ms();
+	s = runner();
+	assert_true(clock_mono_ms() - start < 5000);
+	spool_count(s, &c);
+	assert_int_equal(c.deferred, MANY);
+	spool_close(s);
+}
+
 int
 main(void)
 {
@@ -784,6 +882,8 @@ main(void)
 		T(many_threads),
 		T(segments_go_round),
 		T(huge_envelope),
+		T(check_and_repair),
+		T(many_deferred),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
