@@ -18,7 +18,7 @@ static const struct verb verbs[] = {
 	{ "auth step",       MAIL, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_auth_step },
 	{ "auth password",   MAIL, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_auth_password },
 	{ "session create",  WEB, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_session_create },
-	{ "session check",   WEB, RIGHT_SIGNED, BY_NOTHING, VERB_READ, NULL, verb_session_check },
+	{ "session check",   WEB | FROM_QUEUE, RIGHT_SIGNED, BY_NOTHING, VERB_READ, NULL, verb_session_check },
 	{ "session list",    WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_list },
 	{ "session end",     WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_end },
 	{ "app list",        ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_app_list },

@@ -1,0 +1,45 @@
+#ifndef QUEUE_CONTROL_H
+#define QUEUE_CONTROL_H
+
+/*
+ * The runner's control socket, run/queue.sock: SOCK_SEQPACKET, one JSON object
+ * of at most CONTROL_PACKET_MAX bytes a packet, one answer a question.
+ *
+ * Who asks follows from SO_PEERCRED (uid 0 or the owner of the state
+ * directory) or from "session", a web session token of a server administrator,
+ * which accountd is asked about.  Others get "code": "forbidden".
+ *
+ *	{"verb": V, ...} -> {"ok": true, ...}
+ *	                    {"ok": false, "code": C, "text": T}
+ *
+ * Verbs:
+ *  list        selection, "state"?, "after"?, "limit"? (at most 1000)
+ *              -> {"messages": [M...], "next": ID?}; go on with "after": ID
+ *  show        "id" -> {"message": M with all recipients (as fit) and envelope}
+ *  retry       selection: due now; forgets which hosts are dead
+ *  hold        selection, "reason"?
+ *  release     selection: from hold, due now
+ *  bounce      selection: gives up; senders are told
+ *  delete      selection: gone without a word
+ *              -> {"done": N, "failed": [{"id", "text"}...]}
+ *  statistics  -> {"active", "deferred", "held", "corrupt", "segments",
+ *              "journal_bytes", "jobs", "lanes", "dead_lanes",
+ *              "remote_waiting", "remote_active", "remote_idle",
+ *              "delivered", "sent", "attempts_deferred", "bounced"}
+ *
+ * A selection is "ids": [ID...], or any of "sender", "recipient",
+ * "destination" (all given must fit), or "all": true.  For list none means
+ * all.
+ *
+ * M is {id, state: active|deferred|held, sender, size, accepted_at,
+ * next_try_at, attempts, recipient_count, recipients: [{address, state:
+ * waiting|sent|failed, reply}...]}; list shows the first 20 recipients.
+ *
+ * Suspending is the setting queue.suspended (no, remote, all), written through
+ * accountd; the runner follows within a second.
+ */
+enum {
+	CONTROL_PACKET_MAX = 65536
+};
+
+#endif /* QUEUE_CONTROL_H */

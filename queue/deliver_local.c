@@ -1,0 +1,336 @@
+/*
+ * Local delivery; see deliver_local.h.
+ *
+ * The steps and marks are those of I2: a file in tmp/ (written, or linked from
+ * the first one), mark prepared, rename to new/, mark done.  The first
+ * mailbox's file is published last, because until then it is what the others
+ * are linked from and no reader can have taken it away.  Names derive from id
+ * and recipient index, so that whatever an earlier runner left is found.
+ *
+ * Nothing is flushed here: a shared flush follows and then the settled marks
+ * (main.c).  Runs on the claiming threads.
+ */
+#include "queue/deliver_local.h"
+
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "mail/address.h"
+
+#include "maildir/maildir.h"
+#include "queue/quota.h"
+#include "queue/spool.h"
+
+struct local {
+	struct job *job;
+	struct spool_body body;
+	char return_path[ADDRESS_TEXT_SIZE + 32]; /* "" = the body has one */
+	const char *host;
+	uint64_t size, wire_size;
+	bool look; /* an earlier attempt may have left something */
+
+	bool has_first; /* its file waits in tmp/ to be published */
+	struct maildir first;
+	char first_name[MAILDIR_NAME_SIZE];
+	size_t first_index;
+};
+
+static void
+succeed(struct local *l, size_t i)
+{
+	struct outcome o = { 0 };
+
+	outcome_set(&o, OUTCOME_SENT, "2.0.0", "delivered to the mailbox");
+	job_record(l->job, i, &o);
+}
+
+static void
+fail(struct local *l, size_t i, const struct err *e)
+{
+	struct outcome o = { 0 };
+
+	outcome_from_err(&o, e);
+	job_record(l->job, i, &o);
+}
+
+static void
+prepared(struct local *l, size_t i)
+{
+	spool_mark(l->job->item, i, SPOOL_MARK_PREPARED, 0);
+}
+
+/* Move from tmp/ to new/ and be done. */
+static void
+publish(struct local *l, const struct maildir *m, const char *name, size_t i)
+{
+	struct err e;
+
+	if (maildir_publish(m, name, &e) == 0)
+		succeed(l, i);
+	else
+		fail(l, i, &e);
+}
+
+/*
+ * After a crash: true if the message is in the mailbox already, whole.  A
+ * power cut can leave a name without its bytes; that one goes.
+ */
+static bool
+is_there(struct local *l, const struct maildir *m, const char *name)
+{
+	struct stat st;
+	struct err e;
+	int fd;
+	bool whole;
+
+	if (maildir_open_message(m, name, &fd, &e) != 0)
+		return false;
+	whole = fstat(fd, &st) == 0 && (uint64_t)st.st_size == l->size;
+	close(fd);
+	if (!whole && maildir_remove(m, name, &e) != 0)
+		log_warning("%s: cannot remove a partial delivery: %s",
+		    l->job->item->id, e.text);
+	return whole;
+}
+
+/* What an earlier attempt left.  True: nothing remains to be done. */
+static bool
+resume(struct local *l, const struct maildir *m, const char *name, size_t i)
+{
+	enum maildir_place place;
+	struct err e;
+
+	if (spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_PREPARED) {
+		/* I2: prepared and no longer in tmp/ means delivered */
+		if (maildir_locate(m, name, &place, &e) != 0)
+			fail(l, i, &e);
+		else if (place == MAILDIR_TMP)
+			publish(l, m, name, i);
+		else
+			succeed(l, i);
+		return true;
+	}
+	if (is_there(l, m, name)) {
+		succeed(l, i);
+		return true;
+	}
+	(void)unlinkat(m->tmp_fd, name, 0);
+	return false;
+}
+
+static int
+write_copy(
+    struct local *l, const struct maildir *m, const char *name, struct err *e)
+{
+	struct iovec pieces[2];
+	int n = 0;
+
+	if (l->body.data == NULL)
+		return maildir_link_tmp(
+		    m, name, l->body.dir_fd, l->body.name, e);
+	if (l->return_path[0] != '\0') {
+		pieces[n].iov_base = l->return_path;
+		pieces[n++].iov_len = strlen(l->return_path);
+	}
+	/* iovec has no const; the pieces are only read */
+	memcpy(&pieces[n].iov_base, &l->body.data, sizeof(void *));
+	pieces[n++].iov_len = l->body.len;
+	return maildir_write_tmp(m, name, pieces, n, e);
+}
+
+/* Bring the message into an opened mailbox.  True: *m was taken over. */
+static bool
+put(struct local *l, struct maildir *m, size_t i)
+{
+	char name[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	maildir_delivery_name(l->job->item->id, (unsigned)i, l->host, l->size,
+	    l->wire_size, name);
+	if ((l->look || l->job->item->envelope.recipients[i].attempts > 0) &&
+	    resume(l, m, name, i))
+		return false;
+	if (l->has_first &&
+	    maildir_link_tmp(m, name, l->first.tmp_fd, l->first_name, &e) ==
+		0) {
+		prepared(l, i);
+		publish(l, m, name, i);
+		return false;
+	}
+	if (write_copy(l, m, name, &e) != 0) {
+		fail(l, i, &e);
+		return false;
+	}
+	prepared(l, i);
+	if (l->has_first || l->body.data == NULL) {
+		publish(l, m, name, i);
+		return false;
+	}
+	l->has_first = true;
+	l->first = *m;
+	l->first_index = i;
+	memcpy(l->first_name, name, sizeof(name));
+	return true;
+}
+
+static void
+quota_full(struct local *l, size_t i)
+{
+	struct outcome o = { 0 };
+
+	if (settings_choice(l->job->settings, SET_QUOTA_FULL) == 0)
+		outcome_set(&o, OUTCOME_TEMP, "4.2.2", "the mailbox is full");
+	else
+		outcome_set(&o, OUTCOME_PERM, "5.2.2", "the mailbox is full");
+	job_record(l->job, i, &o);
+}
+
+/* One warning by mail when a share of the quota is passed. */
+static void
+warn_owner(struct local *l, const struct dir_account *a)
+{
+	int percent = (int)settings_int(l->job->settings, SET_QUOTA_WARN);
+	char date[CLOCK_RFC5322_SIZE];
+	struct envelope v = { 0 };
+	struct spool_message *m;
+	struct buf text;
+	struct err e;
+
+	if (spool_begin(l->job->runner->writer, &m, &e) != 0) {
+		log_warning("quota warning to %s: %s", a->address, e.text);
+		return;
+	}
+	clock_rfc5322(clock_wall_ms(), date);
+	buf_init(&text, 8192);
+	buf_addf(&text,
+	    "From: Mail Delivery System <postmaster@%s>\n"
+	    "To: <%s>\nSubject: Your mailbox is more than %d %% full\n"
+	    "Date: %s\nMessage-ID: <%s@%s>\nAuto-Submitted: auto-generated\n"
+	    "MIME-Version: 1.0\nContent-Type: text/plain; charset=us-ascii\n"
+	    "\nThe mailbox %s has passed %d %% of its size limit.\n"
+	    "When it is full, new mail can no longer be delivered.\n"
+	    "Please delete messages you do not need.\n",
+	    a->domain, a->address, percent, date, spool_id(m), l->host,
+	    a->address, percent);
+	v.sender = v.client_ip = v.client_name = v.helo = v.auth_user =
+	    v.session_id = text.data + text.len; /* "" */
+	v.flags = ENVELOPE_GENERATED;
+	v.accepted_ms = clock_wall_ms();
+	v.body_lines = 13;
+	envelope_add(&v)->address = a->address;
+	if (spool_write(m, text.data, text.len, &e) != 0) {
+		spool_abort(m);
+		log_warning("quota warning to %s: %s", a->address, e.text);
+	} else if (spool_commit(m, &v, &e) != 0)
+		log_warning("quota warning to %s: %s", a->address, e.text);
+	envelope_release(&v);
+	buf_release(&text);
+}
+
+/* May it go in?  False: the recipient has its outcome. */
+static bool
+quota_allows(struct local *l, const struct maildir *m, size_t i)
+{
+	const struct envelope_recipient *r =
+	    &l->job->item->envelope.recipients[i];
+	enum quota_verdict verdict = QUOTA_FITS;
+	struct pool pool = { 0 };
+	struct dir_account account;
+	struct address a;
+	struct err e;
+
+	if ((l->job->item->envelope.flags & ENVELOPE_GENERATED) != 0)
+		return true;
+	if (address_parse(slice_str(r->address), ADDRESS_UTF8, &pool, &a, &e) ==
+		0 &&
+	    dir_find_account(l->job->runner->directory, slice_str(a.local),
+		a.domain, &pool, &account, &e) == DIR_FOUND) {
+		verdict = quota_take(l->job->runner->quota, m, r->target,
+		    &account, l->size, l->job->settings);
+		if (verdict == QUOTA_WARN)
+			warn_owner(l, &account);
+	}
+	pool_release(&pool);
+	if (verdict != QUOTA_FULL)
+		return true;
+	quota_full(l, i);
+	return false;
+}
+
+static void
+deliver_one(struct local *l, size_t i)
+{
+	const struct envelope_recipient *r =
+	    &l->job->item->envelope.recipients[i];
+	struct maildir m;
+	struct err e;
+
+	if (maildir_open(l->job->runner->mail_root_fd, r->target, "", true, &m,
+		&e) != 0) {
+		fail(l, i, &e);
+		return;
+	}
+	if (!quota_allows(l, &m, i) || !put(l, &m, i))
+		maildir_close(&m);
+}
+
+static int
+open_body(struct local *l)
+{
+	const struct envelope *v = &l->job->item->envelope;
+	struct err e;
+	size_t i;
+
+	if (spool_body_open(l->job->item, &l->body, &e) != 0) {
+		for (i = 0; i < v->recipient_count; i++)
+			if (job_is_waiting(l->job, i) &&
+			    v->recipients[i].kind == RECIPIENT_LOCAL)
+				fail(l, i, &e);
+		return -1;
+	}
+	l->size = v->body_size;
+	l->wire_size = v->body_size + v->body_lines;
+	/* RFC 5321 4.4: the final server puts Return-Path in */
+	if (v->local_prefix == 0 && l->body.data != NULL) {
+		int n = snprintf(l->return_path, sizeof(l->return_path),
+		    "Return-Path: <%s>\n", v->sender);
+
+		l->size += (uint64_t)n;
+		l->wire_size += (uint64_t)n + 1;
+	}
+	return 0;
+}
+
+void
+deliver_local(struct job *j)
+{
+	const struct envelope *v = &j->item->envelope;
+	struct local l = { .job = j };
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < v->recipient_count && !any; i++)
+		any = job_is_waiting(j, i) &&
+		    v->recipients[i].kind == RECIPIENT_LOCAL;
+	if (!any || open_body(&l) != 0)
+		return;
+	l.host = settings_text(j->settings, SET_HOSTNAME);
+	l.look = j->item->was_claimed ||
+	    id_wall_ms(j->item->id) < j->runner->started_ms;
+	for (i = 0; i < v->recipient_count; i++)
+		if (job_is_waiting(j, i) &&
+		    v->recipients[i].kind == RECIPIENT_LOCAL)
+			deliver_one(&l, i);
+	if (l.has_first) {
+		publish(&l, &l.first, l.first_name, l.first_index);
+		maildir_close(&l.first);
+	}
+	spool_body_close(&l.body);
+}

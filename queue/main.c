@@ -1,0 +1,404 @@
+/*
+ * queue-runner: takes messages out of the spool and brings them to mailboxes
+ * and other servers.  One worker process, since one runner owns a spool; in it
+ *
+ *  - queue.local_threads claiming threads: resolve, deliver locally, hand the
+ *    rest to the lanes;
+ *  - remote.threads sending threads (deliver_remote.c);
+ *  - one flushing thread: about once a second, or after many deliveries, a
+ *    shared flush of the store, and then the settled marks (I1);
+ *  - the connection threads of the control socket (control.c);
+ *  - the main thread's tick: settings, idle connections, run/queue.stat.
+ */
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "directory/config.h"
+#include "net/tls.h"
+#include "proc/service.h"
+
+#include "queue/control_server.h"
+#include "queue/deliver_local.h"
+#include "queue/deliver_remote.h"
+#include "queue/job.h"
+#include "queue/lanes.h"
+#include "queue/quota.h"
+#include "queue/resolve.h"
+#include "queue/runner.h"
+#include "queue/trail.h"
+
+enum {
+	CONTROL_CONNECTIONS = 32,
+	CLAIM_WAIT_MS = 500,
+	JOBS_RETRY_MAX = 5000, /* then retries wait for first attempts */
+	JOBS_MAX = 10000,      /* then all do */
+	BIG_LOCAL = 500,       /* recipients; one such message at a time */
+	BIG_LOCAL_WAIT_MS = 200,
+	FLUSH_EVERY_MS = 1000,
+	FLUSH_PENDING = 3000,
+	STOP_MS = 6000,
+};
+
+static struct {
+	char directory[CONFIG_PATH_SIZE], spool[CONFIG_PATH_SIZE],
+	    run[CONFIG_PATH_SIZE], log[CONFIG_PATH_SIZE],
+	    mail_root[CONFIG_PATH_SIZE];
+	const char *read_paths[4], *write_paths[6];
+} setup; /* by configure(), before workers are forked */
+
+static struct runner runner; /* of the worker */
+
+static int
+configure(const char *state_dir, struct service_config *out, struct err *e)
+{
+	struct settings *s;
+	struct config c;
+
+	if (config_load(state_dir, &c, e) != 0 ||
+	    directory_read_settings(state_dir, &s, e) != 0)
+		return -1;
+	memset(out, 0, sizeof(*out));
+	out->enabled = settings_bool(s, SET_QUEUE_ENABLED);
+	settings_free(s);
+	out->workers = 1;
+	out->connections = CONTROL_CONNECTIONS;
+	snprintf(out->user, sizeof(out->user), "%s", c.user_queue);
+	out->listener_count = 1;
+	out->listeners[0].socktype = SOCK_SEQPACKET;
+	out->listeners[0].mode = c.user_queue[0] != '\0' ? 0666 : 0600;
+	if (config_path(&c, out->listeners[0].path,
+		sizeof(out->listeners[0].path), e, "run/queue.sock") != 0 ||
+	    config_path(&c, out->log_dir, sizeof(out->log_dir), e,
+		"log/queue-runner") != 0 ||
+	    config_path(&c, setup.directory, sizeof(setup.directory), e,
+		"directory") != 0 ||
+	    config_path(&c, setup.spool, sizeof(setup.spool), e, "spool") !=
+		0 ||
+	    config_path(&c, setup.run, sizeof(setup.run), e, "run") != 0)
+		return -1;
+	snprintf(setup.log, sizeof(setup.log), "%s", out->log_dir);
+	snprintf(setup.mail_root, sizeof(setup.mail_root), "%s", c.mail_root);
+	setup.read_paths[0] = setup.directory;
+	setup.read_paths[1] = "/etc";
+	setup.read_paths[2] = "/usr";
+	setup.write_paths[0] = setup.spool;
+	setup.write_paths[1] = setup.mail_root;
+	setup.write_paths[2] = setup.run;
+	setup.write_paths[3] = setup.log;
+	setup.write_paths[4] = "/dev/shm"; /* the live marks */
+	out->read_paths = setup.read_paths;
+	out->write_paths = setup.write_paths;
+	return 0;
+}
+
+static bool
+changed(const char *state_dir)
+{
+	static uint64_t seen;
+	uint64_t now = directory_stamp(state_dir);
+	bool differs = now != seen;
+
+	seen = now;
+	return differs;
+}
+
+/* --- Claiming ---------------------------------------------------------------- */
+
+struct visit {
+	struct job *job;
+	bool opened;
+	struct buf head; /* the message's header */
+};
+
+/* Has the message been delivered at this address before (E03)? */
+static bool
+was_at(void *arg, const char *address)
+{
+	struct visit *v = arg;
+
+	if (!v->opened) {
+		v->opened = true;
+		trail_read_head(v->job->item, &v->head);
+	}
+	return trail_was_at(buf_slice(&v->head), address);
+}
+
+/* Find out where the recipients are.  -1: not now. */
+static int
+resolve(struct job *j)
+{
+	struct visit visit = { .job = j };
+	struct resolve_context c = { j->runner->directory, j->settings, was_at,
+		&visit };
+	bool followed;
+	struct err e;
+
+	buf_init(&visit.head, TRAIL_HEAD_MAX);
+	spool_item_danger(j->item, true);
+	followed = resolve_recipients(&c, &j->item->envelope, &j->item->pool);
+	spool_item_danger(j->item, false);
+	buf_release(&visit.head);
+	if (!followed || spool_update(j->item, &e) == 0)
+		return 0;
+	log_warning(
+	    "%s: cannot record its recipients: %s", j->item->id, e.text);
+	return -1;
+}
+
+static size_t
+count_local(const struct envelope *v)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < v->recipient_count; i++)
+		n += v->recipients[i].state == RECIPIENT_WAITING &&
+		    v->recipients[i].kind == RECIPIENT_LOCAL;
+	return n;
+}
+
+/* Work on one message until nothing more can be done at once. */
+static void
+work(struct runner *r, struct spool_item *item)
+{
+	struct job *j = job_new(r, item, directory_settings(r->directory));
+	bool big;
+
+	job_recover(j);
+	if (resolve(j) != 0) {
+		job_release(j, job_retry_ms(j->settings, 1));
+		job_unref(j);
+		return;
+	}
+	job_note_failures(j);
+	big = count_local(&item->envelope) > BIG_LOCAL;
+	if (big && atomic_fetch_add(&r->big_local, 1) > 0) {
+		/* one such message at a time leaves a thread for letters */
+		atomic_fetch_sub(&r->big_local, 1);
+		job_release(j, BIG_LOCAL_WAIT_MS);
+		job_unref(j);
+		return;
+	}
+	deliver_local(j);
+	if (big)
+		atomic_fetch_sub(&r->big_local, 1);
+	deliver_remote(j);
+	job_unref(j);
+}
+
+static void
+nap(long ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+static void
+claim_thread(struct worker *w, void *arg)
+{
+	struct runner *r = arg;
+	struct spool_item *item;
+	struct err e;
+
+	(void)w;
+	while (!service_stopping()) {
+		if (atomic_load(&r->jobs) >= JOBS_MAX) {
+			nap(20);
+			continue;
+		}
+		if (spool_claim(r->spool, CLAIM_WAIT_MS, &item, &e) != 0) {
+			log_error("claiming from the spool: %s", e.text);
+			nap(1000);
+			continue;
+		}
+		if (item != NULL)
+			work(r, item);
+	}
+}
+
+/* --- Flushing ------------------------------------------------------------------ */
+
+static int
+sync_stores(void *arg, struct err *e)
+{
+	const struct runner *r = arg;
+
+	if (syncfs(r->mail_root_fd) != 0)
+		return err_errno(e, "flushing the mailboxes");
+	return 0;
+}
+
+static void
+flush(struct runner *r)
+{
+	struct err e;
+
+	if (spool_flush(r->spool, sync_stores, r, NULL, &e) != 0)
+		log_error("flush: %s", e.text);
+}
+
+static void
+flush_thread(struct worker *w, void *arg)
+{
+	struct runner *r = arg;
+	int64_t last_ms = clock_mono_ms(), stop_ms = 0, now;
+
+	(void)w;
+	for (;;) {
+		nap(50);
+		now = clock_mono_ms();
+		if (service_stopping() && stop_ms == 0)
+			stop_ms = now + STOP_MS;
+		if (stop_ms != 0 &&
+		    (now >= stop_ms || atomic_load(&r->jobs) == 0))
+			break;
+		if (now - last_ms < FLUSH_EVERY_MS &&
+		    spool_flush_pending(r->spool) < FLUSH_PENDING)
+			continue;
+		last_ms = now;
+		flush(r);
+	}
+	flush(r);
+}
+
+/* --- The worker ---------------------------------------------------------------- */
+
+static int
+open_tls(struct runner *r, const struct settings *s, struct err *e)
+{
+	const char *ca = settings_text(s, SET_REMOTE_CA_FILE);
+
+	if (ca[0] == '\0')
+		ca = NULL;
+	if (tls_client_context_new(TLS_VERIFY_NONE, NULL, &r->tls_any, e) != 0)
+		return -1;
+	return tls_client_context_new(TLS_VERIFY_NAME, ca, &r->tls_verified, e);
+}
+
+static int
+open_all(struct runner *r, struct err *e)
+{
+	char notify[CONFIG_PATH_SIZE + 16];
+	int fd;
+
+	snprintf(notify, sizeof(notify), "%s/queue.notify", setup.run);
+	fd = open(setup.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, "%s", setup.mail_root);
+	r->mail_root_fd = fd;
+	if (directory_open(r->state_dir, &r->directory, e) != 0 ||
+	    spool_create(setup.spool, e) != 0 ||
+	    spool_open(setup.spool, notify, &r->spool, e) != 0)
+		return -1;
+	return spool_writer_open(
+	    setup.spool, "queue-runner", notify, 0, &r->writer, e);
+}
+
+static int
+start_threads(struct runner *r, const struct settings *s, struct err *e)
+{
+	unsigned local = (unsigned)settings_int(s, SET_QUEUE_LOCAL_THREADS);
+	unsigned remote = (unsigned)settings_int(s, SET_REMOTE_THREADS);
+	unsigned i;
+
+	r->lanes = lanes_new(remote);
+	if (worker_thread(r->worker, "flush", 0, flush_thread, r, e) != 0)
+		return -1;
+	for (i = 0; i < local; i++)
+		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=
+		    0)
+			return -1;
+	return deliver_remote_start(r, remote, e);
+}
+
+static int
+worker_start(struct worker *w, struct err *e)
+{
+	struct runner *r = &runner;
+	struct settings *s;
+	int rc;
+
+	r->worker = w;
+	r->state_dir = w->state_dir;
+	r->started_ms = clock_wall_ms();
+	w->data = r;
+	if (open_all(r, e) != 0)
+		return -1;
+	r->accountd = accountd_new(w->state_dir, "queue-runner");
+	r->quota = quota_new();
+	s = directory_settings(r->directory);
+	rc = open_tls(r, s, e);
+	if (rc == 0)
+		rc = start_threads(r, s, e);
+	settings_free(s);
+	return rc;
+}
+
+static void
+tick(struct worker *w)
+{
+	static int suspended;
+	struct runner *r = w->data;
+	struct settings *s = directory_settings(r->directory);
+	int now = settings_choice(s, SET_QUEUE_SUSPENDED);
+
+	enum {
+		NO,
+		REMOTE,
+		ALL
+	};
+
+	settings_free(s);
+	spool_set_gate(r->spool,
+	    now == ALL                                   ? SPOOL_NOTHING
+		: atomic_load(&r->jobs) > JOBS_RETRY_MAX ? SPOOL_NEW_ONLY
+							 : SPOOL_ALL);
+	if (suspended != NO && now == NO)
+		control_wake_suspended(r);
+	suspended = now;
+	lanes_tick(r->lanes);
+	control_write_stat(r);
+}
+
+static void
+worker_stop(struct worker *w)
+{
+	struct runner *r = w->data;
+
+	spool_set_gate(r->spool, SPOOL_NOTHING);
+	spool_wake(r->spool);
+	deliver_remote_stop(r);
+}
+
+static void
+serve(struct worker *w, struct connection *c)
+{
+	control_serve(w->data, c->fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct service service = {
+		.name = "queue-runner",
+		.deny_exec = true,
+		.configure = configure,
+		.changed = changed,
+		.worker_start = worker_start,
+		.serve = serve,
+		.tick = tick,
+		.worker_stop = worker_stop,
+	};
+
+	return service_main(&service, argc, argv);
+}

@@ -1,0 +1,145 @@
+/*
+ * Quotas at delivery; see quota.h.  A table of what was measured, by mailbox
+ * path, under one lock that is never held while a mailbox is listed; so two
+ * deliveries at once may both count a mailbox, and the later count stays.
+ */
+#include "queue/quota.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+enum {
+	SLOTS = 1024, /* direct-mapped: a clash only costs a listing */
+	PATH_SIZE = 512,
+	FRESH_MS = 30000,
+};
+
+struct usage {
+	char path[PATH_SIZE];
+	uint64_t bytes, messages;
+	int64_t measured_ms; /* monotonic; 0 = never */
+};
+
+struct quota {
+	pthread_mutex_t lock;
+	struct usage *slots[SLOTS];
+};
+
+struct quota *
+quota_new(void)
+{
+	struct quota *q = mem_zalloc(sizeof(*q));
+
+	pthread_mutex_init(&q->lock, NULL);
+	return q;
+}
+
+void
+quota_free(struct quota *q)
+{
+	size_t i;
+
+	if (q == NULL)
+		return;
+	for (i = 0; i < SLOTS; i++)
+		free(q->slots[i]);
+	pthread_mutex_destroy(&q->lock);
+	free(q);
+}
+
+/* The slot of a path, made if missing; call with the lock held. */
+static struct usage *
+slot(struct quota *q, const char *path)
+{
+	uint32_t h = 2166136261U;
+	struct usage *u;
+	const char *p;
+
+	for (p = path; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619U;
+	if (q->slots[h % SLOTS] == NULL)
+		q->slots[h % SLOTS] = mem_zalloc(sizeof(*u));
+	u = q->slots[h % SLOTS];
+	if (strcmp(u->path, path) != 0) {
+		memset(u, 0, sizeof(*u));
+		snprintf(u->path, sizeof(u->path), "%s", path);
+	}
+	return u;
+}
+
+static bool
+measure(const struct maildir *m, struct usage *u)
+{
+	struct maildir_list list;
+	struct err e;
+	size_t i;
+
+	if (maildir_list(m, &list, &e) != 0)
+		return false;
+	u->messages = list.count;
+	u->bytes = 0;
+	for (i = 0; i < list.count; i++)
+		u->bytes += list.items[i].size;
+	maildir_list_release(&list);
+	u->measured_ms = clock_mono_ms();
+	return true;
+}
+
+static bool
+is_over(uint64_t used, uint64_t add, uint64_t limit, uint64_t margin)
+{
+	return limit != 0 &&
+	    (used >= limit || used + add > limit + limit / 100 * margin);
+}
+
+static bool
+crosses(uint64_t used, uint64_t add, uint64_t limit, uint64_t percent)
+{
+	uint64_t mark = limit / 100 * percent;
+
+	return limit != 0 && percent != 0 && used < mark && used + add >= mark;
+}
+
+enum quota_verdict
+quota_take(struct quota *q, const struct maildir *m, const char *path,
+    const struct dir_account *a, uint64_t size, const struct settings *s)
+{
+	uint64_t margin = (uint64_t)settings_int(s, SET_QUOTA_MARGIN);
+	uint64_t warn = (uint64_t)settings_int(s, SET_QUOTA_WARN);
+	struct usage now, *u;
+	bool full, fresh;
+
+	if (a->quota_bytes == 0 && a->quota_messages == 0)
+		return QUOTA_FITS;
+	pthread_mutex_lock(&q->lock);
+	now = *slot(q, path);
+	pthread_mutex_unlock(&q->lock);
+	fresh = now.measured_ms != 0 &&
+	    clock_mono_ms() - now.measured_ms < FRESH_MS;
+	full = is_over(now.bytes, size, a->quota_bytes, margin) ||
+	    is_over(now.messages, 1, a->quota_messages, margin);
+	if (!fresh || full) { /* its owner may have cleared it since */
+		if (!measure(m, &now))
+			return QUOTA_FITS;
+		full = is_over(now.bytes, size, a->quota_bytes, margin) ||
+		    is_over(now.messages, 1, a->quota_messages, margin);
+	}
+	pthread_mutex_lock(&q->lock);
+	u = slot(q, path);
+	u->bytes = now.bytes + (full ? 0 : size);
+	u->messages = now.messages + !full;
+	u->measured_ms = now.measured_ms;
+	pthread_mutex_unlock(&q->lock);
+	if (full)
+		return QUOTA_FULL;
+	return crosses(now.bytes, size, a->quota_bytes, warn) ||
+		crosses(now.messages, 1, a->quota_messages, warn)
+	    ? QUOTA_WARN
+	    : QUOTA_FITS;
+}
