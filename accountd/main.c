@@ -38,6 +38,7 @@
 
 enum {
 	CONNECTIONS = 2048,
+	STACK_SIZE = 256 * 1024,
 	SWEEP_MS = 3600 * 1000,
 };
 
@@ -199,7 +200,7 @@ tick(struct worker *w)
 
 static const struct service service = {
 	.name = "accountd",
-	.stack_size = 256 * 1024,
+	.stack_size = STACK_SIZE,
 	.deny_outgoing = true,
 	.deny_exec = true,
 	.configure = configure,

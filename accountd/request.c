@@ -24,6 +24,10 @@
 #include "session.h"
 #include "verbs.h"
 
+enum {
+	PAGE_LIMIT = 48 * 1024
+}; /* leaves room for the last item */
+
 const char *
 program_name(enum program p)
 {
@@ -133,11 +137,20 @@ value_text(json_t *value, struct pool *pool, const char **out, struct err *e)
 }
 
 void
+req_wipe(struct slice secret)
+{
+	char *p;
+
+	memcpy(&p, &secret.data, sizeof(p)); /* ours, const only by type */
+	mem_wipe(p, secret.len);
+}
+
+void
 page_init(struct page *p, struct request *q)
 {
 	p->items = json_array();
 	p->used = 0;
-	p->limit = 48 * 1024;
+	p->limit = PAGE_LIMIT;
 	json_object_set_new(q->out, "items", p->items);
 }
 

@@ -78,6 +78,9 @@ bool req_bool(struct request *q, const char *name);
 int req_bytes(struct request *q, const char *name, struct slice *out,
     struct err *e) MUST_CHECK;
 
+/* Overwrite what req_bytes() gave. */
+void req_wipe(struct slice secret);
+
 /* Refuse with a code: returns -1. */
 int refuse(struct request *q, struct err *e, const char *code, const char *fmt,
     ...) PRINTF_LIKE(4, 5);
@@ -137,7 +140,7 @@ bool alias_is_reserved(const char *local);
 /* An address as it is kept: canonical text in the pool. */
 int canonical_address(struct request *q, const char *text, const char **out,
     struct err *e) MUST_CHECK;
-/* Does anything stand at this address? A static word, or NULL; -1 failed. */
+/* Does anything stand at this address?  1: *by_out says what; -1 failed. */
 int address_taken(struct request *q, int64_t domain_id, const char *local,
     const char **by_out, struct err *e) MUST_CHECK;
 /* The address of a server administrator other than account `but`. */

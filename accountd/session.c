@@ -170,7 +170,7 @@ check_password(struct request *q, struct auth_attempt *a,
 	r = auth_begin(q->core, a, login);
 	if (r == AUTH_MORE)
 		r = auth_finish(q->core, a, auth_verify(q->core, a, password));
-	mem_wipe((void *)(uintptr_t)password.data, password.len);
+	req_wipe(password);
 	*result_out = r;
 	return 0;
 }
@@ -179,7 +179,7 @@ int
 verb_auth_password(struct request *q, struct err *e)
 {
 	struct auth_attempt a;
-	enum auth_result r;
+	enum auth_result r = AUTH_BUSY;
 	int done = check_password(q, &a, &r, e);
 
 	if (done == 0)
@@ -237,7 +237,7 @@ int
 verb_session_create(struct request *q, struct err *e)
 {
 	struct auth_attempt a;
-	enum auth_result r;
+	enum auth_result r = AUTH_BUSY;
 	int done = check_password(q, &a, &r, e);
 
 	/* Whoever administers nothing is told the same as a wrong password. */

@@ -47,7 +47,7 @@ address_taken(struct request *q, int64_t domain_id, const char *local,
 	static const char *const words[] = { "user", "alias", "list" };
 	int got = r ? sql_next(r, e) : -1;
 
-	*by_out = NULL;
+	*by_out = "";
 	if (got == 1)
 		*by_out = words[sql_int(r, 0)];
 	sql_done(r);
@@ -131,11 +131,12 @@ read_addresses(struct request *q, json_t *array, size_t least, size_t most,
 		    q, e, "too-many", "more than %zu addresses", most);
 	list =
 	    pool_alloc(&q->pool, (json_array_size(array) + 1) * sizeof(*list));
-	json_array_foreach(
-	    array, i, one) if (!json_is_string(one)) return refuse(q, e,
-	    "wrong-type", "addresses must be texts");
-	else if (canonical_address(q, json_string_value(one), &list[i], e) !=
-	    0) return -1;
+	json_array_foreach(array, i, one) {
+		const char *text = json_string_value(one);
+
+		if (canonical_address(q, text ? text : "", &list[i], e) != 0)
+			return -1;
+	}
 	*out = list;
 	*count_out = json_array_size(array);
 	return 0;
@@ -148,7 +149,7 @@ int
 verb_alias_add(struct request *q, struct err *e)
 {
 	const char **targets, *by;
-	size_t count;
+	size_t count = 0;
 	int taken;
 
 	if (read_addresses(q, json_object_get(q->in, "targets"), 1, TARGETS_MAX,
@@ -366,7 +367,7 @@ change_members(
 {
 	json_t *array = json_object_get(q->in, field);
 	const char **list;
-	size_t count;
+	size_t count = 0;
 
 	if (array == NULL)
 		return 0;

@@ -92,8 +92,8 @@ count_rows(struct request *q, const char *query, int64_t id, int64_t *out,
 int
 verb_domain_add(struct request *q, struct err *e)
 {
-	const char *name, *admin = NULL;
-	int64_t alias_of, id, others;
+	const char *name = "", *admin = NULL;
+	int64_t alias_of, id, others = 0;
 
 	if (normal_name(q, "name", &name, e) != 0 ||
 	    alias_target(q, &alias_of, e) != 0 ||
@@ -297,8 +297,9 @@ verb_domain_set(struct request *q, struct err *e)
 		return refuse(q, e, "missing", "set is missing");
 	if (load(q, &q->before, e) != 0)
 		return -1;
-	json_object_foreach(
-	    set, key, value) if (set_one(q, key, value, e) != 0) return -1;
+	json_object_foreach(set, key, value)
+		if (set_one(q, key, value, e) != 0)
+			return -1;
 	return load(q, &q->after, e);
 }
 
@@ -408,8 +409,8 @@ init_admin(
 int
 verb_init(struct request *q, struct err *e)
 {
-	const char *host, *domain;
-	int64_t others, id;
+	const char *host = "", *domain = "";
+	int64_t others = 0, id;
 
 	if (count_rows(q, "SELECT count(*) FROM domain WHERE id <> ?1", 0,
 		&others, e) != 0)
@@ -423,6 +424,7 @@ verb_init(struct request *q, struct err *e)
 	    init_admin(q, id, domain, e) != 0)
 		return -1;
 	q->target.domain = domain;
-	q->after = json_pack("{ss,ss}", "hostname", host, "domain", domain);
+	/* beside the settings, which are there already */
+	json_object_set_new(q->after, "domain", json_string(domain));
 	return 0;
 }

@@ -125,9 +125,10 @@ verb_setting_apply(struct request *q, struct err *e)
 
 	if (!json_is_object(all))
 		return refuse(q, e, "missing", "settings are missing");
-	json_object_foreach(
-	    all, name, value) if (value_text(value, &q->pool, &text, e) != 0 ||
-	    setting_store(q, name, text, 0, e) != 0) return -1;
+	json_object_foreach(all, name, value)
+		if (value_text(value, &q->pool, &text, e) != 0 ||
+		    setting_store(q, name, text, 0, e) != 0)
+			return -1;
 	return 0;
 }
 

@@ -83,50 +83,74 @@ keep_an_admin(struct request *q, struct err *e)
 	return got < 0 ? -1 : 0;
 }
 
-/* "NAME" or "NAME:where"; without where, the account's own domain. */
+/* The domain or list a role is about; 1 found, 0 not there. */
 static int
-grant(struct request *q, int64_t account_id, const char *text, struct err *e)
+find_place(struct request *q, uint32_t role, struct slice where,
+    struct target *out, struct err *e)
 {
-	struct slice rest = slice_str(text), name;
-	struct target about = q->target;
-	uint32_t role = 0;
-	struct sql_rows *r;
-	int got = 1;
-
-	rest = slice_cut(rest, ':', &name);
-	for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
-		if (slice_eq_str(name, role_names[i].name))
-			role = role_names[i].role;
-	if (role == 0 || (role == ROLE_LIST_ADMIN && rest.data == NULL))
-		return refuse(q, e, "bad-role", "no such role: %s", text);
-	if (role == ROLE_DOMAIN_ADMIN && rest.data == NULL)
-		rest = slice_str(q->target.domain);
-	r = sql_query(q->core->db, e,
+	struct sql_rows *r = sql_query(q->core->db, e,
 	    "SELECT d.id, 0 FROM domain d WHERE ?1 = 2 AND d.name = ?2"
 	    " UNION ALL SELECT l.domain_id, l.id FROM list l"
 	    " JOIN domain d ON d.id = l.domain_id"
 	    " WHERE ?1 = 4 AND l.local || '@' || d.name = ?2",
-	    "iv", (int64_t)role, rest);
-	about.domain_id = 0;
-	if (role != ROLE_SERVER_ADMIN)
-		got = r ? sql_next(r, e) : -1;
-	if (got == 1 && role != ROLE_SERVER_ADMIN) {
-		about.domain_id = sql_int(r, 0);
-		about.list_id = sql_int(r, 1);
+	    "iv", (int64_t)role, where);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1) {
+		out->domain_id = sql_int(r, 0);
+		out->list_id = sql_int(r, 1);
 	}
 	sql_done(r);
-	if (got == 0)
-		return refuse(q, e, "bad-role", "no such place: %s", text);
-	if (got == 1)
+	return got;
+}
+
+static uint32_t
+role_of(struct slice name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(role_names); i++)
+		if (slice_eq_str(name, role_names[i].name))
+			return role_names[i].role;
+	return 0;
+}
+
+/* "NAME" or "NAME:where"; without where, the account's own domain. */
+static int
+grant(struct request *q, int64_t account_id, const char *text, struct err *e)
+{
+	struct target about = { 0 };
+	struct slice name, where = slice_cut(slice_str(text), ':', &name);
+	uint32_t role = role_of(name);
+	int got = 1;
+
+	if (role == ROLE_DOMAIN_ADMIN && where.data == NULL)
+		where = slice_str(q->target.domain);
+	if (role != 0 && role != ROLE_SERVER_ADMIN)
+		got = find_place(q, role, where, &about, e);
+	if (role == 0 || got == 0)
+		return refuse(q, e, "bad-role", "no such role: %s", text);
+	if (got > 0)
 		got = rights_allow(q->core->db, &q->actor,
 		    role == ROLE_SERVER_ADMIN ? RIGHT_SERVER : RIGHT_DOMAIN,
 		    &about, e);
+	if (got < 0)
+		return -1;
 	if (got == 0)
 		return refuse(q, e, "forbidden", "may not give this role");
-	return got < 0
-	    ? -1
-	    : role_add(q, account_id, role, about.list_id ? 0 : about.domain_id,
-		  about.list_id, e);
+	return role_add(q, account_id, role,
+	    role == ROLE_DOMAIN_ADMIN ? about.domain_id : 0, about.list_id, e);
+}
+
+static bool
+has_text(json_t *array, const char *text)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(array, i, one)
+		if (json_is_string(one) &&
+		    strcmp(json_string_value(one), text) == 0)
+			return true;
+	return false;
 }
 
 static int
@@ -134,31 +158,26 @@ set_roles(struct request *q, int64_t account_id, json_t *roles, struct err *e)
 {
 	json_t *one;
 	size_t i;
-	int allowed;
-
-	if (!json_is_array(roles))
-		return refuse(q, e, "wrong-type", "roles must be a list");
-	allowed =
+	int allowed =
 	    rights_allow(q->core->db, &q->actor, RIGHT_DOMAIN, &q->target, e);
-	if (allowed < 0 || keep_an_admin(q, e) != 0) {
-		bool stays = false;
 
-		json_array_foreach(roles, i, one) stays |=
-		    json_is_string(one) &&
-		    strcmp(json_string_value(one), "server_admin") == 0;
-		if (allowed < 0 || !stays)
-			return -1;
-	}
+	if (allowed < 0)
+		return -1;
 	if (allowed == 0)
 		return refuse(q, e, "forbidden", "may not change roles");
+	if (!json_is_array(roles))
+		return refuse(q, e, "wrong-type", "roles must be a list");
+	if (!has_text(roles, "server_admin") && keep_an_admin(q, e) != 0)
+		return -1;
 	if (sql_run(q->core->db, e, "DELETE FROM role WHERE account_id = ?1",
 		"i", account_id) < 0)
 		return -1;
-	json_array_foreach(
-	    roles, i, one) if (!json_is_string(one)) return refuse(q, e,
-	    "wrong-type", "roles must be a list");
-	else if (grant(q, account_id, json_string_value(one), e) !=
-	    0) return -1;
+	json_array_foreach(roles, i, one) {
+		const char *text = json_string_value(one);
+
+		if (grant(q, account_id, text ? text : "", e) != 0)
+			return -1;
+	}
 	return roles_refresh(q, account_id, e);
 }
 
@@ -521,8 +540,9 @@ set_forward(struct request *q, json_t *value, struct err *e)
 	json_t *item;
 	size_t i, n = 0;
 
-	json_array_foreach(value, i, item) list = pool_printf(&q->pool, "%s,%s",
-	    list, json_is_string(item) ? json_string_value(item) : "?");
+	json_array_foreach(value, i, item)
+		list = pool_printf(&q->pool, "%s,%s", list,
+		    json_is_string(item) ? json_string_value(item) : "?");
 	for (char *w = strtok_r(list, ", \n", &rest); w != NULL;
 	     w = strtok_r(NULL, ", \n", &rest)) {
 		if (canonical_address(q, w, &one, e) != 0)
@@ -561,8 +581,9 @@ set_all(struct request *q, json_t *set, struct err *e)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(
-	    set, key, value) if (set_one(q, key, value, e) != 0) return -1;
+	json_object_foreach(set, key, value)
+		if (set_one(q, key, value, e) != 0)
+			return -1;
 	return 0;
 }
 

@@ -273,20 +273,25 @@ put_peer(json_t *request, const struct auth_peer *peer)
 		    base64_json(slice_of((const char *)peer->exporter, 32)));
 }
 
-/* The secret is jansson's memory, but ours to overwrite before it is freed. */
+/* The text is jansson's memory, but ours to overwrite before it is freed. */
+static void
+wipe_text(json_t *text)
+{
+	const char *value = json_string_value(text);
+	char *p;
+
+	memcpy(&p, &value, sizeof(p));
+	mem_wipe(p, json_string_length(text));
+}
+
 static void
 free_request(json_t *request)
 {
 	static const char *const secrets[] = { "password", "initial",
 		"response" };
 
-	for (size_t i = 0; i < ARRAY_LEN(secrets); i++) {
-		json_t *s = json_object_get(request, secrets[i]);
-
-		if (s != NULL)
-			mem_wipe((void *)(uintptr_t)json_string_value(s),
-			    json_string_length(s));
-	}
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+		wipe_text(json_object_get(request, secrets[i]));
 	json_decref(request);
 }
 

@@ -1,11 +1,10 @@
 #ifndef DIRECTORY_ACCOUNTD_H
 #define DIRECTORY_ACCOUNTD_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <jansson.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -35,7 +34,9 @@ void accountd_free(struct accountd *a);
 struct accountd *accountd_from_fd(int fd);
 
 /* The largest packet, either way. */
-enum { ACCOUNTD_PACKET_MAX = 65536 };
+enum {
+	ACCOUNTD_PACKET_MAX = 65536
+};
 
 /*
  * One question, one answer, within `timeout_ms`.  On 0 *reply_out is owned by
@@ -69,9 +70,9 @@ enum auth_result {
  */
 struct auth_exchange {
 	struct accountd *accountd;
-	int fd;              /* the connection it is pinned to, or 0 */
-	char *account;       /* after AUTH_OK: local@domain (heap) */
-	char *text;          /* challenge in base64, or reason for the log */
+	int fd;        /* the connection it is pinned to, or 0 */
+	char *account; /* after AUTH_OK: local@domain (heap) */
+	char *text;    /* challenge in base64, or reason for the log */
 };
 
 /* Mechanisms to offer, space separated, static: with or without TLS. */

@@ -24,7 +24,9 @@
  *	admin = mailstead-admin
  *	parse = mailstead-parse
  */
-enum { CONFIG_PATH_SIZE = 256 };
+enum {
+	CONFIG_PATH_SIZE = 256
+};
 
 struct config {
 	char state_dir[CONFIG_PATH_SIZE]; /* absolute */
@@ -38,11 +40,11 @@ struct config {
  * not a state directory, unreadable, unknown key or over-long value; the text
  * names file and line.
  */
-int config_load(const char *state_dir, struct config *out, struct err *e)
-    MUST_CHECK;
+int config_load(
+    const char *state_dir, struct config *out, struct err *e) MUST_CHECK;
 
 /* STATE/<relative> into a buffer; ERR_PERM if it does not fit. */
-int config_path(const struct config *c, char *out, size_t size,
-    struct err *e, const char *fmt, ...) PRINTF_LIKE(5, 6) MUST_CHECK;
+int config_path(const struct config *c, char *out, size_t size, struct err *e,
+    const char *fmt, ...) PRINTF_LIKE(5, 6) MUST_CHECK;
 
 #endif /* DIRECTORY_CONFIG_H */

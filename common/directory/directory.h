@@ -22,16 +22,16 @@
  * a store that cannot answer makes 451, not 550.
  */
 enum dir_result {
-	DIR_TEMP = -1,  /* cannot tell now; the error says why (for the log) */
-	DIR_NONE = 0,   /* certainly not there */
+	DIR_TEMP = -1, /* cannot tell now; the error says why (for the log) */
+	DIR_NONE = 0,  /* certainly not there */
 	DIR_FOUND = 1,
 };
 
 struct directory;
 
 /* ERR_PERM: missing, damaged, or of a newer version. */
-int directory_open(const char *state_dir, struct directory **out,
-    struct err *e) MUST_CHECK;
+int directory_open(
+    const char *state_dir, struct directory **out, struct err *e) MUST_CHECK;
 void directory_close(struct directory *d);
 
 /*
@@ -51,19 +51,20 @@ bool directory_changed(struct directory *d, uint64_t *seen);
 uint64_t directory_stamp(const char *state_dir);
 
 /* One-shot read of the settings; opens and closes. */
-int directory_read_settings(const char *state_dir, struct settings **out,
-    struct err *e) MUST_CHECK;
+int directory_read_settings(
+    const char *state_dir, struct settings **out, struct err *e) MUST_CHECK;
 
 /* Strings of results live in the pool given. */
 struct dir_domain {
 	int64_t id;
-	char *name;      /* A-labels, lower case; an alias is resolved to it */
-	char *asked;     /* the name asked for */
+	char *name;  /* A-labels, lower case; an alias is resolved to it */
+	char *asked; /* the name asked for */
 	bool is_alias;
 	bool is_default;
 	bool disabled;
-	char *catch_all;   /* address or "" */
-	char *forward_to;  /* whole domain forwarded: address, or "@domain", "" */
+	char *catch_all; /* address or "" */
+	char
+	    *forward_to; /* whole domain forwarded: address, or "@domain", "" */
 	int64_t max_accounts, max_lists; /* 0 = no limit */
 };
 
@@ -78,9 +79,9 @@ struct dir_account {
 	char *name;           /* of the person */
 	bool disabled;
 	bool allow_pop3, allow_smtp, allow_web;
-	bool quota_full;       /* flag kept by accountd */
+	bool quota_full;                      /* flag kept by accountd */
 	uint64_t quota_bytes, quota_messages; /* 0 = none */
-	char **forward;        /* targets */
+	char **forward;                       /* targets */
 	size_t forward_count;
 	bool forward_keep; /* also into the own mailbox */
 	uint32_t roles;    /* enum dir_role bits */

@@ -19,20 +19,24 @@
  * web form, `mailstead set` and mailstead-settings(5) come from it.
  */
 enum setting_type {
-	SETTING_BOOL,     /* yes, no */
-	SETTING_INT,      /* min..max */
-	SETTING_SIZE,     /* bytes: 50M, 50 MiB; min..max */
-	SETTING_DURATION, /* seconds: 20m, 5d; min..max */
-	SETTING_CHOICE,   /* one of "a|b|c" */
-	SETTING_TEXT,     /* one line of UTF-8, min..max bytes */
-	SETTING_LIST,     /* separated by comma, space or newline */
-	SETTING_IP_LIST,  /* list of ip_set forms */
-	SETTING_DURATIONS, /* list of durations: the retry curve */
-	SETTING_HOST,      /* host name, kept as lower-case A-labels */
+	SETTING_BOOL,        /* yes, no */
+	SETTING_INT,         /* min..max */
+	SETTING_SIZE,        /* bytes: 50M, 50 MiB; min..max */
+	SETTING_DURATION,    /* seconds: 20m, 5d; min..max */
+	SETTING_CHOICE,      /* one of "a|b|c" */
+	SETTING_TEXT,        /* one line of UTF-8, min..max bytes */
+	SETTING_LIST,        /* separated by comma, space or newline */
+	SETTING_IP_LIST,     /* list of ip_set forms */
+	SETTING_DURATIONS,   /* list of durations: the retry curve */
+	SETTING_HOST,        /* host name, kept as lower-case A-labels */
 	SETTING_SERVER_LIST, /* list of addresses, each with or without port */
 };
 
-enum setting_scope { SCOPE_SERVER, SCOPE_NODE, SCOPE_DOMAIN };
+enum setting_scope {
+	SCOPE_SERVER,
+	SCOPE_NODE,
+	SCOPE_DOMAIN
+};
 
 enum setting_id {
 #define SETTING(id, name, type, def, min, max, choices, scope, restart, help) \
@@ -65,7 +69,10 @@ enum setting_id setting_id_of(const struct setting *s);
  */
 int setting_check(const struct setting *s, const char *text, char *out,
     size_t size, struct err *e) MUST_CHECK;
-enum { SETTING_VALUE_SIZE = 16384 };
+
+enum {
+	SETTING_VALUE_SIZE = 16384
+};
 
 /*
  * All values at one moment: immutable and reference-counted.  Parsed once;
@@ -93,14 +100,14 @@ int64_t settings_item_int(
     const struct settings *s, enum setting_id id, size_t i);
 /* IP_LIST: is the address in it? */
 struct ip;
-bool settings_has_ip(const struct settings *s, enum setting_id id,
-    const struct ip *ip);
+bool settings_has_ip(
+    const struct settings *s, enum setting_id id, const struct ip *ip);
 
 /*
  * Used by the store: a new set from (name, text) rows over the defaults; rows
  * that are unknown or do not check are logged and left at their default.
  */
-struct settings *settings_build(const char *const *names,
-    const char *const *values, size_t count);
+struct settings *settings_build(
+    const char *const *names, const char *const *values, size_t count);
 
 #endif /* DIRECTORY_SETTINGS_H */

@@ -62,14 +62,14 @@ int sql_run(struct sql *db, struct err *e, const char *query, const char *types,
  */
 struct sql_rows *sql_query(struct sql *db, struct err *e, const char *query,
     const char *types, ...) MUST_CHECK;
-int sql_next(struct sql_rows *r, struct err *e) MUST_CHECK;
-void sql_done(struct sql_rows *r);
+int sql_next(struct sql_rows *s, struct err *e) MUST_CHECK;
+void sql_done(struct sql_rows *s);
 
-int64_t sql_int(struct sql_rows *r, int column);
+int64_t sql_int(struct sql_rows *s, int column);
 /* Valid until sql_next() or sql_done(); NULL reads as "". */
-const char *sql_text(struct sql_rows *r, int column);
-struct slice sql_blob(struct sql_rows *r, int column);
-bool sql_is_null(struct sql_rows *r, int column);
+const char *sql_text(struct sql_rows *s, int column);
+struct slice sql_blob(struct sql_rows *s, int column);
+bool sql_is_null(struct sql_rows *s, int column);
 
 /* A write transaction takes the writers' lock at once (BEGIN IMMEDIATE). */
 int sql_begin(struct sql *db, struct err *e) MUST_CHECK;

@@ -412,8 +412,7 @@ audited(void **state)
 						"queue.expire")),
 			    "259200");
 		}
-		json_array_foreach(json_object_get(r, "items"), i, item)
-		{
+		json_array_foreach(json_object_get(r, "items"), i, item) {
 			char *text = json_dumps(item, 0);
 
 			/* no secret, in whatever verb */

@@ -199,7 +199,8 @@ until(void **state)
 		"joe@other.example", "until", time));
 	t = resolve("joe", "other.example", DIR_FOUND);
 	assert_true(t.account.disabled);
-	usleep(1600000);
+	usleep(900000);
+	usleep(700000);
 	t = resolve("joe", "other.example", DIR_FOUND);
 	assert_false(t.account.disabled);
 }
