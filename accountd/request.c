@@ -182,8 +182,8 @@ load_actor(struct request *q, struct err *e)
 		q->actor.name = "operator";
 		return 0;
 	}
-	if (q->caller->program != FROM_WEBMAIL &&
-	    q->caller->program != FROM_ADMIN)
+	if ((q->caller->program & (FROM_WEBMAIL | FROM_ADMIN | FROM_QUEUE)) ==
+	    0)
 		return 0;
 	if (req_optional(q, "session", &token, e) != 0)
 		return -1;

@@ -252,10 +252,14 @@ verb_session_create(struct request *q, struct err *e)
 	return done;
 }
 
+/* The runner asks about those who administer the queue, so admin-cgi's. */
 static bool
 is_good(const struct request *q, const struct web_session *w, int64_t now)
 {
-	return strcmp(w->program, program_name(q->caller->program)) == 0 &&
+	enum program of =
+	    q->caller->program == FROM_QUEUE ? FROM_ADMIN : q->caller->program;
+
+	return strcmp(w->program, program_name(of)) == 0 &&
 	    w->expires_ms > now &&
 	    (w->idle_ms == 0 || w->seen_ms + w->idle_ms > now);
 }
@@ -295,7 +299,7 @@ session_actor(struct request *q, const char *token, struct err *e)
 		got = load_account(q, w.account_id, now, e);
 	else if (got == 1)
 		got = 0;
-	if (got == 1 && q->caller->program == FROM_ADMIN &&
+	if (got == 1 && q->caller->program != FROM_WEBMAIL &&
 	    q->actor.roles == 0) {
 		q->actor = (struct actor){ .name = "-" };
 		got = 0;

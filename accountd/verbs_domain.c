@@ -93,7 +93,7 @@ int
 verb_domain_add(struct request *q, struct err *e)
 {
 	const char *name = "", *admin = NULL;
-	int64_t alias_of, id, others = 0;
+	int64_t alias_of = 0, id = 0, others = 0;
 
 	if (normal_name(q, "name", &name, e) != 0 ||
 	    alias_target(q, &alias_of, e) != 0 ||
@@ -410,7 +410,7 @@ int
 verb_init(struct request *q, struct err *e)
 {
 	const char *host = "", *domain = "";
-	int64_t others = 0, id;
+	int64_t others = 0, id = 0;
 
 	if (count_rows(q, "SELECT count(*) FROM domain WHERE id <> ?1", 0,
 		&others, e) != 0)

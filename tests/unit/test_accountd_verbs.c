@@ -180,6 +180,13 @@ sockets(void **state)
 	refused(&web,
 	    json_pack("{ss,ss}", "verb", "credential get", "name", "x"),
 	    "not by this socket");
+	do_ok(&runner,
+	    json_pack(
+		"{ss,ss}", "verb", "session check", "session", server_session));
+	refused(&runner,
+	    json_pack(
+		"{ss,ss}", "verb", "session check", "session", user_session),
+	    "session has ended");
 	refused(&runner,
 	    json_pack("{ss,ss,ss,ss}", "verb", "auth password", "login", "",
 		"password", "", "ip", "::1"),
