@@ -1,0 +1,148 @@
+/* Reading the event log back: search by time and text, fields. */
+#include <sys/stat.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/logread.h"
+
+static char top[] = "/tmp/logread-XXXXXX";
+
+static int64_t
+at(const char *text)
+{
+	int64_t ms;
+	assert_true(clock_parse_rfc3339(slice_str(text), &ms));
+	return ms;
+}
+
+static int
+make_logs(void **state)
+{
+	char path[256];
+	(void)state;
+	assert_non_null(mkdtemp(top));
+	for (int p = 0; p < 2; p++) {
+		snprintf(path, sizeof(path), "%s/%s", top, p ? "mtad" : "popd");
+		assert_int_equal(mkdir(path, 0700), 0);
+		strncat(
+		    path, "/2026-11-20.log", sizeof(path) - strlen(path) - 1);
+		FILE *f = fopen(path, "w");
+		assert_non_null(f);
+		for (int i = 0; i < 20000; i++)
+			fprintf(f,
+			    "2026-11-20T%02d:%02d:%02d.%03dZ s%d m%d "
+			    "event=accept n=%d text=\"a \\\"b\\\\\\x0a\"\n",
+			    i / 3600, i / 60 % 60, i % 60, p, i, i, i);
+		fputs("damaged line m77 \n", f);
+		fclose(f);
+	}
+	return 0;
+}
+
+static int
+remove_logs(void **state)
+{
+	char command[300];
+	(void)state;
+	snprintf(command, sizeof(command), "rm -r %s", top);
+	return system(command) == 0 ? 0 : -1;
+}
+
+static void
+test_search(void **state)
+{
+	const char *needle = " m12345 ";
+	struct log_events found;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(
+	    log_search(top, at("2026-11-19T00:00:00Z"),
+		at("2026-11-21T00:00:00Z"), &needle, 1, 10, &found, &e),
+	    0);
+	assert_int_equal(found.count, 2);
+	assert_string_equal(found.items[0].program, "popd");
+	assert_string_equal(found.items[1].program, "mtad");
+	assert_false(found.truncated);
+	log_events_release(&found);
+
+	/* outside the window */
+	assert_int_equal(
+	    log_search(top, at("2026-11-20T04:00:00Z"),
+		at("2026-11-20T05:00:00Z"), &needle, 1, 10, &found, &e),
+	    0);
+	assert_int_equal(found.count, 0);
+	log_events_release(&found);
+}
+
+static void
+test_several_and_limit(void **state)
+{
+	const char *needles[] = { " m7 ", " m19999 " };
+	const char *all = "event=";
+	struct log_events found;
+	struct err e;
+	(void)state;
+
+	assert_int_equal(log_search(top, 0, at("2027-01-01T00:00:00Z"), needles,
+			     2, 10, &found, &e),
+	    0);
+	assert_int_equal(found.count, 0); /* 1970 is too far to walk */
+	log_events_release(&found);
+	assert_int_equal(
+	    log_search(top, at("2026-11-20T00:00:00Z"),
+		at("2026-11-20T23:59:59Z"), needles, 2, 10, &found, &e),
+	    0);
+	assert_int_equal(found.count, 4);
+	log_events_release(&found);
+	assert_int_equal(
+	    log_search(top, at("2026-11-20T00:00:00Z"),
+		at("2026-11-20T23:59:59Z"), &all, 1, 5, &found, &e),
+	    0);
+	assert_int_equal(found.count, 5);
+	assert_true(found.truncated);
+	log_events_release(&found);
+	assert_int_equal(
+	    log_search("/nowhere", 0, 1, &all, 1, 5, &found, &e), -1);
+}
+
+static void
+test_fields(void **state)
+{
+	const char *line = "2026-11-20T00:00:07.000Z s7 m7 event=accept n=7 "
+			   "text=\"a \\\"b\\\\\\x0a\" last=";
+	char out[32];
+	(void)state;
+
+	assert_true(log_field(line, "session", out, sizeof(out)));
+	assert_string_equal(out, "s7");
+	assert_true(log_field(line, "event", out, sizeof(out)));
+	assert_string_equal(out, "accept");
+	assert_true(log_field(line, "text", out, sizeof(out)));
+	assert_string_equal(out, "a \"b\\\n");
+	assert_true(log_field(line, "last", out, sizeof(out)));
+	assert_string_equal(out, "");
+	assert_false(log_field(line, "none", out, sizeof(out)));
+	assert_true(log_field(line, "text", out, 3));
+	assert_string_equal(out, "a ");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_search),
+		cmocka_unit_test(test_several_and_limit),
+		cmocka_unit_test(test_fields),
+	};
+	return cmocka_run_group_tests(tests, make_logs, remove_logs);
+}
