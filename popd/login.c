@@ -1,0 +1,274 @@
+/*
+ * AUTHORIZATION: USER and PASS, AUTH (RFC 5034), STLS (RFC 2595), and taking
+ * the mailbox.
+ *
+ * Names and passwords go to accountd as they came; whether they are right is
+ * its business alone, and a wrong name and a wrong password read the same.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include "popd/popd.h"
+
+enum {
+	LOGIN_MAX = 512,
+	RESPONSE_MAX = 12288,
+	DAY_MS = 86400000,
+};
+
+const char *
+login_mechanisms(const struct session *s)
+{
+	uint8_t exporter[32];
+	const struct tls *tls = s->stream.tls;
+
+	if (!s->may_login)
+		return "";
+	return auth_mechanisms(
+	    tls != NULL, tls != NULL && tls_exporter(tls, exporter));
+}
+
+static void
+log_login(const struct session *s, const char *result, const char *name,
+    const char *reason)
+{
+	struct log_line l;
+
+	log_begin(&l, "login", s->id, NULL);
+	log_str(&l, "service", "pop3");
+	log_str(&l, "result", result);
+	log_str(&l, "user", name);
+	log_str(&l, "ip", s->client_ip);
+	if (s->stream.tls != NULL)
+		log_str(&l, "tls", tls_version(s->stream.tls));
+	if (reason != NULL)
+		log_str(&l, "reason", reason);
+	log_end(&l);
+}
+
+static int
+fail(struct session *s, const char *name, const struct auth_exchange *x)
+{
+	unsigned most =
+	    (unsigned)settings_int(s->settings, SET_POPD_MAX_AUTH_FAILURES);
+
+	log_login(s, "failed", name, x->text);
+	if (reply_err(s, "[AUTH] wrong name or password") != 0)
+		return -1;
+	return ++s->auth_failures < most ? 0 : -1;
+}
+
+static int64_t
+expire_before(const struct session *s)
+{
+	int64_t days = settings_int(s->settings, SET_POPD_EXPIRE);
+
+	return days > 0 ? clock_wall_ms() - days * DAY_MS : 0;
+}
+
+static int
+enter(struct session *s, const char *account)
+{
+	struct err e;
+
+	if (mailbox_open(&s->box, s->popd->mail_root_fd, account,
+		expire_before(s), &e) != 0) {
+		log_login(s, "refused", account, e.text);
+		if (e.kind == ERR_PERM)
+			return reply_err(s,
+			    "[IN-USE] the mailbox is open in another session");
+		return reply_err(s, "[SYS/TEMP] the mailbox cannot be opened");
+	}
+	free(s->account);
+	s->account = mem_strdup(account);
+	s->state = POP3_TRANSACTION;
+	log_login(s, "ok", account, NULL);
+	return reply_ok(s, "%zu messages, %llu octets", s->box.count,
+	    (unsigned long long)s->box.total);
+}
+
+/* The end of an exchange. */
+static int
+finish(struct session *s, const char *name, enum auth_result result,
+    const struct auth_exchange *x)
+{
+	switch (result) {
+	case AUTH_OK:
+		return enter(s, x->account);
+	case AUTH_FAILED:
+		return fail(s, name, x);
+	case AUTH_BUSY:
+		log_login(s, "busy", name, x->text);
+		return reply_err(s, "[SYS/TEMP] try again later");
+	case AUTH_SYNTAX:
+	case AUTH_MORE:
+		break;
+	}
+	s->errors++;
+	return reply_err(s, "malformed response");
+}
+
+static void
+describe_peer(
+    const struct session *s, uint8_t exporter[32], struct auth_peer *out)
+{
+	const struct tls *tls = s->stream.tls;
+
+	*out = (struct auth_peer){
+		.service = "pop3",
+		.ip = s->client_ip,
+		.session_id = s->id,
+		.tls = tls != NULL,
+		.exporter = tls != NULL && tls_exporter(tls, exporter)
+		    ? exporter
+		    : NULL,
+	};
+}
+
+static int
+refuse_plain(struct session *s)
+{
+	return reply_err(s, "[AUTH] sign in over TLS only: use STLS");
+}
+
+int
+verb_user(void *session, struct slice args)
+{
+	struct session *s = session;
+
+	if (!s->may_login)
+		return refuse_plain(s);
+	if (args.len == 0 || args.len > LOGIN_MAX)
+		return reply_err(s, "USER needs a name");
+	free(s->login);
+	s->login = mem_strndup(args.data, args.len);
+	return reply_ok(s, "password please");
+}
+
+int
+verb_pass(void *session, struct slice args)
+{
+	struct session *s = session;
+	struct auth_exchange x = { 0 };
+	uint8_t exporter[32];
+	struct auth_peer peer;
+	enum auth_result result;
+	int rc;
+
+	if (!s->may_login)
+		return refuse_plain(s);
+	if (s->login == NULL)
+		return reply_err(s, "USER first");
+	describe_peer(s, exporter, &peer);
+	result = auth_password(
+	    s->popd->accountd, slice_str(s->login), args, &peer, &x);
+	mem_wipe((char *)(uintptr_t)args.data, args.len);
+	rc = finish(s, s->login, result, &x);
+	auth_release(&x);
+	free(s->login);
+	s->login = NULL;
+	return rc;
+}
+
+/* Is the mechanism among those offered? */
+static bool
+is_offered(const struct session *s, struct slice mechanism)
+{
+	struct slice rest = slice_str(login_mechanisms(s)), one;
+
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, ' ', &one);
+		if (one.len > 0 && slice_ieq(one, mechanism))
+			return true;
+	}
+	return false;
+}
+
+/* Challenges and answers until accountd is content.  -1: the peer is gone. */
+static int
+converse(struct session *s, struct auth_exchange *x, enum auth_result *result)
+{
+	struct slice line;
+	struct err e;
+
+	while (*result == AUTH_MORE) {
+		if (stream_printf(&s->stream, &e, "+ %s\r\n",
+			x->text ? x->text : "") != 0)
+			return -1;
+		if (stream_read_line(
+			&s->stream, RESPONSE_MAX, &line, NULL, &e) != 0) {
+			if (e.kind != ERR_SYNTAX)
+				return -1;
+			*result = AUTH_SYNTAX;
+			return 0;
+		}
+		if (slice_eq_str(line, "*"))
+			*result = AUTH_SYNTAX; /* RFC 5034 4: cancelled */
+		else
+			*result = auth_step(x, line);
+		mem_wipe((char *)(uintptr_t)line.data, line.len);
+	}
+	return 0;
+}
+
+int
+verb_auth(void *session, struct slice args)
+{
+	struct session *s = session;
+	struct auth_exchange x = { 0 };
+	uint8_t exporter[32];
+	struct auth_peer peer;
+	enum auth_result result;
+	struct slice name, initial;
+	char mechanism[32];
+	int rc;
+
+	if (!s->may_login)
+		return refuse_plain(s);
+	initial = slice_cut(args, ' ', &name);
+	if (!is_offered(s, name) ||
+	    !slice_copy(name, mechanism, sizeof(mechanism)))
+		return reply_err(s, "mechanism is not offered");
+	/* RFC 5034 4: "=" is an empty initial response */
+	if (slice_eq_str(initial, "="))
+		initial.len = 0;
+	describe_peer(s, exporter, &peer);
+	result = auth_start(s->popd->accountd, mechanism, initial, &peer, &x);
+	rc = converse(s, &x, &result);
+	if (rc == 0)
+		rc = finish(s, x.account ? x.account : "", result, &x);
+	auth_release(&x);
+	return rc;
+}
+
+int
+verb_stls(void *session, struct slice args)
+{
+	struct session *s = session;
+	struct tls_context *ctx;
+	struct err e;
+	int rc;
+
+	(void)args;
+	if (s->stream.tls != NULL)
+		return reply_err(s, "TLS is on already");
+	ctx = popd_tls(s->popd);
+	if (ctx == NULL)
+		return reply_err(s, "[SYS/TEMP] no certificate");
+	rc = reply_ok(s, "begin TLS");
+	if (rc == 0)
+		rc = stream_start_tls_server(&s->stream, ctx, &e);
+	tls_context_free(ctx);
+	if (rc != 0)
+		return -1;
+	/* RFC 2595 4: what was said in the clear is forgotten */
+	free(s->login);
+	s->login = NULL;
+	s->may_login = true;
+	return 0;
+}

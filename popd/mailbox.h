@@ -1,0 +1,61 @@
+#ifndef POPD_MAILBOX_H
+#define POPD_MAILBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#include "maildir/maildir.h"
+
+/*
+ * A mailbox as one POP3 session sees it: the messages that were there when it
+ * signed in, numbered from 1, and which of them it wants deleted.
+ *
+ * Packed, because thousands of clients stay signed in: names lie in one
+ * block, sizes are read from the names again when asked for.  A zeroed
+ * mailbox is closed and empty.
+ */
+struct mailbox {
+	struct maildir dir; /* open only from the first message read on */
+	bool is_open;
+	int lock_fd;    /* 0: not locked */
+	char path[512]; /* "domain/local" */
+	int mail_root_fd;
+	char *names;       /* per message: see mailbox.c */
+	uint32_t *offsets; /* into names; the top bit marks deletion */
+	size_t count;
+	size_t deleted;
+	uint64_t total, deleted_bytes; /* on the wire */
+};
+
+/*
+ * Take the lock and the snapshot; makes the mailbox if it is not there.
+ * ERR_PERM: another session has the lock;
+ * ERR_TEMP: disk.  `expire_before_ms` deletes older messages first; 0: none.
+ */
+int mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
+    int64_t expire_before_ms, struct err *e) MUST_CHECK;
+void mailbox_close(struct mailbox *b);
+
+/* Messages are 1..count. */
+bool mailbox_is_deleted(const struct mailbox *b, size_t number);
+uint64_t mailbox_size(const struct mailbox *b, size_t number);
+void mailbox_uidl(
+    const struct mailbox *b, size_t number, char out[MAILDIR_UIDL_SIZE]);
+void mailbox_delete(struct mailbox *b, size_t number);
+void mailbox_undelete_all(struct mailbox *b);
+
+/* Open for reading; ERR_PERM: gone meanwhile. */
+int mailbox_read(
+    struct mailbox *b, size_t number, int *fd_out, struct err *e) MUST_CHECK;
+
+/*
+ * Delete what is marked.  *left_out counts those that are still there because
+ * of errors; one that somebody else deleted is as good as deleted.
+ */
+void mailbox_update(struct mailbox *b, size_t *left_out);
+
+#endif /* POPD_MAILBOX_H */

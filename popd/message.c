@@ -1,0 +1,182 @@
+/*
+ * RETR and TOP: a file with LF line ends becomes lines with CRLF, dots at
+ * their start doubled, ended by a lone dot (RFC 1939 3).
+ *
+ * The file is read in chunks and never held whole.  Once the first line has
+ * gone out a failure can only be told by closing the connection, so that is
+ * what happens: the client must not take half a message for a whole one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/num.h"
+
+#include "popd/popd.h"
+
+enum {
+	CHUNK = 65536,
+	SEND_TIMEOUT_MS = 300000, /* for each chunk */
+};
+
+/* A message on its way out. */
+struct sending {
+	struct session *s;
+	bool line_start; /* the next byte begins a line */
+	bool after_cr;   /* the last byte was a CR */
+	bool in_body;    /* behind the empty line */
+	uint64_t lines;  /* of the body, still to be sent (TOP) */
+	bool limited;
+	bool done;
+	uint64_t bytes;
+};
+
+static int
+put(struct sending *o, const char *data, size_t len)
+{
+	struct err e;
+
+	o->bytes += len;
+	return stream_write(&o->s->stream, data, len, &e);
+}
+
+/* The end of a line at `line`..`line + len`, LF not included. */
+static int
+put_line_end(struct sending *o, bool empty)
+{
+	if (o->in_body && o->limited && --o->lines == 0)
+		o->done = true;
+	if (!o->in_body && empty) {
+		o->in_body = true;
+		o->done = o->limited && o->lines == 0;
+	}
+	o->line_start = true;
+	return o->after_cr ? put(o, "\n", 1) : put(o, "\r\n", 2);
+}
+
+static int
+put_chunk(struct sending *o, const char *p, size_t len)
+{
+	const char *end = p + len;
+
+	while (p < end && !o->done) {
+		const char *nl = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = nl ? nl : end;
+		bool started = o->line_start;
+		size_t n = (size_t)(stop - p);
+
+		if (started && n > 0 && *p == '.' && put(o, ".", 1) != 0)
+			return -1;
+		if (n > 0) {
+			if (put(o, p, n) != 0)
+				return -1;
+			o->after_cr = stop[-1] == '\r';
+			o->line_start = false;
+		} else if (started) {
+			o->after_cr = false;
+		}
+		if (nl == NULL)
+			return 0;
+		if (put_line_end(
+			o, started && (n == 0 || (n == 1 && *p == '\r'))) != 0)
+			return -1;
+		o->after_cr = false;
+		p = nl + 1;
+	}
+	return 0;
+}
+
+/* 0 sent, -1 the connection is of no use any more. */
+static int
+send_file(struct sending *o, int fd)
+{
+	char *chunk = mem_alloc(CHUNK);
+	ssize_t n;
+	int rc = 0;
+
+	while (rc == 0 && !o->done && (n = read(fd, chunk, CHUNK)) != 0) {
+		stream_set_timeout(&o->s->stream, SEND_TIMEOUT_MS);
+		rc = n < 0 ? -1 : put_chunk(o, chunk, (size_t)n);
+	}
+	free(chunk);
+	if (rc == 0 && !o->line_start)
+		rc = put(o, "\r\n", 2);
+	if (rc == 0)
+		rc = put(o, ".\r\n", 3);
+	return rc;
+}
+
+static int
+send_message(struct session *s, size_t number, bool limited, uint64_t lines)
+{
+	struct sending o = {
+		.s = s,
+		.line_start = true,
+		.limited = limited,
+		.lines = lines,
+	};
+	struct err e;
+	int fd, rc;
+
+	if (mailbox_read(&s->box, number, &fd, &e) != 0)
+		return reply_err(s,
+		    e.kind == ERR_PERM ? "message %zu is gone"
+				       : "[SYS/TEMP] message %zu cannot be "
+					 "read now",
+		    number);
+	if (limited)
+		rc = reply_ok(s, "top of message follows");
+	else
+		rc = reply_ok(s, "%llu octets",
+		    (unsigned long long)mailbox_size(&s->box, number));
+	if (rc == 0)
+		rc = send_file(&o, fd);
+	(void)close(fd);
+	s->retrieved++;
+	s->retrieved_bytes += o.bytes;
+	return rc;
+}
+
+int
+message_number(struct session *s, struct slice arg, size_t *out)
+{
+	uint64_t n;
+
+	if (!num_parse(arg, SIZE_MAX, &n) || n == 0)
+		return reply_err(s, "which message?");
+	if (n > s->box.count)
+		return reply_err(s, "no such message");
+	if (mailbox_is_deleted(&s->box, (size_t)n))
+		return reply_err(s, "message %zu is deleted", (size_t)n);
+	*out = (size_t)n;
+	return 1;
+}
+
+int
+verb_retr(void *session, struct slice args)
+{
+	struct session *s = session;
+	size_t number;
+	int rc = message_number(s, args, &number);
+
+	return rc == 1 ? send_message(s, number, false, 0) : rc;
+}
+
+int
+verb_top(void *session, struct slice args)
+{
+	struct session *s = session;
+	struct slice first, rest;
+	uint64_t lines;
+	size_t number;
+	int rc;
+
+	rest = slice_trim(slice_cut(args, ' ', &first));
+	if (!num_parse(rest, UINT32_MAX, &lines))
+		return reply_err(
+		    s, "TOP needs a message and a number of lines");
+	rc = message_number(s, first, &number);
+	return rc == 1 ? send_message(s, number, true, lines) : rc;
+}

@@ -1,0 +1,98 @@
+#ifndef POPD_POPD_H
+#define POPD_POPD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "base/id.h"
+#include "base/ip.h"
+#include "base/slice.h"
+#include "directory/accountd.h"
+#include "directory/directory.h"
+#include "net/stream.h"
+#include "net/tls.h"
+#include "proc/service.h"
+
+#include "popd/mailbox.h"
+
+/*
+ * The POP3 server (RFC 1939): what its files share.
+ *
+ * A session is in AUTHORIZATION until accountd says who it is, then in
+ * TRANSACTION with a snapshot of the mailbox taken under the mailbox's lock.
+ * Only QUIT in TRANSACTION deletes anything (UPDATE).
+ */
+enum popd_kind {
+	POPD_PLAIN, /* 110, STLS */
+	POPD_TLS    /* 995 */
+};
+
+/* What all sessions of a worker share. */
+struct popd {
+	struct worker *worker;
+	struct directory *directory;
+	struct accountd *accountd;
+	int mail_root_fd;
+	struct timespec tls_changed; /* the main thread's */
+	pthread_mutex_t lock;        /* of what follows */
+	struct tls_context *tls;
+};
+
+enum pop3_state {
+	POP3_AUTHORIZATION = 1,
+	POP3_TRANSACTION = 2,
+	POP3_ANY = 3
+};
+
+struct session {
+	struct popd *popd;
+	struct stream stream;
+	struct settings *settings;
+	char id[SESSION_ID_SIZE];
+	struct ip client;
+	char client_ip[IP_TEXT_SIZE];
+	enum pop3_state state;
+	bool may_login; /* encrypted, or from a network that need not be */
+	char *login;    /* of USER; heap, or NULL */
+	char *account;  /* signed in as; heap, or NULL */
+	struct mailbox box;
+	unsigned errors, auth_failures;
+	uint64_t retrieved, retrieved_bytes;
+};
+
+/* --- session.c ---------------------------------------------------------------- */
+
+void session_serve(struct worker *w, struct connection *c);
+void session_busy(struct worker *w, const struct connection *c);
+
+/* One reply line, "+OK ..." or "-ERR ...": 0, or -1 when the peer is gone. */
+int reply_ok(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int reply_err(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* The TLS context now in force, a reference; NULL: no certificate. */
+struct tls_context *popd_tls(struct popd *p);
+
+/* --- login.c: the verbs of AUTHORIZATION ---------------------------------------- */
+
+int verb_user(void *session, struct slice args);
+int verb_pass(void *session, struct slice args);
+int verb_auth(void *session, struct slice args);
+int verb_stls(void *session, struct slice args);
+
+/* Mechanisms offered on this connection now, or "". */
+const char *login_mechanisms(const struct session *s);
+
+/* --- message.c: RETR and TOP ------------------------------------------------------ */
+
+/*
+ * The message a command names: 1 and its number; else a reply is made and 0
+ * (or -1 when the peer is gone) is for the verb to return.
+ */
+int message_number(struct session *s, struct slice arg, size_t *out);
+
+int verb_retr(void *session, struct slice args);
+int verb_top(void *session, struct slice args);
+
+#endif /* POPD_POPD_H */
