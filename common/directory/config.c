@@ -150,8 +150,8 @@ load_given(const char *dir, struct config *c, struct err *e)
 	return 0;
 }
 
-int
-config_load(const char *state_dir, struct config *out, struct err *e)
+static int
+load(const char *state_dir, bool is_new, struct config *out, struct err *e)
 {
 	struct config c = { 0 };
 
@@ -165,13 +165,25 @@ config_load(const char *state_dir, struct config *out, struct err *e)
 	}
 	if (c.state_dir[0] == '\0')
 		memcpy(c.state_dir, DEFAULT_STATE, sizeof(DEFAULT_STATE));
-	if (is_state_dir(c.state_dir, e) != 0)
+	if (!is_new && is_state_dir(c.state_dir, e) != 0)
 		return -1;
 	if (c.mail_root[0] == '\0' &&
 	    config_path(&c, c.mail_root, sizeof(c.mail_root), e, "mail") != 0)
 		return -1;
 	*out = c;
 	return 0;
+}
+
+int
+config_load(const char *state_dir, struct config *out, struct err *e)
+{
+	return load(state_dir, false, out, e);
+}
+
+int
+config_load_new(const char *state_dir, struct config *out, struct err *e)
+{
+	return load(state_dir, true, out, e);
 }
 
 int

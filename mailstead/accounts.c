@@ -1,0 +1,293 @@
+/*
+ * domain, user, alias: each line of the table is one verb of accountd with
+ * the arguments it takes; the loop below turns arguments into a request and
+ * the answer into text.  What is allowed and valid is accountd's to say.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#include "mailstead/cli.h"
+
+enum flags {
+	F_PASSWORD = 1, /* read a password from standard input */
+	F_KEYS = 2,     /* key=value arguments into "set" */
+	F_TARGETS = 4,  /* all remaining arguments into "targets" */
+	F_LIST = 8,     /* the answer is a list in pages */
+	F_OBJECT = 16,  /* the answer is one object */
+	F_OPTIONAL = 32 /* the argument may be missing */
+};
+
+struct option {
+	const char *name; /* "--quota-bytes" */
+	const char *key;  /* "quota_bytes" */
+
+	enum {
+		INTO_REQUEST,
+		INTO_SET,
+		INTO_ROLES,
+		AS_FLAG
+	} kind;
+};
+
+struct verb {
+	const char *name;
+	const char *verb;     /* accountd's */
+	const char *argument; /* key of the plain argument, or NULL */
+	const char *result;   /* key in the answer, for lists and objects */
+	unsigned flags;
+	struct option options[5];
+	const char *columns[8]; /* of a list */
+};
+
+/* clang-format off */
+static const struct verb domain_verbs[] = {
+	{ "add", "domain add", "name", NULL, 0,
+	  { { "--alias-of", "alias_of", INTO_REQUEST },
+	    { "--default", "default", AS_FLAG } }, { NULL } },
+	{ "list", "domain list", NULL, "items", F_LIST, { { 0 } },
+	  { "name", "alias_of", "default", "disabled", "accounts", "catchall", NULL } },
+	{ "show", "domain show", "domain", "domain", F_OBJECT, { { 0 } }, { NULL } },
+	{ "set", "domain set", "domain", NULL, F_KEYS, { { 0 } }, { NULL } },
+	{ "disable", "domain disable", "domain", NULL, 0, { { 0 } }, { NULL } },
+	{ "enable", "domain enable", "domain", NULL, 0, { { 0 } }, { NULL } },
+	{ "delete", "domain delete", "domain", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb user_verbs[] = {
+	{ "add", "user add", "address", NULL, F_PASSWORD,
+	  { { "--name", "name", INTO_REQUEST },
+	    { "--role", "roles", INTO_ROLES },
+	    { "--quota-bytes", "quota_bytes", INTO_SET },
+	    { "--quota-messages", "quota_messages", INTO_SET } }, { NULL } },
+	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
+	  { "address", "name", "roles", "disabled", "quota_bytes", "used_bytes", NULL } },
+	{ "show", "user show", "address", "user", F_OBJECT, { { 0 } }, { NULL } },
+	{ "set", "user set", "address", NULL, F_KEYS, { { 0 } }, { NULL } },
+	{ "passwd", "user passwd", "address", NULL, F_PASSWORD, { { 0 } }, { NULL } },
+	{ "disable", "user disable", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ "enable", "user enable", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ "delete", "user delete", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb alias_verbs[] = {
+	{ "add", "alias add", "address", NULL, F_TARGETS, { { 0 } }, { NULL } },
+	{ "list", "alias list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
+	  { "address", "targets", NULL } },
+	{ "delete", "alias delete", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+/* clang-format on */
+
+static int
+take_options(struct cli *c, const struct verb *v, json_t *request)
+{
+	json_t *set = json_object();
+
+	for (const struct option *o = v->options; o->name != NULL; o++) {
+		if (o->kind == AS_FLAG) {
+			if (cli_flag(c, o->name))
+				json_object_set_new(
+				    request, o->key, json_true());
+			continue;
+		}
+		const char *text = cli_option(c, o->name);
+		json_t *value = text != NULL ? json_string(text) : NULL;
+		if (text != NULL && value == NULL) {
+			json_decref(set);
+			return cli_usage("%s is not valid UTF-8", o->name);
+		}
+		if (value == NULL)
+			continue;
+		if (o->kind == INTO_SET)
+			json_object_set_new(set, o->key, value);
+		else if (o->kind == INTO_ROLES)
+			json_object_set_new(
+			    request, o->key, json_pack("[o]", value));
+		else
+			json_object_set_new(request, o->key, value);
+	}
+	if (json_object_size(set) > 0)
+		json_object_set(request, "set", set);
+	json_decref(set);
+	return CLI_DONE;
+}
+
+static int
+take_keys(struct cli *c, json_t *request)
+{
+	json_t *changes = json_object();
+	char *pair;
+
+	json_object_set_new(request, "set", changes);
+	while ((pair = cli_argument(c)) != NULL) {
+		char *equals = strchr(pair, '=');
+		if (equals == NULL)
+			return cli_usage("\"%s\" is not key=value", pair);
+		*equals = '\0';
+		json_t *value = json_string(equals + 1);
+		if (value == NULL)
+			return cli_usage("%s is not valid UTF-8", pair);
+		json_object_set_new(changes, pair, value);
+	}
+	if (json_object_size(changes) == 0)
+		return cli_usage("nothing to set: give key=value");
+	return CLI_DONE;
+}
+
+static int
+take_targets(struct cli *c, json_t *request)
+{
+	json_t *targets = json_array();
+	char *target;
+
+	json_object_set_new(request, "targets", targets);
+	while ((target = cli_argument(c)) != NULL)
+		json_array_append_new(targets, json_string(target));
+	if (json_array_size(targets) == 0)
+		return cli_usage("an alias needs at least one target");
+	return CLI_DONE;
+}
+
+/* Everything but the password, which is asked for last. */
+static int
+take_arguments(
+    struct cli *c, const struct verb *v, const char *noun, json_t *request)
+{
+	int result = take_options(c, v, request);
+	if (result != CLI_DONE)
+		return result;
+	if (v->argument != NULL) {
+		char *argument = cli_argument(c);
+		if (argument == NULL && (v->flags & F_OPTIONAL) == 0)
+			return cli_usage(
+			    "%s %s: which %s?", noun, v->name, v->argument);
+		if (argument != NULL)
+			json_object_set_new(
+			    request, v->argument, json_string(argument));
+		if (argument != NULL && (v->flags & F_OPTIONAL) != 0)
+			json_object_set_new(request, "verb",
+			    json_sprintf("%s domain", v->verb));
+	}
+	if ((v->flags & F_KEYS) != 0)
+		result = take_keys(c, request);
+	if (result == CLI_DONE && (v->flags & F_TARGETS) != 0)
+		result = take_targets(c, request);
+	return result == CLI_DONE ? cli_end(c) : result;
+}
+
+static void
+print_object(json_t *object)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(object, key, value)
+	{
+		if (json_is_string(value)) {
+			printf("%s: %s\n", key, json_string_value(value));
+			continue;
+		}
+		char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+		printf("%s: %s\n", key, text);
+		free(text);
+	}
+}
+
+static int
+ask_and_print(struct cli *c, const struct verb *v, json_t *request)
+{
+	json_t *reply = NULL;
+	struct err e;
+
+	if ((v->flags & F_LIST) != 0) {
+		if (cli_call_paged(c, request, v->result, &reply, &e) != 0)
+			return cli_fail(&e);
+		if (c->json)
+			cli_print_json(reply);
+		else
+			cli_print_table(reply, v->columns);
+		json_decref(reply);
+		return CLI_DONE;
+	}
+	if (cli_call(c, request, &reply, &e) != 0)
+		return cli_fail(&e);
+	if ((v->flags & F_OBJECT) != 0) {
+		json_t *object = json_object_get(reply, v->result);
+		if (c->json)
+			cli_print_json(object);
+		else
+			print_object(object);
+	}
+	json_decref(reply);
+	return CLI_DONE;
+}
+
+static int
+run_verbs(struct cli *c, const char *noun, const struct verb *table)
+{
+	const struct verb *v = table;
+	const char *name = cli_argument(c);
+	struct err e;
+
+	while (v->name != NULL && (name == NULL || strcmp(v->name, name) != 0))
+		v++;
+	if (v->name == NULL)
+		return cli_usage("%s: %s", noun,
+		    name ? "no such verb" : "what shall be done?");
+	json_t *request = json_pack("{s:s}", "verb", v->verb);
+	int result = take_arguments(c, v, noun, request);
+	if (result == CLI_DONE && (v->flags & F_PASSWORD) != 0) {
+		char *password;
+		if (cli_read_password(&password, &e) != 0) {
+			json_decref(request);
+			return cli_fail(&e);
+		}
+		json_object_set_new(request, "password", json_string(password));
+		mem_wipe(password, strlen(password));
+		free(password);
+	}
+	if (result != CLI_DONE) {
+		json_decref(request);
+		return result;
+	}
+	return ask_and_print(c, v, request);
+}
+
+static int
+command_domain(struct cli *c)
+{
+	return run_verbs(c, "domain", domain_verbs);
+}
+
+static int
+command_user(struct cli *c)
+{
+	return run_verbs(c, "user", user_verbs);
+}
+
+static int
+command_alias(struct cli *c)
+{
+	return run_verbs(c, "alias", alias_verbs);
+}
+
+const struct command commands_accounts[] = {
+	{ "domain", "add|list|show|set|disable|enable|delete [NAME] ...",
+	    "Domains: add NAME [--alias-of DOMAIN|--default], set NAME "
+	    "key=value...",
+	    false, command_domain },
+	{ "user",
+	    "add|list|show|set|passwd|disable|enable|delete [ADDRESS] ...",
+	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
+	    "[--quota-messages N].",
+	    false, command_user },
+	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
+	    "Aliases with one or more targets.", false, command_alias },
+	{ 0 },
+};

@@ -1,0 +1,406 @@
+/*
+ * `mailstead init`: a new state directory, complete or not at all.
+ *
+ * The tree of DESIGN 4.1 is one table: path, mode, owner, group.  Owners and
+ * groups are set only for an installed server (root, with users in
+ * mailstead.conf); elsewhere everything belongs to who runs it.  The databases
+ * are made by accountd, the spool by the spool library.  What a failed init
+ * made is removed again.
+ */
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/ip.h"
+#include "base/mem.h"
+#include "base/num.h"
+#include "mail/address.h"
+#include "net/tls.h"
+
+#include "queue/spool_runner.h"
+
+#include "mailstead/run.h"
+
+enum {
+	LISTEN_MAX = 32,
+	LISTEN_TEXT = 2048
+};
+
+struct request {
+	char hostname[ADDRESS_DOMAIN_MAX + 1];
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	const char *admin;
+	char listen[LISTEN_TEXT]; /* as a setting */
+	uint64_t offset;
+	char *password;
+};
+
+/* Who owns a part of the tree; the index of a user in mailstead.conf. */
+enum owner {
+	OWNER_ROOT,
+	OWNER_MTA,
+	OWNER_QUEUE,
+	OWNER_POP,
+	OWNER_AUTH,
+	OWNER_WEB,
+	OWNER_ADMIN,
+	OWNER_PARSE,
+};
+
+struct place {
+	const char *path;
+	mode_t mode;
+	enum owner owner;
+	const char *group; /* NULL: the owner's */
+};
+
+/* clang-format off */
+static const struct place tree[] = {
+	{ "directory",	02750, OWNER_AUTH,  "mailstead-dir" },
+	{ "mail",	02770, OWNER_QUEUE, "mailstead-store" },
+	{ "users",	02770, OWNER_WEB,   NULL },
+	{ "lists",	02770, OWNER_QUEUE, "mailstead-store" },
+	{ "domains",	02755, OWNER_ADMIN, NULL },
+	{ "web",	02755, OWNER_ADMIN, NULL },
+	{ "tls",	02750, OWNER_ROOT,  "mailstead-tls" },
+	{ "cache",	00755, OWNER_ROOT,  NULL },
+	{ "cache/web",	02770, OWNER_WEB,   NULL },
+	{ "cache/pop",	02770, OWNER_POP,   NULL },
+	{ "cache/auth",	02770, OWNER_AUTH,  NULL },
+	{ "run",	00755, OWNER_ROOT,  NULL },
+	{ "run/accountd", 00755, OWNER_AUTH, NULL },
+	{ "run/web",	00755, OWNER_ROOT,  NULL },
+	{ "log",	00755, OWNER_ROOT,  NULL },
+	{ "log/mtad",	02750, OWNER_MTA,   "mailstead-dir" },
+	{ "log/queue-runner", 02750, OWNER_QUEUE, "mailstead-dir" },
+	{ "log/popd",	02750, OWNER_POP,   "mailstead-dir" },
+	{ "log/accountd", 02750, OWNER_AUTH, "mailstead-dir" },
+	{ "log/audit",	02750, OWNER_AUTH,  "mailstead-dir" },
+	{ "log/webmail-cgi", 02750, OWNER_WEB, "mailstead-dir" },
+	{ "log/admin-cgi", 02750, OWNER_ADMIN, "mailstead-dir" },
+	{ "log/mailstead-parse", 02750, OWNER_PARSE, "mailstead-dir" },
+};
+
+/* clang-format on */
+
+static const char *
+owner_name(const struct config *c, enum owner owner)
+{
+	switch (owner) {
+	case OWNER_MTA:
+		return c->user_mta;
+	case OWNER_QUEUE:
+		return c->user_queue;
+	case OWNER_POP:
+		return c->user_pop;
+	case OWNER_AUTH:
+		return c->user_auth;
+	case OWNER_WEB:
+		return c->user_web;
+	case OWNER_ADMIN:
+		return c->user_admin;
+	case OWNER_PARSE:
+		return c->user_parse;
+	case OWNER_ROOT:
+		break;
+	}
+	return "";
+}
+
+static int
+set_owner(int dir_fd, const struct config *c, const struct place *place,
+    struct err *e)
+{
+	const char *user = owner_name(c, place->owner);
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (geteuid() != 0 || c->user_auth[0] == '\0')
+		return 0;
+	if (user[0] != '\0') {
+		struct passwd *pw = getpwnam(user); /* single-threaded */
+		if (pw == NULL)
+			return err_set(e, ERR_PERM, "no user %s", user);
+		uid = pw->pw_uid;
+		gid = pw->pw_gid;
+	}
+	if (place->group != NULL) {
+		struct group *gr = getgrnam(place->group);
+		if (gr == NULL)
+			return err_set(
+			    e, ERR_PERM, "no group %s", place->group);
+		gid = gr->gr_gid;
+	}
+	if (fchownat(dir_fd, place->path, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    fchmodat(dir_fd, place->path, place->mode, 0) != 0)
+		return err_errno(e, "%s", place->path);
+	return 0;
+}
+
+static int
+make_tree(int dir_fd, const struct config *c, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(tree); i++) {
+		if (file_mkdir(dir_fd, tree[i].path, tree[i].mode, e) != 0 ||
+		    set_owner(dir_fd, c, &tree[i], e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+make_spool(int dir_fd, const struct config *c, struct err *e)
+{
+	static const struct place spool = { "spool", 02770, OWNER_QUEUE,
+		"mailstead-spool" };
+	static const char *const inside[] = { "journal", "large", "deferred",
+		"hold", "corrupt" };
+	char path[CONFIG_PATH_SIZE * 2];
+
+	if (file_mkdir(dir_fd, spool.path, spool.mode, e) != 0 ||
+	    set_owner(dir_fd, c, &spool, e) != 0 ||
+	    config_path(c, path, sizeof(path), e, "spool") != 0 ||
+	    spool_create(path, e) != 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
+		struct place place = spool;
+		snprintf(path, sizeof(path), "spool/%s", inside[i]);
+		place.path = path;
+		if (faccessat(dir_fd, path, F_OK, 0) == 0 &&
+		    set_owner(dir_fd, c, &place, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+make_certificate(
+    int dir_fd, const struct config *c, const char *host, struct err *e)
+{
+	static const struct place files[] = {
+		{ "tls/default.crt", 0640, OWNER_ROOT, "mailstead-tls" },
+		{ "tls/default.key", 0640, OWNER_ROOT, "mailstead-tls" },
+	};
+	int fd = openat(dir_fd, "tls", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, "tls");
+	int result = tls_make_self_signed(fd, "default", host, e);
+	close(fd);
+	for (size_t i = 0; result == 0 && i < ARRAY_LEN(files); i++)
+		result = set_owner(dir_fd, c, &files[i], e);
+	return result;
+}
+
+/* Remove everything below; init made it a moment ago. */
+static void
+empty_directory(int dir_fd)
+{
+	DIR *dir = fdopendir(dup(dir_fd));
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL) {
+		const char *name = entry->d_name;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (unlinkat(dir_fd, name, 0) == 0)
+			continue;
+		int below = openat(dir_fd, name,
+		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below >= 0) {
+			empty_directory(below);
+			close(below);
+		}
+		unlinkat(dir_fd, name, AT_REMOVEDIR);
+	}
+	closedir(dir);
+}
+
+/* `accountd --create`: both databases, by the program that writes them. */
+static int
+make_databases(const struct config *c, struct err *e)
+{
+	char path[CONFIG_PATH_SIZE * 2];
+	int status;
+
+	if (cli_program_path("accountd", path, sizeof(path), e) != 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_errno(e, "fork");
+	if (pid == 0) {
+		execl(path, "accountd", "--state", c->state_dir, "--create",
+		    (char *)NULL);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		return err_set(e, ERR_PERM, "the databases could not be made");
+	return 0;
+}
+
+static int
+fill_directory(struct cli *c, const struct request *r, struct err *e)
+{
+	json_t *reply;
+	json_t *ask = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s}", "verb", "init",
+	    "hostname", r->hostname, "listen", r->listen, "port_offset",
+	    (json_int_t)r->offset, "domain", r->domain, "address", r->admin,
+	    "password", r->password);
+	if (cli_call(c, ask, &reply, e) != 0)
+		return -1;
+	json_decref(reply);
+	return 0;
+}
+
+static int
+make_state(struct cli *c, int dir_fd, const struct request *r, struct err *e)
+{
+	if (make_tree(dir_fd, &c->config, e) != 0 ||
+	    make_spool(dir_fd, &c->config, e) != 0 ||
+	    make_databases(&c->config, e) != 0 || fill_directory(c, r, e) != 0)
+		return -1;
+	return make_certificate(dir_fd, &c->config, r->hostname, e);
+}
+
+/* An empty or missing directory, made and opened. */
+static int
+open_empty(const char *path, int *fd_out, struct err *e)
+{
+	struct dirent *entry;
+
+	if (mkdir(path, 0755) != 0 && errno != EEXIST)
+		return err_errno(e, "%s", path);
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, "%s", path);
+	DIR *dir = fdopendir(dup(fd));
+	if (dir == NULL) {
+		close(fd);
+		return err_errno(e, "%s", path);
+	}
+	bool empty = true;
+	while ((entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") != 0 &&
+		    strcmp(entry->d_name, "..") != 0)
+			empty = false;
+	}
+	closedir(dir);
+	if (!empty) {
+		close(fd);
+		return err_set(e, ERR_PERM, "%s is not empty", path);
+	}
+	*fd_out = fd;
+	return 0;
+}
+
+static int
+read_listen(struct cli *c, struct request *r, struct err *e)
+{
+	const char *text;
+	size_t len = 0;
+
+	while ((text = cli_option(c, "--listen")) != NULL) {
+		struct ip ip;
+		if (!ip_parse(slice_str(text), &ip))
+			return err_set(
+			    e, ERR_PERM, "%s is not an address", text);
+		int n = snprintf(r->listen + len, sizeof(r->listen) - len,
+		    "%s%s", len ? " " : "", text);
+		if (n < 0 || (size_t)n >= sizeof(r->listen) - len)
+			return err_set(e, ERR_PERM, "too many addresses");
+		len += (size_t)n;
+	}
+	if (len == 0 && r->offset > 0)
+		strncpy(r->listen, "127.0.0.1 ::1", sizeof(r->listen) - 1);
+	return 0;
+}
+
+static int
+read_request(struct cli *c, struct request *r, struct err *e)
+{
+	const char *hostname = cli_option(c, "--hostname");
+	const char *domain = cli_option(c, "--domain");
+	const char *offset = cli_option(c, "--port-offset");
+	struct pool pool = { 0 };
+	struct address admin;
+
+	r->admin = cli_option(c, "--admin");
+	if (hostname == NULL || domain == NULL || r->admin == NULL)
+		return err_set(e, ERR_SYNTAX,
+		    "init needs --hostname, --domain and --admin");
+	if (offset != NULL && !num_parse(slice_str(offset), 60000, &r->offset))
+		return err_set(e, ERR_PERM,
+		    "--port-offset %s is not a number up to 60000", offset);
+	if (domain_normalise(slice_str(hostname), r->hostname, e) != 0)
+		return err_set(
+		    e, ERR_PERM, "--hostname %s: not a host name", hostname);
+	if (domain_normalise(slice_str(domain), r->domain, e) != 0)
+		return err_set(
+		    e, ERR_PERM, "--domain %s: not a domain name", domain);
+	int result =
+	    address_parse(slice_str(r->admin), ADDRESS_UTF8, &pool, &admin, e);
+	bool ours = result == 0 && strcmp(admin.domain, r->domain) == 0;
+	pool_release(&pool);
+	if (!ours)
+		return err_set(e, ERR_PERM, "--admin %s: not an address of %s",
+		    r->admin, r->domain);
+	return read_listen(c, r, e);
+}
+
+/* Where to: --state or MAILSTEAD_STATE, else what the installed file says. */
+static int
+state_config(struct cli *c, struct err *e)
+{
+	const char *path =
+	    c->state_arg ? c->state_arg : getenv("MAILSTEAD_STATE");
+	if (path != NULL && mkdir(path, 0755) != 0 && errno != EEXIST)
+		return err_errno(e, "%s", path);
+	if (config_load_new(path, &c->config, e) != 0)
+		return -1;
+	return 0;
+}
+
+int
+command_init(struct cli *c)
+{
+	struct request r = { 0 };
+	struct err e;
+	int dir_fd = -1;
+
+	if (read_request(c, &r, &e) != 0)
+		return e.kind == ERR_SYNTAX ? cli_usage("%s", e.text)
+					    : cli_fail(&e);
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (state_config(c, &e) != 0 ||
+	    open_empty(c->config.state_dir, &dir_fd, &e) != 0)
+		return cli_fail(&e);
+	int result = cli_read_password(&r.password, &e);
+	if (result == 0) {
+		umask(0);
+		result = make_state(c, dir_fd, &r, &e);
+		mem_wipe(r.password, strlen(r.password));
+		free(r.password);
+	}
+	if (result != 0)
+		empty_directory(dir_fd);
+	close(dir_fd);
+	if (result != 0)
+		return cli_fail(&e);
+	printf("made %s: %s for %s, administrator %s\n", c->config.state_dir,
+	    r.hostname, r.domain, r.admin);
+	return CLI_DONE;
+}

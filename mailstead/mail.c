@@ -1,0 +1,23 @@
+/*
+ * The table of the commands about mail itself.
+ */
+#include "mailstead/cli.h"
+#include "mailstead/queue.h"
+#include "mailstead/submit.h"
+#include "mailstead/trace.h"
+
+const struct command commands_mail[] = {
+	{ "submit", "[-t] [-i] [-f SENDER] [RECIPIENT...]",
+	    "Accept a message from standard input as a local program's; also "
+	    "as sendmail.",
+	    false, command_submit },
+	{ "queue",
+	    "list|show|retry|hold|release|bounce|delete ID...|--sender A|"
+	    "--recipient A|--destination D|--all; suspend|resume [--all]; check "
+	    "[--repair]",
+	    "See and change what waits for delivery.", false, command_queue },
+	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N]",
+	    "Tell a message's whole story from the logs.", false,
+	    command_trace },
+	{ 0 },
+};

@@ -1,0 +1,14 @@
+#ifndef MAILSTEAD_RUN_H
+#define MAILSTEAD_RUN_H
+
+#include "mailstead/cli.h"
+
+/* The daemons in the order they start; ended by NULL. */
+extern const char *const service_names[];
+
+int command_run(struct cli *c);    /* run: all daemons in the foreground */
+int command_wait(struct cli *c);   /* wait --for ready|empty */
+int command_status(struct cli *c); /* status */
+int command_init(struct cli *c);   /* init */
+
+#endif /* MAILSTEAD_RUN_H */

@@ -1,0 +1,293 @@
+/*
+ * set, get, settings: values of the registry.  Reading goes straight to the
+ * directory; writing is accountd's.  The manual page mailstead-settings(5) is
+ * printed from the registry, so it cannot lag behind.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/slice.h"
+#include "directory/directory.h"
+
+#include "mailstead/cli.h"
+
+enum {
+	APPLY_MAX = 1024 * 1024
+};
+
+static const char *const type_names[] = {
+	[SETTING_BOOL] = "yes or no",
+	[SETTING_INT] = "number",
+	[SETTING_SIZE] = "size in bytes (units K, M, G)",
+	[SETTING_DURATION] = "duration in seconds (units s, m, h, d, w)",
+	[SETTING_CHOICE] = "one of",
+	[SETTING_TEXT] = "text",
+	[SETTING_LIST] = "list",
+	[SETTING_IP_LIST] = "addresses (single, prefix, range, address/mask)",
+	[SETTING_DURATIONS] = "list of durations",
+};
+
+static const struct setting *
+known_setting(const char *name)
+{
+	const struct setting *s = setting_find(name);
+	if (s == NULL)
+		fprintf(stderr, "mailstead: no setting \"%s\"\n", name);
+	return s;
+}
+
+static int
+command_set(struct cli *c)
+{
+	const char *name = cli_argument(c);
+	const char *value = cli_argument(c);
+	json_t *reply;
+	struct err e;
+
+	if (value == NULL)
+		return cli_usage("set NAME VALUE");
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (known_setting(name) == NULL)
+		return CLI_REFUSED;
+	if (cli_call(c,
+		json_pack("{s:s,s:s,s:s}", "verb", "setting set", "name", name,
+		    "value", value),
+		&reply, &e) != 0)
+		return cli_fail(&e);
+	json_decref(reply);
+	return CLI_DONE;
+}
+
+static int
+command_get(struct cli *c)
+{
+	const char *name = cli_argument(c);
+	struct settings *all;
+	struct err e;
+
+	if (name == NULL)
+		return cli_usage("get NAME");
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	const struct setting *s = known_setting(name);
+	if (s == NULL)
+		return CLI_REFUSED;
+	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
+		return cli_fail(&e);
+	const char *value = settings_text(all, setting_id_of(s));
+	if (c->json) {
+		json_t *text = json_string(value);
+		cli_print_json(text);
+		json_decref(text);
+	} else {
+		puts(value);
+	}
+	settings_free(all);
+	return CLI_DONE;
+}
+
+static json_t *
+settings_json(const struct settings *all)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		json_array_append_new(list,
+		    json_pack("{s:s,s:s,s:s,s:s,s:s}", "name", s->name, "value",
+			settings_text(all, (enum setting_id)i), "default",
+			s->fallback, "type", type_names[s->type], "help",
+			s->help));
+	}
+	return list;
+}
+
+static int
+list_settings(struct cli *c)
+{
+	static const char *const columns[] = { "name", "value", "help", NULL };
+	struct settings *all;
+	struct err e;
+
+	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
+		return cli_fail(&e);
+	json_t *list = settings_json(all);
+	if (c->json)
+		cli_print_json(list);
+	else
+		cli_print_table(list, columns);
+	json_decref(list);
+	settings_free(all);
+	return CLI_DONE;
+}
+
+/* Text that `apply` reads: what differs from the default. */
+static int
+export_settings(struct cli *c)
+{
+	struct settings *all;
+	struct err e;
+
+	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
+		return cli_fail(&e);
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		char fallback[SETTING_VALUE_SIZE];
+		const char *value = settings_text(all, (enum setting_id)i);
+		if (setting_check(
+			s, s->fallback, fallback, sizeof(fallback), &e) == 0 &&
+		    strcmp(value, fallback) != 0)
+			printf("%s = %s\n", s->name, value);
+	}
+	settings_free(all);
+	return CLI_DONE;
+}
+
+/* "name = value" lines into an object; '#' starts a comment line. */
+static int
+parse_lines(struct slice text, json_t *values, struct err *e)
+{
+	struct slice line;
+	for (unsigned number = 1; text.data != NULL; number++) {
+		text = slice_cut(text, '\n', &line);
+		line = slice_trim(line);
+		if (line.len == 0 || line.data[0] == '#')
+			continue;
+		struct slice name;
+		struct slice value = slice_cut(line, '=', &name);
+		name = slice_trim(name);
+		value = slice_trim(value);
+		char key[128];
+		if (value.data == NULL || !slice_copy(name, key, sizeof(key)))
+			return err_set(e, ERR_SYNTAX,
+			    "line %u is not \"name = value\"", number);
+		json_t *json = json_stringn(value.data, value.len);
+		if (json == NULL)
+			return err_set(
+			    e, ERR_SYNTAX, "line %u is not UTF-8", number);
+		json_object_set_new(values, key, json);
+	}
+	return 0;
+}
+
+static int
+read_all(const char *path, struct buf *out, struct err *e)
+{
+	char chunk[4096];
+	size_t n;
+
+	if (path != NULL)
+		return file_read(AT_FDCWD, path, out, e);
+	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+		buf_add(out, chunk, n);
+	if (buf_overflowed(out))
+		return err_set(e, ERR_PERM, "too much input");
+	return 0;
+}
+
+static int
+apply_settings(struct cli *c, const char *path)
+{
+	json_t *values = json_object();
+	json_t *reply;
+	struct buf text;
+	struct err e;
+
+	buf_init(&text, APPLY_MAX);
+	int result = read_all(path, &text, &e);
+	if (result == 0)
+		result = parse_lines(slice_of(text.data, text.len), values, &e);
+	buf_release(&text);
+	if (result == 0)
+		result = cli_call(c,
+		    json_pack("{s:s,s:O}", "verb", "setting apply", "settings",
+			values),
+		    &reply, &e);
+	json_decref(values);
+	if (result != 0)
+		return cli_fail(&e);
+	json_decref(reply);
+	return CLI_DONE;
+}
+
+static void
+roff(const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '\\')
+			fputs("\\e", stdout);
+		else if (*s == '-')
+			fputs("\\-", stdout);
+		else
+			putchar(*s);
+	}
+}
+
+/* mailstead-settings(5). */
+static int
+print_manual(void)
+{
+	puts(
+	    ".TH MAILSTEAD-SETTINGS 5 \"\" \"Mailstead\" \"Mailstead manual\"\n"
+	    ".SH NAME\nmailstead\\-settings \\- settings of a Mailstead "
+	    "server\n.SH DESCRIPTION\nSettings are changed with\n.B mailstead "
+	    "set\nor in the web administration; running daemons take a change "
+	    "up within a second unless the text says otherwise.\n"
+	    ".SH SETTINGS");
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		fputs(".TP\n.B ", stdout);
+		roff(s->name);
+		putchar('\n');
+		roff(s->help);
+		fputs("\nType: ", stdout);
+		roff(type_names[s->type]);
+		if (s->choices[0] != '\0') {
+			putchar(' ');
+			roff(s->choices);
+		} else if (s->max > 0 && s->type != SETTING_TEXT) {
+			printf(", %lld to %lld", (long long)s->min,
+			    (long long)s->max);
+		}
+		fputs("; default: ", stdout);
+		roff(s->fallback[0] ? s->fallback : "empty");
+		puts(s->needs_restart ? ". Needs a restart." : ".");
+	}
+	puts(".SH SEE ALSO\n.BR mailstead (1)");
+	return CLI_DONE;
+}
+
+static int
+command_settings(struct cli *c)
+{
+	const char *verb = cli_argument(c);
+	const char *path = cli_argument(c);
+	struct err e;
+
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (verb != NULL && strcmp(verb, "manual") == 0)
+		return print_manual();
+	if (config_load(c->state_arg, &c->config, &e) != 0)
+		return cli_fail(&e);
+	if (verb != NULL && strcmp(verb, "list") == 0)
+		return list_settings(c);
+	if (verb != NULL && strcmp(verb, "export") == 0)
+		return export_settings(c);
+	if (verb != NULL && strcmp(verb, "apply") == 0)
+		return apply_settings(c, path);
+	return cli_usage("settings list|export|apply [FILE]|manual");
+}
+
+const struct command commands_settings[] = {
+	{ "set", "NAME VALUE", "Change a setting.", false, command_set },
+	{ "get", "NAME", "Print a setting's value.", false, command_get },
+	{ "settings", "list|export|apply [FILE]|manual",
+	    "List all settings, write them as text, or read such text.", true,
+	    command_settings },
+	{ 0 },
+};
