@@ -1,0 +1,218 @@
+"""A whole Mailstead server in a temporary state directory, for tests.
+
+    with Server() as s:                   # init + run, all on loopback
+        s.user("bob@example.org", "a long password")
+        smtplib.SMTP(s.host, s.port["smtp"])
+
+Ports are DESIGN's plus an offset found free at run time.  Everything is
+started by this process and stopped by pid.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = Path(os.environ.get("MAILSTEAD_BUILD", ROOT / "build" / "gcc"))
+BIN = BUILD / "bin"
+PASSWORD = "correct horse battery"
+BASE_PORTS = {"smtp": 25, "submission": 587, "submissions": 465,
+              "pop3": 110, "pop3s": 995, "http": 80}
+# Sanitizers and busy machines are slow; this scales every wait in tests.
+SLOW = 4 if "-" in BUILD.name else 1
+
+
+def free_offset():
+    """An offset at which every port of BASE_PORTS is free just now."""
+    for _ in range(200):
+        offset = 10000 + int.from_bytes(os.urandom(2), "big") % 40000
+        try:
+            for port in BASE_PORTS.values():
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    s.bind(("127.0.0.1", port + offset))
+            return offset
+        except OSError:
+            continue
+    raise RuntimeError("no free ports")
+
+
+def wait_until(condition, timeout=10, what="condition"):
+    """Poll `condition` until it is true; its value is returned."""
+    end = time.monotonic() + timeout * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"timeout waiting for {what}")
+        time.sleep(0.02)
+
+
+class Server:
+    """init at construction (unless init=False); start() and stop()."""
+
+    def __init__(self, domain="example.org", hostname="mail.example.org",
+                 admin=None, settings=None, init=True, directory=None):
+        self.domain = domain
+        self.hostname = hostname
+        self.admin = admin or f"admin@{domain}"
+        self.host = "127.0.0.1"
+        self.offset = free_offset()
+        self.port = {k: v + self.offset for k, v in BASE_PORTS.items()}
+        self.top = Path(directory or tempfile.mkdtemp(prefix="mailstead-test-"))
+        self.state = self.top / "state"
+        self.process = None
+        self.output = self.top / "run.log"
+        if init:
+            self.cli("init", "--hostname", hostname, "--domain", domain,
+                     "--admin", self.admin, "--listen", self.host,
+                     "--port-offset", str(self.offset), input=PASSWORD + "\n")
+            for name, value in (settings or {}).items():
+                self.set(name, value)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    # -- command line -------------------------------------------------------
+    def run_cli(self, *args, input=None, timeout=60):
+        """Run the command line; the finished process, whatever its code."""
+        return subprocess.run(
+            [str(BIN / "mailstead"), "--state", str(self.state), *args],
+            input=input, text=True, capture_output=True,
+            timeout=timeout * SLOW)
+
+    def cli(self, *args, input=None, timeout=60):
+        """Run the command line; it must succeed; its standard output."""
+        p = self.run_cli(*args, input=input, timeout=timeout)
+        if p.returncode != 0:
+            raise AssertionError(
+                f"mailstead {' '.join(args)}: exit {p.returncode}\n"
+                f"{p.stdout}{p.stderr}")
+        return p.stdout
+
+    def json(self, *args, input=None):
+        return json.loads(self.cli("--json", *args, input=input))
+
+    def user(self, address, password=PASSWORD, *options):
+        self.cli("user", "add", address, *options, input=password + "\n")
+
+    def set(self, name, value):
+        self.cli("set", name, str(value))
+
+    # -- daemons --------------------------------------------------------------
+    def start(self):
+        log = open(self.output, "ab")
+        self.process = subprocess.Popen(
+            [str(BIN / "mailstead"), "--state", str(self.state), "run"],
+            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        line = self.process.stdout.readline().decode().strip()
+        if line != "ready":
+            self.process.wait()
+            raise AssertionError("run said %r, log:\n%s" %
+                                 (line, self.output.read_text()))
+
+    def stop(self, timeout=15):
+        """SIGTERM; returns the exit code."""
+        if self.process is None:
+            return None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout * SLOW)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self.process.stdout.close()
+        self.process = None
+        return code
+
+    def kill(self):
+        """SIGKILL to the whole tree at once, as a crash of everything."""
+        for pid in self.pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+        self.process.stdout.close()
+        self.process = None
+
+    def close(self):
+        if self.process is not None:
+            self.stop()
+        shutil.rmtree(self.top, ignore_errors=True)
+
+    def pids(self, name=None):
+        """Processes of this server, parents first, by /proc; `name` filters
+        by program."""
+        children = {}
+        names = {}
+        for entry in os.listdir("/proc"):
+            if not entry.isdigit():
+                continue
+            try:
+                stat = Path(f"/proc/{entry}/stat").read_text()
+                exe = os.readlink(f"/proc/{entry}/exe")
+            except OSError:
+                continue
+            parent = int(stat.rsplit(")", 1)[1].split()[1])
+            children.setdefault(parent, []).append(int(entry))
+            names[int(entry)] = os.path.basename(exe)
+        found = [self.process.pid]
+        for pid in found:
+            found.extend(children.get(pid, []))
+        return [p for p in found if name is None or names.get(p) == name]
+
+    def supervisor(self, name):
+        return self.pids(name)[0]
+
+    def workers(self, name):
+        return self.pids(name)[1:]
+
+    # -- what is on disk -------------------------------------------------------
+    def mailbox(self, address):
+        local, domain = address.rsplit("@", 1)
+        return self.state / "mail" / domain / local
+
+    def messages(self, address):
+        """Contents of all messages of a mailbox's inbox."""
+        found = []
+        for sub in ("new", "cur"):
+            directory = self.mailbox(address) / sub
+            if directory.is_dir():
+                for name in sorted(os.listdir(directory)):
+                    try:
+                        found.append((directory / name).read_bytes())
+                    except FileNotFoundError:
+                        pass
+        return found
+
+    def wait_messages(self, address, count, timeout=10):
+        wait_until(lambda: len(self.messages(address)) >= count, timeout,
+                   f"{count} messages for {address}")
+        return self.messages(address)
+
+    def log(self, program):
+        """All log lines of a program so far."""
+        directory = self.state / "log" / program
+        text = ""
+        if directory.is_dir():
+            for name in sorted(os.listdir(directory)):
+                text += (directory / name).read_text(errors="replace")
+        return text
+
+    def wait_log(self, program, pattern, timeout=10):
+        """Wait for a line matching the regular expression; the match."""
+        return wait_until(lambda: re.search(pattern, self.log(program)),
+                          timeout, f"log of {program}: {pattern}")

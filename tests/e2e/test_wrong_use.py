@@ -1,0 +1,156 @@
+"""Wrong use answers well: one clear line, the right exit code, nothing
+changed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.server import BIN, PASSWORD, Server, free_offset  # noqa: E402
+
+REFUSED, USAGE, LATER = 1, 2, 3
+
+
+class WrongUse(unittest.TestCase):
+    def setUp(self):
+        self.top = Path(tempfile.mkdtemp(prefix="mailstead-test-"))
+        self.addCleanup(shutil.rmtree, self.top, True)
+
+    def run_cli(self, *args, input="", state=None):
+        return subprocess.run(
+            [str(BIN / "mailstead"), "--state", str(state or self.top / "s"),
+             *args], input=input, text=True, capture_output=True, timeout=120)
+
+    def init(self, *extra, password=PASSWORD, state=None, **change):
+        options = {"--hostname": "mail.example.org", "--domain": "example.org",
+                   "--admin": "admin@example.org", **change}
+        words = [w for pair in options.items() for w in pair]
+        return self.run_cli("init", *words, *extra, input=password + "\n",
+                            state=state)
+
+    def refused(self, p, code, text):
+        self.assertEqual(p.returncode, code, p.stderr)
+        lines = p.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, p.stderr)
+        self.assertIn(text.lower(), lines[0].lower())
+
+    def test_no_state_directory(self):
+        for command in (["status"], ["user", "list"], ["run"],
+                        ["get", "relay.mode"]):
+            p = self.run_cli(*command)
+            self.assertEqual(p.returncode, REFUSED, p.stderr)
+            self.assertIn(str(self.top / "s"), p.stderr)
+            self.assertFalse((self.top / "s").exists())
+
+    def test_damaged_directory(self):
+        self.assertEqual(self.init().returncode, 0)
+        db = self.top / "s" / "directory" / "directory.db"
+        db.write_bytes(b"not a database" * 100)
+        p = self.run_cli("get", "relay.mode")
+        self.refused(p, REFUSED, "directory.db")
+        p = self.run_cli("run")
+        self.assertEqual(p.returncode, REFUSED)
+        self.assertIn("directory.db", p.stderr)
+
+    def test_init_refuses(self):
+        (self.top / "full").mkdir()
+        (self.top / "full" / "file").write_text("x")
+        self.refused(self.init(state=self.top / "full"), REFUSED, "not empty")
+        for change, text in (({"--hostname": "bad host"}, "bad host"),
+                             ({"--domain": "-x-.."}, "-x-.."),
+                             ({"--domain": "a" * 300}, "domain"),
+                             ({"--admin": "admin@other.example"}, "admin"),
+                             ({"--admin": "no-address"}, "admin")):
+            self.refused(self.init(**change), REFUSED, text)
+            self.assertEqual(list(self.top.glob("s/*")), [])
+        self.refused(self.init("--listen", "nowhere"), REFUSED, "nowhere")
+        self.assertEqual(self.run_cli("init").returncode, USAGE)
+        self.assertEqual(self.init("--port-offset", "x").returncode, REFUSED)
+        for password in ("short", "password1234", "admin@example.org"):
+            self.assertEqual(self.init(password=password).returncode, REFUSED)
+            self.assertEqual(list(self.top.glob("s/*")), [],
+                             "nothing stays behind")
+
+    def test_settings_and_names(self):
+        self.assertEqual(self.init().returncode, 0)
+        self.refused(self.run_cli("set", "no.such", "1"), REFUSED, "no.such")
+        self.refused(self.run_cli("get", "no.such"), REFUSED, "no.such")
+        for name, value in (("session.max_recipients", "0"),
+                            ("session.max_recipients", "many"),
+                            ("queue.retry", "5m x"),
+                            ("queue.retry", "0s"),
+                            ("relay.mode", "everybody"),
+                            ("relay.trusted", "10.0.0.0/99"),
+                            ("message.max_bytes", "-1"),
+                            ("dns.servers", "host name")):
+            before = self.run_cli("get", name).stdout
+            p = self.run_cli("set", name, value)
+            self.refused(p, REFUSED, name)
+            self.assertEqual(self.run_cli("get", name).stdout, before)
+        self.refused(self.run_cli("domain", "add", "bad domain"), REFUSED,
+                     "domain")
+        self.refused(self.run_cli("user", "add", "x@nowhere.example",
+                                  input=PASSWORD + "\n"), REFUSED,
+                     "nowhere.example")
+        self.refused(self.run_cli("user", "add", "bad address@example.org",
+                                  input=PASSWORD + "\n"), REFUSED, "address")
+        self.refused(self.run_cli("user", "add", "admin@example.org",
+                                  input=PASSWORD + "\n"), REFUSED, "admin")
+        self.refused(self.run_cli("user", "show", "no@example.org"), REFUSED,
+                     "no@example.org")
+        self.refused(self.run_cli("user", "add", "a@example.org",
+                                  input="short\n"), REFUSED, "12")
+        self.refused(self.run_cli("alias", "delete", "postmaster@example.org"),
+                     REFUSED, "postmaster")
+        self.assertEqual(self.run_cli("frobnicate").returncode, USAGE)
+        self.assertEqual(self.run_cli("user", "add").returncode, USAGE)
+        self.assertEqual(self.run_cli("status", "--what").returncode, USAGE)
+
+    def test_unreadable_key(self):
+        self.assertEqual(
+            self.init("--port-offset", str(free_offset())).returncode, 0)
+        key = self.top / "s" / "tls" / "default.key"
+        key.write_text("no key")
+        p = self.run_cli("run")
+        self.assertEqual(p.returncode, REFUSED)
+        self.assertIn("default.key", p.stderr)
+
+    def test_tls_install_refuses(self):
+        self.assertEqual(self.init().returncode, 0)
+        tls = self.top / "s" / "tls"
+        before = (tls / "default.crt").read_bytes()
+        other = self.top / "other"
+        self.assertEqual(self.init(state=other).returncode, 0)
+        p = self.run_cli("tls", "install", "default",
+                         str(tls / "default.crt"),
+                         str(other / "tls" / "default.key"))
+        self.refused(p, REFUSED, "key")
+        self.assertEqual((tls / "default.crt").read_bytes(), before)
+        p = self.run_cli("tls", "install", "default", "/nowhere", "/nowhere")
+        self.refused(p, REFUSED, "/nowhere")
+
+    def test_taken_port(self):
+        offset = free_offset()
+        self.assertEqual(self.init("--port-offset", str(offset)).returncode, 0)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 25 + offset))
+            s.listen()
+            p = self.run_cli("run")
+        self.assertEqual(p.returncode, REFUSED)
+        self.assertIn(f"127.0.0.1:{25 + offset}", p.stderr)
+        self.assertIn(f"pid {os.getpid()}", p.stderr)
+
+    def test_second_run_refused(self):
+        with Server() as s:
+            p = s.run_cli("run")
+            self.assertEqual(p.returncode, REFUSED)
+            self.assertEqual(s.run_cli("status").returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
