@@ -74,7 +74,7 @@ $(BUILD)/%.o: %.c
 
 $(ARCHIVE): $(OBJECTS)
 	@rm -f $@
-	ar rcs $@ $^
+	ar qcs $@ $^
 
 define program_rule
 $(BUILD)/bin/$(call program_name,$1): $(BUILD)/$1/main.o $(ARCHIVE)

@@ -58,7 +58,7 @@ fail(struct session *s, const char *name, const struct auth_exchange *x)
 	    (unsigned)settings_int(s->settings, SET_POPD_MAX_AUTH_FAILURES);
 
 	log_login(s, "failed", name, x->text);
-	if (reply_err(s, "[AUTH] wrong name or password") != 0)
+	if (pop3_err(s, "[AUTH] wrong name or password") != 0)
 		return -1;
 	return ++s->auth_failures < most ? 0 : -1;
 }
@@ -80,15 +80,15 @@ enter(struct session *s, const char *account)
 		expire_before(s), &e) != 0) {
 		log_login(s, "refused", account, e.text);
 		if (e.kind == ERR_PERM)
-			return reply_err(s,
+			return pop3_err(s,
 			    "[IN-USE] the mailbox is open in another session");
-		return reply_err(s, "[SYS/TEMP] the mailbox cannot be opened");
+		return pop3_err(s, "[SYS/TEMP] the mailbox cannot be opened");
 	}
 	free(s->account);
 	s->account = mem_strdup(account);
 	s->state = POP3_TRANSACTION;
 	log_login(s, "ok", account, NULL);
-	return reply_ok(s, "%zu messages, %llu octets", s->box.count,
+	return pop3_ok(s, "%zu messages, %llu octets", s->box.count,
 	    (unsigned long long)s->box.total);
 }
 
@@ -104,13 +104,13 @@ finish(struct session *s, const char *name, enum auth_result result,
 		return fail(s, name, x);
 	case AUTH_BUSY:
 		log_login(s, "busy", name, x->text);
-		return reply_err(s, "[SYS/TEMP] try again later");
+		return pop3_err(s, "[SYS/TEMP] try again later");
 	case AUTH_SYNTAX:
 	case AUTH_MORE:
 		break;
 	}
 	s->errors++;
-	return reply_err(s, "malformed response");
+	return pop3_err(s, "malformed response");
 }
 
 static void
@@ -133,25 +133,25 @@ describe_peer(
 static int
 refuse_plain(struct session *s)
 {
-	return reply_err(s, "[AUTH] sign in over TLS only: use STLS");
+	return pop3_err(s, "[AUTH] sign in over TLS only: use STLS");
 }
 
 int
-verb_user(void *session, struct slice args)
+pop3_user(void *session, struct slice args)
 {
 	struct session *s = session;
 
 	if (!s->may_login)
 		return refuse_plain(s);
 	if (args.len == 0 || args.len > LOGIN_MAX)
-		return reply_err(s, "USER needs a name");
+		return pop3_err(s, "USER needs a name");
 	free(s->login);
 	s->login = mem_strndup(args.data, args.len);
-	return reply_ok(s, "password please");
+	return pop3_ok(s, "password please");
 }
 
 int
-verb_pass(void *session, struct slice args)
+pop3_pass(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct auth_exchange x = { 0 };
@@ -163,7 +163,7 @@ verb_pass(void *session, struct slice args)
 	if (!s->may_login)
 		return refuse_plain(s);
 	if (s->login == NULL)
-		return reply_err(s, "USER first");
+		return pop3_err(s, "USER first");
 	describe_peer(s, exporter, &peer);
 	result = auth_password(
 	    s->popd->accountd, slice_str(s->login), args, &peer, &x);
@@ -217,7 +217,7 @@ converse(struct session *s, struct auth_exchange *x, enum auth_result *result)
 }
 
 int
-verb_auth(void *session, struct slice args)
+pop3_auth(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct auth_exchange x = { 0 };
@@ -233,7 +233,7 @@ verb_auth(void *session, struct slice args)
 	initial = slice_cut(args, ' ', &name);
 	if (!is_offered(s, name) ||
 	    !slice_copy(name, mechanism, sizeof(mechanism)))
-		return reply_err(s, "mechanism is not offered");
+		return pop3_err(s, "mechanism is not offered");
 	/* RFC 5034 4: "=" is an empty initial response */
 	if (slice_eq_str(initial, "="))
 		initial.len = 0;
@@ -247,7 +247,7 @@ verb_auth(void *session, struct slice args)
 }
 
 int
-verb_stls(void *session, struct slice args)
+pop3_stls(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct tls_context *ctx;
@@ -256,11 +256,11 @@ verb_stls(void *session, struct slice args)
 
 	(void)args;
 	if (s->stream.tls != NULL)
-		return reply_err(s, "TLS is on already");
+		return pop3_err(s, "TLS is on already");
 	ctx = popd_tls(s->popd);
 	if (ctx == NULL)
-		return reply_err(s, "[SYS/TEMP] no certificate");
-	rc = reply_ok(s, "begin TLS");
+		return pop3_err(s, "[SYS/TEMP] no certificate");
+	rc = pop3_ok(s, "begin TLS");
 	if (rc == 0)
 		rc = stream_start_tls_server(&s->stream, ctx, &e);
 	tls_context_free(ctx);

@@ -223,8 +223,8 @@ static const struct service service = {
 	.changed = changed,
 	.worker_start = worker_start,
 	.tick = tick,
-	.serve = session_serve,
-	.busy = session_busy,
+	.serve = pop3_serve,
+	.busy = pop3_busy,
 };
 
 int

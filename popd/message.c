@@ -121,15 +121,15 @@ send_message(struct session *s, size_t number, bool limited, uint64_t lines)
 	int fd, rc;
 
 	if (mailbox_read(&s->box, number, &fd, &e) != 0)
-		return reply_err(s,
+		return pop3_err(s,
 		    e.kind == ERR_PERM ? "message %zu is gone"
 				       : "[SYS/TEMP] message %zu cannot be "
 					 "read now",
 		    number);
 	if (limited)
-		rc = reply_ok(s, "top of message follows");
+		rc = pop3_ok(s, "top of message follows");
 	else
-		rc = reply_ok(s, "%llu octets",
+		rc = pop3_ok(s, "%llu octets",
 		    (unsigned long long)mailbox_size(&s->box, number));
 	if (rc == 0)
 		rc = send_file(&o, fd);
@@ -140,32 +140,32 @@ send_message(struct session *s, size_t number, bool limited, uint64_t lines)
 }
 
 int
-message_number(struct session *s, struct slice arg, size_t *out)
+pop3_message_number(struct session *s, struct slice arg, size_t *out)
 {
 	uint64_t n;
 
 	if (!num_parse(arg, SIZE_MAX, &n) || n == 0)
-		return reply_err(s, "which message?");
+		return pop3_err(s, "which message?");
 	if (n > s->box.count)
-		return reply_err(s, "no such message");
+		return pop3_err(s, "no such message");
 	if (mailbox_is_deleted(&s->box, (size_t)n))
-		return reply_err(s, "message %zu is deleted", (size_t)n);
+		return pop3_err(s, "message %zu is deleted", (size_t)n);
 	*out = (size_t)n;
 	return 1;
 }
 
 int
-verb_retr(void *session, struct slice args)
+pop3_retr(void *session, struct slice args)
 {
 	struct session *s = session;
 	size_t number;
-	int rc = message_number(s, args, &number);
+	int rc = pop3_message_number(s, args, &number);
 
 	return rc == 1 ? send_message(s, number, false, 0) : rc;
 }
 
 int
-verb_top(void *session, struct slice args)
+pop3_top(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct slice first, rest;
@@ -175,8 +175,7 @@ verb_top(void *session, struct slice args)
 
 	rest = slice_trim(slice_cut(args, ' ', &first));
 	if (!num_parse(rest, UINT32_MAX, &lines))
-		return reply_err(
-		    s, "TOP needs a message and a number of lines");
-	rc = message_number(s, first, &number);
+		return pop3_err(s, "TOP needs a message and a number of lines");
+	rc = pop3_message_number(s, first, &number);
 	return rc == 1 ? send_message(s, number, true, lines) : rc;
 }

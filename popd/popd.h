@@ -64,22 +64,22 @@ struct session {
 
 /* --- session.c ---------------------------------------------------------------- */
 
-void session_serve(struct worker *w, struct connection *c);
-void session_busy(struct worker *w, const struct connection *c);
+void pop3_serve(struct worker *w, struct connection *c);
+void pop3_busy(struct worker *w, const struct connection *c);
 
 /* One reply line, "+OK ..." or "-ERR ...": 0, or -1 when the peer is gone. */
-int reply_ok(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
-int reply_err(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int pop3_ok(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+int pop3_err(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* The TLS context now in force, a reference; NULL: no certificate. */
 struct tls_context *popd_tls(struct popd *p);
 
 /* --- login.c: the verbs of AUTHORIZATION ---------------------------------------- */
 
-int verb_user(void *session, struct slice args);
-int verb_pass(void *session, struct slice args);
-int verb_auth(void *session, struct slice args);
-int verb_stls(void *session, struct slice args);
+int pop3_user(void *session, struct slice args);
+int pop3_pass(void *session, struct slice args);
+int pop3_auth(void *session, struct slice args);
+int pop3_stls(void *session, struct slice args);
 
 /* Mechanisms offered on this connection now, or "". */
 const char *login_mechanisms(const struct session *s);
@@ -90,9 +90,9 @@ const char *login_mechanisms(const struct session *s);
  * The message a command names: 1 and its number; else a reply is made and 0
  * (or -1 when the peer is gone) is for the verb to return.
  */
-int message_number(struct session *s, struct slice arg, size_t *out);
+int pop3_message_number(struct session *s, struct slice arg, size_t *out);
 
-int verb_retr(void *session, struct slice args);
-int verb_top(void *session, struct slice args);
+int pop3_retr(void *session, struct slice args);
+int pop3_top(void *session, struct slice args);
 
 #endif /* POPD_POPD_H */

@@ -40,7 +40,7 @@ reply(struct session *s, const char *status, const char *fmt, va_list args)
 }
 
 int
-reply_ok(struct session *s, const char *fmt, ...)
+pop3_ok(struct session *s, const char *fmt, ...)
 {
 	va_list args;
 	int rc;
@@ -52,7 +52,7 @@ reply_ok(struct session *s, const char *fmt, ...)
 }
 
 int
-reply_err(struct session *s, const char *fmt, ...)
+pop3_err(struct session *s, const char *fmt, ...)
 {
 	va_list args;
 	int rc;
@@ -88,7 +88,7 @@ verb_capa(void *session, struct slice args)
 	int64_t days = settings_int(s->settings, SET_POPD_EXPIRE);
 
 	(void)args;
-	if (reply_ok(s, "capabilities") != 0 ||
+	if (pop3_ok(s, "capabilities") != 0 ||
 	    put_line(s,
 		"TOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\n"
 		"AUTH-RESP-CODE\r\nUTF8 USER\r\nLANG\r\n"
@@ -111,7 +111,7 @@ static int
 verb_noop(void *session, struct slice args)
 {
 	(void)args;
-	return reply_ok(session, "nothing done");
+	return pop3_ok(session, "nothing done");
 }
 
 /* RFC 6856 2: messages are always sent as they are. */
@@ -119,7 +119,7 @@ static int
 verb_utf8(void *session, struct slice args)
 {
 	(void)args;
-	return reply_ok(session, "UTF-8");
+	return pop3_ok(session, "UTF-8");
 }
 
 /* RFC 6856 3: replies are in English, whatever is asked for. */
@@ -129,14 +129,14 @@ verb_lang(void *session, struct slice args)
 	struct session *s = session;
 
 	if (args.len == 0) {
-		if (reply_ok(s, "languages") != 0 ||
+		if (pop3_ok(s, "languages") != 0 ||
 		    put_line(s, "en English") != 0)
 			return -1;
 		return put_line(s, ".");
 	}
 	if (slice_eq_str(args, "*") || slice_istarts(args, "en"))
-		return reply_ok(s, "en English");
-	return reply_err(s, "only English is spoken here");
+		return pop3_ok(s, "en English");
+	return pop3_err(s, "only English is spoken here");
 }
 
 static int
@@ -146,7 +146,7 @@ verb_stat(void *session, struct slice args)
 	const struct mailbox *b = &s->box;
 
 	(void)args;
-	return reply_ok(s, "%zu %llu", b->count - b->deleted,
+	return pop3_ok(s, "%zu %llu", b->count - b->deleted,
 	    (unsigned long long)(b->total - b->deleted_bytes));
 }
 
@@ -194,13 +194,13 @@ list_items(struct session *s, struct slice args, bool uidl)
 
 	/* `uidl all` stands in old guides */
 	if (args.len > 0 && !slice_ieq_str(args, "all")) {
-		rc = message_number(s, args, &number);
+		rc = pop3_message_number(s, args, &number);
 		if (rc != 1)
 			return rc;
 		line[item_line(b, number, uidl, line) - 2] = '\0';
-		return reply_ok(s, "%s", line);
+		return pop3_ok(s, "%s", line);
 	}
-	if (reply_ok(s, "%zu messages", b->count - b->deleted) != 0)
+	if (pop3_ok(s, "%zu messages", b->count - b->deleted) != 0)
 		return -1;
 	for (size_t i = 1; i <= b->count; i++) {
 		if (!mailbox_is_deleted(b, i) &&
@@ -228,12 +228,12 @@ verb_dele(void *session, struct slice args)
 {
 	struct session *s = session;
 	size_t number;
-	int rc = message_number(s, args, &number);
+	int rc = pop3_message_number(s, args, &number);
 
 	if (rc != 1)
 		return rc;
 	mailbox_delete(&s->box, number);
-	return reply_ok(s, "message %zu deleted", number);
+	return pop3_ok(s, "message %zu deleted", number);
 }
 
 static int
@@ -243,7 +243,7 @@ verb_rset(void *session, struct slice args)
 
 	(void)args;
 	mailbox_undelete_all(&s->box);
-	return reply_ok(s, "%zu messages", s->box.count);
+	return pop3_ok(s, "%zu messages", s->box.count);
 }
 
 /* UPDATE (RFC 1939 6): the only place where messages are deleted. */
@@ -258,28 +258,28 @@ verb_quit(void *session, struct slice args)
 		mailbox_update(&s->box, &left);
 	s->box.deleted -= left;
 	if (left > 0)
-		(void)reply_err(s,
+		(void)pop3_err(s,
 		    "[SYS/TEMP] %zu deleted messages could not be removed",
 		    left);
 	else
-		(void)reply_ok(s, "goodbye");
+		(void)pop3_ok(s, "goodbye");
 	return -1;
 }
 
 /* clang-format off */
 static const struct verb verbs[] = {
 	{ "CAPA", POP3_ANY,		0,		verb_capa },
-	{ "STLS", POP3_AUTHORIZATION,	0,		verb_stls },
-	{ "USER", POP3_AUTHORIZATION,	0,		verb_user },
-	{ "PASS", POP3_AUTHORIZATION,	VERB_SECRET,	verb_pass },
-	{ "AUTH", POP3_AUTHORIZATION,	VERB_SECRET,	verb_auth },
+	{ "STLS", POP3_AUTHORIZATION,	0,		pop3_stls },
+	{ "USER", POP3_AUTHORIZATION,	0,		pop3_user },
+	{ "PASS", POP3_AUTHORIZATION,	VERB_SECRET,	pop3_pass },
+	{ "AUTH", POP3_AUTHORIZATION,	VERB_SECRET,	pop3_auth },
 	{ "UTF8", POP3_AUTHORIZATION,	0,		verb_utf8 },
 	{ "LANG", POP3_ANY,		0,		verb_lang },
 	{ "STAT", POP3_TRANSACTION,	0,		verb_stat },
 	{ "LIST", POP3_TRANSACTION,	0,		verb_list },
 	{ "UIDL", POP3_TRANSACTION,	0,		verb_uidl },
-	{ "RETR", POP3_TRANSACTION,	0,		verb_retr },
-	{ "TOP",  POP3_TRANSACTION,	0,		verb_top },
+	{ "RETR", POP3_TRANSACTION,	0,		pop3_retr },
+	{ "TOP",  POP3_TRANSACTION,	0,		pop3_top },
 	{ "DELE", POP3_TRANSACTION,	0,		verb_dele },
 	{ "RSET", POP3_TRANSACTION,	0,		verb_rset },
 	{ "NOOP", POP3_TRANSACTION,	0,		verb_noop },
@@ -309,12 +309,12 @@ command(struct session *s, struct slice line)
 	verb_split(line, &name, &args);
 	v = verb_find(verbs, ARRAY_LEN(verbs), name);
 	if (v == NULL || memchr(line.data, '\0', line.len) != NULL)
-		return reply_err(s, "no such command");
+		return pop3_err(s, "no such command");
 	if ((v->states & s->state) == 0)
-		return reply_err(s,
+		return pop3_err(s,
 		    s->state == POP3_AUTHORIZATION ? "sign in first"
 						   : "signed in already");
-	if (v->handler == verb_pass)
+	if (v->handler == pop3_pass)
 		args = raw_arguments(line, name);
 	return v->handler(s, args);
 }
@@ -347,17 +347,17 @@ run_commands(struct session *s)
 			if (command(s, line) != 0)
 				return;
 		} else if (e.kind == ERR_SYNTAX) {
-			if (reply_err(s, "line too long") != 0)
+			if (pop3_err(s, "line too long") != 0)
 				return;
 		} else {
 			return;
 		}
 		if (s->errors > most) {
-			(void)reply_err(s, "too many errors");
+			(void)pop3_err(s, "too many errors");
 			return;
 		}
 	}
-	(void)reply_err(s, "[SYS/TEMP] the server is stopping");
+	(void)pop3_err(s, "[SYS/TEMP] the server is stopping");
 }
 
 static void
@@ -402,12 +402,12 @@ greet(struct session *s, enum popd_kind kind)
 		s->settings, SET_AUTH_PLAINTEXT_NETWORKS, &s->client);
 	s->stream.deadline_ms = 0;
 	set_deadline(s);
-	return reply_ok(
+	return pop3_ok(
 	    s, "%s POP3 ready", settings_text(s->settings, SET_HOSTNAME));
 }
 
 void
-session_serve(struct worker *w, struct connection *c)
+pop3_serve(struct worker *w, struct connection *c)
 {
 	struct session *s = mem_zalloc(sizeof(*s));
 
@@ -432,7 +432,7 @@ session_serve(struct worker *w, struct connection *c)
 }
 
 void
-session_busy(struct worker *w, const struct connection *c)
+pop3_busy(struct worker *w, const struct connection *c)
 {
 	static const char text[] =
 	    "-ERR [SYS/TEMP] too many connections, try again later\r\n";

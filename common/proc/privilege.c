@@ -10,6 +10,7 @@
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -220,6 +221,7 @@ deny(scmp_filter_ctx filter, int call)
 static int
 add_rules(scmp_filter_ctx filter, const struct sandbox *s)
 {
+	const struct scmp_arg_cmp not_unix = { 0, SCMP_CMP_NE, AF_UNIX, 0 };
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(always_denied); i++)
@@ -229,8 +231,8 @@ add_rules(scmp_filter_ctx filter, const struct sandbox *s)
 	if (rc == 0 && s->deny_exec)
 		rc = deny(filter, SCMP_SYS(execveat));
 	if (rc == 0 && s->deny_outgoing)
-		rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
-		    SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, 1 /* AF_UNIX */));
+		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(socket), 1, &not_unix);
 	return rc;
 }
 
