@@ -115,7 +115,7 @@ verb_handler verb_init;
 verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
     verb_domain_set, verb_domain_disable, verb_domain_enable,
     verb_domain_delete;
-verb_handler prepare_password;
+verb_handler prepare_password, prepare_passwd;
 verb_handler verb_user_add, verb_user_list, verb_user_show, verb_user_set,
     verb_user_passwd, verb_user_disable, verb_user_enable, verb_user_delete,
     verb_user_usage;

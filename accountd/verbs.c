@@ -37,7 +37,7 @@ static const struct verb verbs[] = {
 	{ "user list domain", STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_READ, NULL, verb_user_list },
 	{ "user show",       ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_user_show },
 	{ "user set",        ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_set },
-	{ "user passwd",     ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, prepare_password, verb_user_passwd },
+	{ "user passwd",     ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, prepare_passwd, verb_user_passwd },
 	{ "user disable",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_disable },
 	{ "user enable",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_enable },
 	{ "user delete",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_delete },

@@ -389,44 +389,75 @@ prepare_password(struct request *q, struct err *e)
 	return password_make_keys(password, &q->keys, e);
 }
 
-/* A user shows the old password; whoever administers him need not. */
+static bool
+is_own(const struct request *q)
+{
+	return !q->actor.is_operator &&
+	    q->actor.account_id == q->target.account_id;
+}
+
+/*
+ * A user shows the old password; whoever administers him need not.  Guessing
+ * with a stolen session is slowed down like any other.
+ */
 static int
 check_old(struct request *q, struct err *e)
 {
-	struct sql_rows *r;
+	static const struct throttle_policy policy = { .after = 5,
+		.max_s = 300 };
+	const struct ip nowhere = { { 0 } };
+	struct throttle *t = q->core->throttle;
 	struct password_keys keys;
 	const char *old;
-	int got, may = 0;
+	bool good;
+	int got;
 
-	if (q->actor.is_operator || q->actor.account_id != q->target.account_id)
-		return 0;
-	r = sql_query(q->core->db, e,
-	    "SELECT may_change_password FROM account WHERE id = ?1", "i",
-	    q->target.account_id);
-	got = r ? sql_next(r, e) : -1;
-	if (got == 1)
-		may = (int)sql_int(r, 0);
-	sql_done(r);
-	if (got < 0)
-		return -1;
-	if (!may && q->actor.roles == 0)
-		return refuse(q, e, "forbidden", "may not change the password");
 	if (req_string(q, "old_password", &old, e) != 0)
 		return -1;
+	if (throttle_wait(t, policy, &nowhere, q->target.address, true,
+		clock_mono_ms()) > 0 ||
+	    !password_slot_take(5000))
+		return err_set(e, ERR_TEMP, "too many tries: wait a moment");
 	got =
 	    secrets_password(q->core->secrets, q->target.account_id, &keys, e);
-	if (got >= 0 &&
-	    !password_verify(slice_str(old), got == 1 ? keys.hash : NULL))
-		got =
-		    refuse(q, e, "wrong-password", "the old password is wrong");
+	good = got >= 0 &&
+	    password_verify(slice_str(old), got == 1 ? keys.hash : NULL);
+	password_slot_give();
 	mem_wipe(&keys, sizeof(keys));
+	if (got < 0 || good)
+		return got < 0 ? -1 : 0;
+	throttle_failed(
+	    t, policy, &nowhere, q->target.address, clock_mono_ms());
+	return refuse(q, e, "wrong-password", "the old password is wrong");
+}
+
+int
+prepare_passwd(struct request *q, struct err *e)
+{
+	if (is_own(q) && check_old(q, e) != 0)
+		return -1;
+	return prepare_password(q, e);
+}
+
+static int
+may_change(struct request *q, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT may_change_password FROM account WHERE id = ?1", "i",
+	    q->target.account_id);
+	int got = r ? sql_next(r, e) : -1;
+	bool may = got == 1 && sql_int(r, 0) != 0;
+
+	sql_done(r);
+	if (got >= 0 && !may && q->actor.roles == 0)
+		return refuse(q, e, "forbidden", "may not change the password");
 	return got < 0 ? -1 : 0;
 }
 
 int
 verb_user_passwd(struct request *q, struct err *e)
 {
-	if (check_old(q, e) != 0)
+	if (is_own(q) && may_change(q, e) != 0)
 		return -1;
 	q->after = json_pack("{ss}", "password", "changed");
 	return secrets_set_password(
