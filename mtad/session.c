@@ -189,6 +189,7 @@ session_forget_greeting(struct session *s)
 
 /* --- verbs without a message ------------------------------------------------- */
 
+/* 1: take the name; 0: refused; -1: the connection is over. */
 static int
 greet(struct session *s, struct slice args, bool is_esmtp)
 {
@@ -198,17 +199,17 @@ greet(struct session *s, struct slice args, bool is_esmtp)
 	s->helo = pool_strndup(&s->pool, args.data, args.len);
 	s->is_esmtp = is_esmtp;
 	transaction_reset(s);
-	return 0;
+	return 1;
 }
 
 static int
 smtp_helo(void *session, struct slice args)
 {
 	struct session *s = session;
+	int rc = greet(s, args, false);
 
-	if (greet(s, args, false) != 0 || s->state != SMTP_READY)
-		return s->stream.failed != ERR_NONE ? -1 : 0;
-	return session_reply(s, 250, NULL, "%s", session_own_name(s));
+	return rc <= 0 ? rc
+		       : session_reply(s, 250, NULL, "%s", session_own_name(s));
 }
 
 static bool
@@ -226,14 +227,12 @@ static int
 smtp_ehlo(void *session, struct slice args)
 {
 	struct session *s = session;
-	unsigned errors = s->errors;
+	int rc = greet(s, args, true);
 	struct err e;
 	uint8_t exporter[32];
 
-	if (greet(s, args, true) != 0)
-		return -1;
-	if (s->errors != errors)
-		return 0;
+	if (rc <= 0)
+		return rc;
 	if (stream_printf(&s->stream, &e,
 		"250-%s\r\n250-PIPELINING\r\n250-SIZE %" PRId64
 		"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
