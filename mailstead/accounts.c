@@ -187,8 +187,7 @@ print_object(json_t *object)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(object, key, value)
-	{
+	json_object_foreach(object, key, value) {
 		if (json_is_string(value)) {
 			printf("%s: %s\n", key, json_string_value(value));
 			continue;

@@ -17,6 +17,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/slice.h"
 
 static void
 drop_arguments(struct cli *c, int at, int count)
@@ -65,8 +66,8 @@ cli_argument(struct cli *c)
 	if (c->argc > 0 && strcmp(c->argv[0], "--") == 0) {
 		drop_arguments(c, 0, 1);
 	} else if (c->argc > 0 && c->argv[0][0] == '-' &&
-	    c->argv[0][1] != '\0') {
-		return NULL; /* an option nobody took */
+	    !ascii_is_digit((unsigned char)c->argv[0][1])) {
+		return NULL; /* an option nobody took; "-1" is a value */
 	}
 	if (c->argc == 0)
 		return NULL;

@@ -212,6 +212,7 @@ empty_directory(int dir_fd)
 
 	if (dir == NULL)
 		return;
+	rewinddir(dir); /* the position is shared with dir_fd */
 	while ((entry = readdir(dir)) != NULL) {
 		const char *name = entry->d_name;
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)

@@ -12,7 +12,6 @@
 
 #include "base/mem.h"
 
-
 #include "mailstead/ask.h"
 
 static const char *const columns[] = { "id", "state", "size", "accepted_at",

@@ -330,8 +330,10 @@ command_run(struct cli *c)
 
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
-	if (prepare(&r, &e) != 0)
-		return cli_fail(&e);
+	if (prepare(&r, &e) != 0) {
+		(void)cli_fail(&e);
+		return CLI_REFUSED;
+	}
 	int64_t give_up = clock_mono_ms() + START_MS;
 	while (ok) {
 		start_due(&r);

@@ -186,8 +186,11 @@ install_pair(struct cli *c, const char *name, const char *cert_path,
 	buf_init(&cert, PEM_MAX);
 	buf_init(&key, PEM_MAX);
 	if (file_read(AT_FDCWD, cert_path, &cert, e) != 0 ||
-	    file_read(AT_FDCWD, key_path, &key, e) != 0 ||
-	    tls_check_pair(slice_of(cert.data, cert.len),
+	    file_read(AT_FDCWD, key_path, &key, e) != 0) {
+		e->kind = ERR_PERM; /* what was named is not there */
+		goto out;
+	}
+	if (tls_check_pair(slice_of(cert.data, cert.len),
 		slice_of(key.data, key.len), not_after_out, e) != 0 ||
 	    config_path(&c->config, dir, sizeof(dir), e, "tls") != 0)
 		goto out;

@@ -180,8 +180,12 @@ read_all(const char *path, struct buf *out, struct err *e)
 	char chunk[4096];
 	size_t n;
 
+	if (path != NULL && file_read(AT_FDCWD, path, out, e) != 0) {
+		e->kind = ERR_PERM; /* what was named is not there */
+		return -1;
+	}
 	if (path != NULL)
-		return file_read(AT_FDCWD, path, out, e);
+		return 0;
 	while ((n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
 		buf_add(out, chunk, n);
 	if (buf_overflowed(out))

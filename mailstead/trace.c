@@ -176,8 +176,7 @@ print_story(const json_t *o)
 		    json_string_value(json_object_get(event, "time")),
 		    json_string_value(json_object_get(event, "program")),
 		    json_string_value(json_object_get(event, "event")));
-		json_object_foreach(event, key, value)
-		{
+		json_object_foreach(event, key, value) {
 			if (strcmp(key, "time") != 0 &&
 			    strcmp(key, "program") != 0 &&
 			    strcmp(key, "event") != 0 &&

@@ -49,7 +49,7 @@ static int64_t tls_stamp;
 static const struct {
 	enum setting_id port;
 	const char *name; /* also what separates the session tickets */
-} kinds[MTAD_KINDS] = {
+} kinds[MTAD_LOCAL] = {
 	[MTAD_MX] = { SET_SMTP_PORT, "mx" },
 	[MTAD_SUBMISSION] = { SET_SMTP_SUBMISSION_PORT, "submission" },
 	[MTAD_SUBMISSIONS] = { SET_SMTP_SUBMISSIONS_PORT, "submissions" },
@@ -64,7 +64,7 @@ add_listeners(const struct settings *set, const struct ip *ip,
 {
 	int64_t offset = settings_int(set, SET_PORT_OFFSET);
 
-	for (unsigned kind = 0; kind < MTAD_KINDS; kind++) {
+	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++) {
 		int64_t port = settings_int(set, kinds[kind].port);
 		struct listener *l;
 
@@ -107,6 +107,22 @@ set_listeners(
 			return -1;
 	}
 	return 0;
+}
+
+/* For programs of this machine; who they are the kernel says. */
+static int
+add_local_listener(
+    const struct config *c, struct service_config *out, struct err *e)
+{
+	struct listener *l;
+
+	if (out->listener_count == SERVICE_LISTENERS_MAX)
+		return err_set(e, ERR_PERM, "too many addresses");
+	l = &out->listeners[out->listener_count++];
+	l->socktype = SOCK_STREAM;
+	l->mode = 0666;
+	l->kind = MTAD_LOCAL;
+	return config_path(c, l->path, sizeof(l->path), e, "run/submit.sock");
 }
 
 static int
@@ -178,7 +194,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		log_warning("relay.mode is anyone: this is an open relay");
 	rc = set_listeners(set, out, e);
 	settings_free(set);
-	if (rc != 0 || set_paths(&c, out, e) != 0)
+	if (rc != 0 || add_local_listener(&c, out, e) != 0 ||
+	    set_paths(&c, out, e) != 0)
 		return -1;
 	return prepare_workers(out, e);
 }
@@ -213,7 +230,7 @@ load_tls(struct mtad *m)
 		    "no TLS: %s: %s", setup.tls, strerrordesc_np(errno));
 		return;
 	}
-	for (unsigned kind = 0; kind < MTAD_KINDS; kind++) {
+	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++) {
 		struct tls_context *next, *old;
 
 		if (tls_server_context_new(
@@ -289,7 +306,8 @@ worker_start(struct worker *w, struct err *e)
 	m->worker = w;
 	w->data = m;
 	m->limits = setup.limits;
-	limits_join(m->limits, w->index);
+	if (!w->is_inherited)
+		limits_join(m->limits, w->index);
 	(void)pthread_mutex_init(&m->lock, NULL);
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
@@ -297,6 +315,8 @@ worker_start(struct worker *w, struct err *e)
 	/* a worker that is being replaced may still write under its name */
 	(void)snprintf(name, sizeof(name), "mtad-%u%c", w->index,
 	    (char)('a' + setup.generation % GENERATIONS));
+	if (w->is_inherited)
+		(void)snprintf(name, sizeof(name), "submit");
 	set = directory_settings(m->directory);
 	rc = spool_writer_open(
 	    setup.spool, name, setup.notify, minimum_free(set), &m->spool, e);

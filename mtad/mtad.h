@@ -37,6 +37,7 @@ enum mtad_kind {
 	MTAD_MX,          /* 25 */
 	MTAD_SUBMISSION,  /* 587, STARTTLS */
 	MTAD_SUBMISSIONS, /* 465, TLS from the start */
+	MTAD_LOCAL,       /* run/submit.sock: programs of this machine */
 	MTAD_KINDS
 };
 

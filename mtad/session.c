@@ -100,8 +100,8 @@ session_refuse(struct session *s, const struct policy_verdict *v)
 static __attribute__((noinline)) void
 log_session(struct session *s, const char *event, const char *reason)
 {
-	static const char *const kinds[] = { "mx", "submission",
-		"submissions" };
+	static const char *const kinds[] = { "mx", "submission", "submissions",
+		"local" };
 	struct log_line l;
 
 	log_begin(&l, event, s->id, NULL);
@@ -156,6 +156,7 @@ session_refresh(struct session *s)
 	policy_gather_client(&s->facts, s->settings, &s->client,
 	    s->kind == MTAD_MX ? POLICY_MX : POLICY_SUBMISSION);
 	s->facts.client_ip = s->client_ip;
+	s->facts.trusted |= s->kind == MTAD_LOCAL;
 	s->facts.auth_offered = session_may_auth(s);
 	s->facts.queue_full = atomic_load(&s->mtad->queue_full);
 	if (s->user != NULL)
@@ -189,7 +190,6 @@ session_forget_greeting(struct session *s)
 
 /* --- verbs without a message ------------------------------------------------- */
 
-/* 1: take the name; 0: refused; -1: the connection is over. */
 static int
 greet(struct session *s, struct slice args, bool is_esmtp)
 {
@@ -199,17 +199,17 @@ greet(struct session *s, struct slice args, bool is_esmtp)
 	s->helo = pool_strndup(&s->pool, args.data, args.len);
 	s->is_esmtp = is_esmtp;
 	transaction_reset(s);
-	return 1;
+	return 0;
 }
 
 static int
 smtp_helo(void *session, struct slice args)
 {
 	struct session *s = session;
-	int rc = greet(s, args, false);
 
-	return rc <= 0 ? rc
-		       : session_reply(s, 250, NULL, "%s", session_own_name(s));
+	if (greet(s, args, false) != 0 || s->state != SMTP_READY)
+		return s->stream.failed != ERR_NONE ? -1 : 0;
+	return session_reply(s, 250, NULL, "%s", session_own_name(s));
 }
 
 static bool
@@ -218,7 +218,7 @@ offers_tls(struct session *s)
 	bool has;
 
 	(void)pthread_mutex_lock(&s->mtad->lock);
-	has = s->mtad->tls[s->kind] != NULL;
+	has = s->kind != MTAD_LOCAL && s->mtad->tls[s->kind] != NULL;
 	(void)pthread_mutex_unlock(&s->mtad->lock);
 	return has && s->stream.tls == NULL;
 }
@@ -227,12 +227,14 @@ static int
 smtp_ehlo(void *session, struct slice args)
 {
 	struct session *s = session;
-	int rc = greet(s, args, true);
+	unsigned errors = s->errors;
 	struct err e;
 	uint8_t exporter[32];
 
-	if (rc <= 0)
-		return rc;
+	if (greet(s, args, true) != 0)
+		return -1;
+	if (s->errors != errors)
+		return 0;
 	if (stream_printf(&s->stream, &e,
 		"250-%s\r\n250-PIPELINING\r\n250-SIZE %" PRId64
 		"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
@@ -567,7 +569,8 @@ open_session(struct session *s, struct err *e)
 	if (settings_has_ip(s->settings, SET_SMTP_PROXY_FROM, &s->client) &&
 	    proxy_read(s, e) != 0)
 		return -1;
-	ip_format(&s->client, s->client_ip);
+	if (s->kind != MTAD_LOCAL)
+		ip_format(&s->client, s->client_ip);
 	s->is_xclient =
 	    settings_has_ip(s->settings, SET_SMTP_XCLIENT_FROM, &s->client);
 	session_refresh(s);
@@ -624,7 +627,8 @@ session_serve(struct worker *w, struct connection *c)
 {
 	struct mtad *m = w->data;
 	struct session s = { .mtad = m,
-		.kind = (enum mtad_kind)c->kind,
+		.kind = c->kind == SERVICE_INHERITED ? MTAD_LOCAL
+						     : (enum mtad_kind)c->kind,
 		.client = c->peer,
 		.local = c->local,
 		.client_name = "",

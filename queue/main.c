@@ -40,6 +40,8 @@
 enum {
 	CONTROL_CONNECTIONS = 32,
 	CLAIM_WAIT_MS = 500,
+	SPOOL_WAIT_MS = 10000,
+	SPOOL_PAUSE_US = 50000,
 	JOBS_RETRY_MAX = 5000, /* then retries wait for first attempts */
 	JOBS_MAX = 10000,      /* then all do */
 	BIG_LOCAL = 500,       /* recipients; one such message at a time */
@@ -285,6 +287,23 @@ open_tls(struct runner *r, const struct settings *s, struct err *e)
 	return tls_client_context_new(TLS_VERIFY_NAME, ca, &r->tls_verified, e);
 }
 
+/*
+ * A worker whose supervisor was killed may still be finishing: its successor
+ * waits for the spool instead of giving up.
+ */
+static int
+open_spool(const char *notify, struct spool **out, struct err *e)
+{
+	int64_t until = clock_mono_ms() + SPOOL_WAIT_MS;
+
+	while (spool_open(setup.spool, notify, out, e) != 0) {
+		if (e->kind != ERR_TEMP || clock_mono_ms() > until)
+			return -1;
+		usleep(SPOOL_PAUSE_US);
+	}
+	return 0;
+}
+
 static int
 open_all(struct runner *r, struct err *e)
 {
@@ -298,7 +317,7 @@ open_all(struct runner *r, struct err *e)
 	r->mail_root_fd = fd;
 	if (directory_open(r->state_dir, &r->directory, e) != 0 ||
 	    spool_create(setup.spool, e) != 0 ||
-	    spool_open(setup.spool, notify, &r->spool, e) != 0)
+	    open_spool(notify, &r->spool, e) != 0)
 		return -1;
 	return spool_writer_open(
 	    setup.spool, "queue-runner", notify, 0, &r->writer, e);
@@ -334,6 +353,8 @@ worker_start(struct worker *w, struct err *e)
 	w->data = r;
 	if (open_all(r, e) != 0)
 		return -1;
+	if (w->is_inherited) /* only the control verbs, no delivery */
+		spool_set_gate(r->spool, SPOOL_NOTHING);
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
 	r->quota = quota_new();
 	s = directory_settings(r->directory);

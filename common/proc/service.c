@@ -66,6 +66,7 @@ static struct {
 	int ready_pipe[2];
 	int signal_fd;
 	struct scoreboard *board;
+	int board_fd;
 	bool announced;
 	char failure[256]; /* why the first workers did not start */
 } sup;
@@ -252,6 +253,7 @@ run_worker(unsigned index, pid_t supervisor)
 	setup->board = sup.board;
 	(void)close(sup.ready_pipe[0]);
 	(void)close(sup.signal_fd);
+	(void)close(sup.board_fd); /* the lock is the supervisor's alone */
 	if (privilege_resume(&e) != 0) {
 		log_error("%s", e.text);
 		_exit(1);
@@ -494,7 +496,7 @@ serve_inherited(struct err *e)
 	setup->worker.service = sup.service;
 	setup->worker.config = &sup.config;
 	setup->worker.state_dir = sup.state_dir;
-	setup->worker.index = SERVICE_INHERITED;
+	setup->worker.is_inherited = true;
 	setup->supervisor = getppid();
 	setup->board = mem_zalloc(sizeof(*setup->board));
 	return worker_serve_one(setup, sup.serve_fd, e);
@@ -565,7 +567,7 @@ int
 service_main(const struct service *s, int argc, char **argv)
 {
 	struct err e;
-	int board_fd, rc;
+	int rc;
 
 	sup.service = s;
 	sup.serve_fd = -1;
@@ -585,7 +587,7 @@ service_main(const struct service *s, int argc, char **argv)
 	}
 	if (rc == 0)
 		rc = scoreboard_open(
-		    sup.state_dir, s->name, &sup.board, &board_fd, &e);
+		    sup.state_dir, s->name, &sup.board, &sup.board_fd, &e);
 	if (rc == 0)
 		rc = configure(&e);
 	if (rc == 0)

@@ -50,9 +50,9 @@ struct listener {
 enum {
 	SERVICE_LISTENERS_MAX = 64,
 	/*
-	 * `--serve-fd N`: one connection inherited from who started the
-	 * program, served without supervisor or listeners, then it ends.  The
-	 * connection's kind and the worker's index are this.
+	 * The kind of a connection inherited by `--serve-fd N` from who started
+	 * the program: it is served without supervisor or listeners, then the
+	 * program ends.
 	 */
 	SERVICE_INHERITED = 1000000
 };
@@ -124,8 +124,9 @@ struct worker {
 	const struct service *service;
 	const struct service_config *config;
 	const char *state_dir;
-	unsigned index; /* 0 .. workers-1; a replacement has the same */
-	void *data;     /* the program's */
+	unsigned index;    /* 0 .. workers-1; a replacement has the same */
+	bool is_inherited; /* for one connection of --serve-fd, then it ends */
+	void *data;        /* the program's */
 };
 
 /*

@@ -486,5 +486,6 @@ worker_serve_one(struct worker_setup *setup, int fd, struct err *e)
 	atomic_store(&self.stopping, true);
 	if (w->service->worker_stop != NULL)
 		w->service->worker_stop(w);
+	wait_for_end(NULL, false);
 	return 0;
 }

@@ -106,6 +106,7 @@ class Crash(unittest.TestCase):
         for name in ("mtad", "queue-runner", "accountd"):
             with self.subTest(name):
                 self.crash(name, lambda n: self.s.pids(n)[:1], rounds=2)
+                self.clear()
 
     def test_everything_at_once(self):
         for _ in range(3):

@@ -131,7 +131,7 @@ class FirstPath(unittest.TestCase):
         self.s.wait_messages("bob@example.net", 1)
         for form in ("bob@example.net", "BOB@Example.NET", "bob%example.net",
                      "bob#example.net", "bob$example.net",
-                     "bob%mail.example.net@mail.example.net"):
+                     "bob%mail.example.net"):
             p = self.pop(form)
             self.assertEqual(p.stat()[0], 1, form)
             p.quit()

@@ -50,6 +50,8 @@ class WrongUse(unittest.TestCase):
     def test_damaged_directory(self):
         self.assertEqual(self.init().returncode, 0)
         db = self.top / "s" / "directory" / "directory.db"
+        for side in ("-wal", "-shm"):
+            db.with_name(db.name + side).unlink(missing_ok=True)
         db.write_bytes(b"not a database" * 100)
         p = self.run_cli("get", "relay.mode")
         self.refused(p, REFUSED, "directory.db")

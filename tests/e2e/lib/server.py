@@ -113,13 +113,15 @@ class Server:
 
     # -- daemons --------------------------------------------------------------
     def start(self):
-        log = open(self.output, "ab")
-        self.process = subprocess.Popen(
-            [str(BIN / "mailstead"), "--state", str(self.state), "run"],
-            stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
+        with open(self.output, "ab") as log:
+            self.process = subprocess.Popen(
+                [str(BIN / "mailstead"), "--state", str(self.state), "run"],
+                stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         line = self.process.stdout.readline().decode().strip()
         if line != "ready":
             self.process.wait()
+            self.process.stdout.close()
+            self.process = None
             raise AssertionError("run said %r, log:\n%s" %
                                  (line, self.output.read_text()))
 
@@ -163,12 +165,11 @@ class Server:
                 continue
             try:
                 stat = Path(f"/proc/{entry}/stat").read_text()
-                exe = os.readlink(f"/proc/{entry}/exe")
             except OSError:
                 continue
             parent = int(stat.rsplit(")", 1)[1].split()[1])
             children.setdefault(parent, []).append(int(entry))
-            names[int(entry)] = os.path.basename(exe)
+            names[int(entry)] = stat[stat.index("(") + 1:stat.rindex(")")]
         found = [self.process.pid]
         for pid in found:
             found.extend(children.get(pid, []))
