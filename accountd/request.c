@@ -169,6 +169,17 @@ page_add(struct page *p, json_t *item)
 	return true;
 }
 
+void
+page_cursor(
+    const char *after, struct slice *local_out, struct slice *domain_out)
+{
+	struct slice whole = slice_str(after ? after : "");
+	ptrdiff_t at = slice_rchr(whole, '@');
+
+	*local_out = slice_of(whole.data, at < 0 ? 0 : (size_t)at);
+	*domain_out = slice_skip(whole, at < 0 ? whole.len : (size_t)at + 1);
+}
+
 /* --- Who acts -------------------------------------------------------------------- */
 
 static int

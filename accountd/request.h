@@ -103,6 +103,13 @@ struct page {
 void page_init(struct page *p, struct request *q);
 bool page_add(struct page *p, json_t *item);
 
+/*
+ * Lists of addresses go by domain, then local part, as their indexes do:
+ * "after", an address, taken apart at its last '@'.
+ */
+void page_cursor(
+    const char *after, struct slice *local_out, struct slice *domain_out);
+
 /* --- The verbs, by file -------------------------------------------------------- */
 
 typedef int verb_handler(struct request *q, struct err *e);

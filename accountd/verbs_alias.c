@@ -214,6 +214,7 @@ int
 verb_alias_list(struct request *q, struct err *e)
 {
 	struct gathering g = { 0 };
+	struct slice domain, local;
 	const char *after, *last = "";
 	struct sql_rows *r;
 	bool full = false;
@@ -222,13 +223,14 @@ verb_alias_list(struct request *q, struct err *e)
 	if (req_optional(q, "after", &after, e) != 0)
 		return -1;
 	page_init(&g.page, q);
+	page_cursor(after, &local, &domain);
 	r = sql_query(q->core->db, e,
-	    "SELECT a.local || '@' || d.name AS address, t.target"
-	    " FROM alias a JOIN domain d ON d.id = a.domain_id"
-	    " JOIN alias_target t ON t.alias_id = a.id"
-	    " WHERE address > ?1 AND (?2 = 0 OR d.id = ?2)"
-	    " ORDER BY address, t.target",
-	    "si", after ? after : "", q->target.domain_id);
+	    "SELECT a.local || '@' || d.name, t.target"
+	    " FROM domain d CROSS JOIN alias a ON a.domain_id = d.id"
+	    " CROSS JOIN alias_target t ON t.alias_id = a.id"
+	    " WHERE (d.name > ?1 OR (d.name = ?1 AND a.local > ?2))"
+	    " AND (?3 = 0 OR d.id = ?3) ORDER BY d.name, a.local, t.target",
+	    "vvi", domain, local, q->target.domain_id);
 	while (!full && r != NULL && (got = sql_next(r, e)) == 1) {
 		const char *before = g.address;
 		bool was_open = g.item != NULL;
@@ -315,6 +317,7 @@ verb_list_show(struct request *q, struct err *e)
 int
 verb_list_list(struct request *q, struct err *e)
 {
+	struct slice domain, local;
 	const char *after, *last = NULL;
 	struct sql_rows *r;
 	struct page p;
@@ -323,13 +326,15 @@ verb_list_list(struct request *q, struct err *e)
 	if (req_optional(q, "after", &after, e) != 0)
 		return -1;
 	page_init(&p, q);
+	page_cursor(after, &local, &domain);
 	r = sql_query(q->core->db, e,
-	    "SELECT l.local || '@' || d.name AS address, l.name,"
+	    "SELECT l.local || '@' || d.name, l.name,"
 	    " l.members_only, l.auth_required,"
 	    " (SELECT count(*) FROM list_member m WHERE m.list_id = l.id)"
 	    " FROM list l JOIN domain d ON d.id = l.domain_id"
-	    " WHERE address > ?1 AND (?2 = 0 OR d.id = ?2) ORDER BY address",
-	    "si", after ? after : "", q->target.domain_id);
+	    " WHERE (d.name, l.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
+	    " ORDER BY d.name, l.local",
+	    "vvi", domain, local, q->target.domain_id);
 	while (r != NULL && (got = sql_next(r, e)) == 1) {
 		if (!page_add(&p,
 			json_pack("{ss,ss,sb,sb,sI}", "address", sql_text(r, 0),

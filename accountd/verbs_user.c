@@ -312,11 +312,9 @@ static struct sql_rows *
 select_users(
     struct request *q, const char *after, const char *match, struct err *e)
 {
-	struct slice rest = slice_str(after ? after : ""), domain, local;
-	ptrdiff_t at = slice_rchr(rest, '@');
+	struct slice domain, local;
 
-	local = slice_of(rest.data, at < 0 ? 0 : (size_t)at);
-	domain = at < 0 ? SLICE_LIT("") : slice_skip(rest, (size_t)at + 1);
+	page_cursor(after, &local, &domain);
 	return sql_query(q->core->db, e,
 	    "SELECT " USER_COLUMNS USER_FROM
 	    " WHERE (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
