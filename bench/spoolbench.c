@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -33,7 +34,15 @@ static void
 die(const char *what, const struct err *e)
 {
 	(void)fprintf(stderr, "spoolbench: %s: %s\n", what, e->text);
-	exit(1);
+	_exit(1);
+}
+
+static void
+pause_ms(long ms)
+{
+	const struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	(void)nanosleep(&ts, NULL);
 }
 
 static void *
@@ -105,7 +114,7 @@ flush_main(void *arg)
 
 	(void)arg;
 	do {
-		(void)usleep(1000000);
+		pause_ms(1000);
 		if (spool_flush(spool, sync_nothing, NULL, &n, &e) < 0)
 			die("flush", &e);
 		settled += n;
@@ -121,7 +130,7 @@ argument(int argc, char **argv, int i, size_t otherwise)
 	if (i < argc && !num_parse_size(slice_str(argv[i]), 1 << 30, &v)) {
 		(void)fprintf(
 		    stderr, "spoolbench: not a number: %s\n", argv[i]);
-		exit(2);
+		_exit(2);
 	}
 	return (size_t)v;
 }
@@ -185,12 +194,12 @@ main(int argc, char **argv)
 	c = start(claimers, claim_main);
 	f = start(1, flush_main);
 	w = start(threads, write_main);
-	(void)sleep((unsigned)seconds);
+	pause_ms((long)seconds * 1000);
 	stop_writing = true;
 	join(w, threads);
 	elapsed = (double)(clock_mono_ms() - began) / 1000;
 	for (int i = 0; i < 50 && settled < committed; i++)
-		(void)usleep(100000);
+		pause_ms(100);
 	stop_claiming = true;
 	join(c, claimers);
 	join(f, 1);

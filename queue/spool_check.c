@@ -71,7 +71,7 @@ check_records(
     struct checker *c, const char *name, struct slice data, uint64_t generation)
 {
 	uint32_t seed = segment_seed(&c->s.dirs, generation);
-	uint64_t at = SEGMENT_HEADER, before = at;
+	uint64_t at = SEGMENT_HEADER, before;
 	struct spool_record r;
 	enum record_step step;
 

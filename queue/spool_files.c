@@ -14,6 +14,7 @@
  */
 #include <sys/stat.h>
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -397,10 +398,12 @@ files_clean(struct spool *s, struct err *e)
 		if (rc == 0 && list.count > 0)
 			rc = journal_rescan(s, e);
 		for (size_t k = 0; rc == 0 && k < list.count; k++) {
+			const char *name = list.names[k];
 			char id[ID_SIZE];
 
-			if (body_id(list.names[k], id) && !is_needed(s, id))
-				(void)unlinkat(dirs[i], list.names[k], 0);
+			assert(name != NULL);
+			if (body_id(name, id) && !is_needed(s, id))
+				(void)unlinkat(dirs[i], name, 0);
 		}
 		free(list.names);
 		if (rc < 0)

@@ -50,17 +50,18 @@ open_dir(int at, const char *name)
 static bool
 uuid_parse(struct slice text, uint8_t out[SPOOL_UUID_LEN])
 {
-	if (text.len != 2 * SPOOL_UUID_LEN)
+	const struct slice digits = SLICE_LIT("0123456789abcdef");
+
+	if (text.len != SPOOL_UUID_SIZE - 1)
 		return false;
 	for (size_t i = 0; i < text.len; i++) {
-		const char digits[] = "0123456789abcdef";
-		const char *at = memchr(digits, text.data[i], 16);
+		ptrdiff_t digit = slice_chr(digits, text.data[i]);
 
-		if (at == NULL)
+		if (digit < 0)
 			return false;
 		if (i % 2 == 0)
 			out[i / 2] = 0;
-		out[i / 2] = (uint8_t)(out[i / 2] << 4 | (at - digits));
+		out[i / 2] = (uint8_t)(out[i / 2] << 4 | digit);
 	}
 	return true;
 }

@@ -238,8 +238,14 @@ void
 index_release(struct spool *s)
 {
 	for (size_t i = 0; i < s->bucket_count; i++) {
-		while (s->buckets[i] != NULL)
-			index_remove(s, s->buckets[i]);
+		struct spool_entry *en = s->buckets[i];
+
+		while (en != NULL) {
+			struct spool_entry *next = en->hash_next;
+
+			free(en);
+			en = next;
+		}
 	}
 	free(s->buckets);
 	free(s->heap);

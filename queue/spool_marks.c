@@ -54,7 +54,7 @@ rebuild(struct marks_arena *a)
 	struct spool_marks *m;
 	size_t at = 0;
 
-	while ((m = marks_walk(a, &at)) != NULL)
+	while (marks_walk(a, &at) != NULL)
 		;
 	a->end = at;
 	for (size_t i = 0; i < MARKS_CLASSES; i++)

@@ -205,21 +205,23 @@ adopt(struct spool_ring *r, const char *name, struct spool_segment *out)
 {
 	struct spool_segment s = { .fd = -1 };
 	struct stat st, there;
+	int fd =
+	    openat(r->dirs->journal, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-	s.fd = openat(r->dirs->journal, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (s.fd < 0)
+	if (fd < 0)
 		return 1;
-	if (spool_file_lock(s.fd) < 0 || fstat(s.fd, &st) < 0 ||
+	if (spool_file_lock(fd) < 0 || fstat(fd, &st) < 0 ||
 	    fstatat(r->dirs->journal, name, &there, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    st.st_ino != there.st_ino || !S_ISREG(st.st_mode) ||
 	    st.st_size <= SEGMENT_HEADER || st.st_size > SEGMENT_SIZE) {
-		(void)close(s.fd);
+		(void)close(fd);
 		return 1;
 	}
+	s.fd = fd;
 	if (finish(r, &s, name, (uint64_t)st.st_size, SEGMENT_SIZE) < 0) {
 		int error = errno;
 
-		(void)close(s.fd);
+		(void)close(fd);
 		errno = error;
 		return -1;
 	}

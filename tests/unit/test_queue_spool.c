@@ -342,6 +342,8 @@ claim_and_release_all(struct spool *s)
 	return n;
 }
 
+#define FIRST_SEGMENT ((size_t)1024 * 1024)
+
 /* Write `n` messages and tell where each one's record ends. */
 static void
 write_records(size_t n, uint64_t *ends)
@@ -357,12 +359,12 @@ write_records(size_t n, uint64_t *ends)
 		char path[300];
 		struct spool_dirs d;
 		struct err e;
-		char *data = malloc(1024 * 1024);
+		char *data = malloc(FIRST_SEGMENT);
 		int fd;
 
 		find_segment_file(path);
 		fd = open(path, O_RDONLY);
-		assert_int_equal(spool_read_at(fd, data, 1024 * 1024, 0), 0);
+		assert_int_equal(spool_read_at(fd, data, FIRST_SEGMENT, 0), 0);
 		assert_int_equal(spool_dirs_open(dir, &d, &e), 0);
 		assert_true(segment_header_get(
 		    (uint8_t *)data, SEGMENT_HEADER, &d, &generation, &size));
@@ -671,7 +673,7 @@ many_threads(void **state)
 		    pthread_create(&committers[i / THREADS][i % THREADS], NULL,
 			commit_many, many_writers[i / THREADS]),
 		    0);
-	while (settled < WRITERS * THREADS * EACH)
+	while (settled < (size_t)WRITERS * THREADS * EACH)
 		settled += flush(many_spool);
 	for (int i = 0; i < WRITERS * THREADS; i++) {
 		(void)pthread_join(
