@@ -44,8 +44,8 @@ int config_load(
     const char *state_dir, struct config *out, struct err *e) MUST_CHECK;
 
 /* The same for a directory that is only about to become one. */
-int config_load_new(const char *state_dir, struct config *out, struct err *e)
-    MUST_CHECK;
+int config_load_new(
+    const char *state_dir, struct config *out, struct err *e) MUST_CHECK;
 
 /* STATE/<relative> into a buffer; ERR_PERM if it does not fit. */
 int config_path(const struct config *c, char *out, size_t size, struct err *e,
