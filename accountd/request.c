@@ -394,6 +394,22 @@ write_audit(struct request *q, struct err *e)
 	return r;
 }
 
+static void
+log_settings(const struct request *q)
+{
+	struct log_line l;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(q->after, name, value) {
+		log_begin(&l, "setting", NULL, NULL);
+		log_str(&l, "name", name);
+		log_str(&l, "value", json_string_value(value));
+		log_str(&l, "actor", q->actor.name);
+		log_end(&l);
+	}
+}
+
 static int
 run_write(struct request *q, const struct verb *v, struct err *e)
 {
@@ -408,6 +424,8 @@ run_write(struct request *q, const struct verb *v, struct err *e)
 	}
 	if (sql_commit(db, e) != 0)
 		return -1;
+	if (q->has_settings)
+		log_settings(q);
 	directory_refresh(q->core->directory);
 	return 0;
 }

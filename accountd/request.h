@@ -50,7 +50,7 @@ struct request {
 	struct target target;
 	json_t *before, *after;
 	const char *code;
-	bool has_keys;
+	bool has_settings;         /* `after` has settings: tell the log */
 	struct password_keys keys; /* made before the lock is taken */
 };
 
@@ -159,6 +159,11 @@ int user_insert(struct request *q, int64_t domain_id, const char *local,
     const char *name, int64_t *id_out, struct err *e) MUST_CHECK;
 int role_add(struct request *q, int64_t account_id, uint32_t role,
     int64_t domain_id, int64_t list_id, struct err *e) MUST_CHECK;
+/* The roles of an account become those of an array of names. */
+int role_set_all(struct request *q, int64_t account_id, json_t *roles,
+    struct err *e) MUST_CHECK;
+/* Refused when the target is the last server administrator. */
+int role_keep_admin(struct request *q, struct err *e) MUST_CHECK;
 /* account.roles from the role rows; `account_id` 0 = of all. */
 int roles_refresh(
     struct request *q, int64_t account_id, struct err *e) MUST_CHECK;

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
-
 #include "request.h"
 
 /* --- Settings -------------------------------------------------------------------- */
@@ -45,18 +43,6 @@ read_value(struct request *q, const struct setting *s, int64_t domain_id,
 	return got < 0 ? -1 : 0;
 }
 
-static void
-log_setting(const struct request *q, const char *name, const char *value)
-{
-	struct log_line l;
-
-	log_begin(&l, "setting", NULL, NULL);
-	log_str(&l, "name", name);
-	log_str(&l, "value", value);
-	log_str(&l, "actor", q->actor.name);
-	log_end(&l);
-}
-
 int
 setting_store(struct request *q, const char *name, const char *text,
     int64_t domain_id, struct err *e)
@@ -80,7 +66,7 @@ setting_store(struct request *q, const char *name, const char *text,
 		q->after = json_object();
 	json_object_set_new(q->before, name, json_string(old));
 	json_object_set_new(q->after, name, json_string(value));
-	log_setting(q, name, value);
+	q->has_settings = true;
 	return sql_run(q->core->db, e,
 		   "INSERT OR REPLACE INTO setting (name, domain_id, value)"
 		   " VALUES (?1, ?2, ?3)",
