@@ -402,6 +402,8 @@ log_settings(const struct request *q)
 	json_t *value;
 
 	json_object_foreach(q->after, name, value) {
+		if (setting_find(name) == NULL) /* init has more to say */
+			continue;
 		log_begin(&l, "setting", NULL, NULL);
 		log_str(&l, "name", name);
 		log_str(&l, "value", json_string_value(value));
