@@ -1,0 +1,196 @@
+"""Threat rows G01 to G17, as far as they are the SMTP server's."""
+
+import os
+import signal
+import smtplib
+import socket
+import subprocess
+import time
+import unittest
+
+from lib.dialogue import Connection
+from lib.server import wait_until
+from smtp_case import SmtpCase
+
+
+class Pool(SmtpCase):
+    """A pool of 20 connections."""
+
+    settings = {"mtad.workers": 1, "mtad.connections": 20}
+
+    def test_G01_crowding(self):
+        """One address fills the pool: it gets 421, others are served."""
+        held = []
+        codes = []
+        for _ in range(40):
+            c = self.connect()
+            held.append(c)
+            codes.append(c.reply()[0])
+        self.assertIn(421, codes)
+        self.assertGreaterEqual(codes.count(220), 15)
+        s = socket.socket()
+        s.bind(("127.0.0.9", 0))
+        s.settimeout(20)
+        start = time.monotonic()
+        s.connect((self.server.host, self.server.port["smtp"]))
+        other = Connection.__new__(Connection)
+        other.sock, other.buffer = s, b""
+        self.assertEqual(other.reply()[0], 220)
+        self.assertLess(time.monotonic() - start, 1)
+        other.close()
+        for c in held:
+            c.close()
+        wait_until(lambda: self.greeted(), 10)
+
+    def test_G10_worker_dies(self):
+        """Its connections do not count for its successor."""
+        self.change("limit.connections_per_address", 5, 0)
+        for _ in range(3):
+            held = [self.connect() for _ in range(5)]
+            self.assertEqual([c.reply()[0] for c in held], [220] * 5)
+            self.assertEqual(self.connect().reply()[0], 421)
+            worker = self.server.workers("mtad")[0]
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: self.server.workers("mtad") not in
+                       ([], [worker]), 10, "a new worker")
+            for c in held:
+                c.close()
+            time.sleep(1)
+
+
+class Limits(SmtpCase):
+    settings = {"session.command_timeout": 2, "session.data_timeout": 2,
+                "session.message_timeout": 4}
+
+    def test_G03_slow_command(self):
+        """The deadline is absolute, however the bytes come."""
+        c = self.greeted()
+        start = time.monotonic()
+        try:
+            for _ in range(100):
+                c.send(b"N")
+                time.sleep(0.2)
+                c.sock.settimeout(0.01)
+                try:
+                    if c.sock.recv(100):
+                        break
+                except TimeoutError:
+                    pass
+        except OSError:
+            pass
+        self.assertLess(time.monotonic() - start, 6)
+
+    def test_G03_silent_in_data(self):
+        c = self.greeted()
+        self.begin(c)
+        c.send(b"Subject: x\r\n")
+        start = time.monotonic()
+        self.assertEqual(c.reply()[0], 421)
+        self.assertTrue(c.at_end())
+        self.assertLess(time.monotonic() - start, 5)
+
+    def test_G03_drip_in_data(self):
+        c = self.greeted()
+        self.begin(c)
+        start = time.monotonic()
+        c.sock.settimeout(0.5)
+        ended = False
+        while not ended and time.monotonic() - start < 20:
+            try:
+                c.send(b"x\r\n")
+                ended = bool(c.sock.recv(100)) or True
+            except TimeoutError:
+                pass
+            except OSError:
+                ended = True
+        self.assertLess(time.monotonic() - start, 10)
+
+    def test_messages_per_address(self):
+        self.change("limit.messages_per_address", 2, 0)
+        c = self.greeted()
+        before = self.accepted()
+        codes = []
+        for _ in range(4):
+            codes.append(c.ask("MAIL FROM:<a@remote.test>"))
+            if codes[-1] != 250:
+                break
+            self.assertEqual(c.ask("RCPT TO:<bob@example.org>"), 250)
+            self.assertEqual(c.ask("DATA"), 354)
+            self.assertEqual(c.ask("."), 250)
+        self.assertEqual(codes[-1], 451)
+        self.assertLessEqual(self.accepted() - before, 2)
+
+    def test_connections_per_user(self):
+        self.change("limit.connections_per_user", 1, 0)
+        first = self.signed_in()
+        with self.assertRaises(AssertionError):
+            self.signed_in()
+        self.assertEqual(first.ask("NOOP"), 250)
+
+    def test_G17_abort_loop(self):
+        for _ in range(50):
+            c = self.greeted()
+            self.begin(c)
+            c.send(b"x" * 900000)
+            c.close()
+        large = self.server.state / "spool" / "large"
+        wait_until(lambda: not list(large.iterdir()), 10, "empty large/")
+
+    def test_idle_sessions_end_with_the_server(self):
+        c = self.greeted()
+        mtad = self.server.supervisor("mtad")
+        worker = self.server.workers("mtad")
+        start = time.monotonic()
+        for pid in worker:
+            os.kill(pid, signal.SIGTERM)
+        self.assertEqual(c.reply()[0], 421)
+        self.assertTrue(c.at_end())
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertTrue(os.path.exists(f"/proc/{mtad}"))
+        wait_until(lambda: self.reachable(), 10, "new workers")
+
+    def reachable(self):
+        try:
+            return self.connect().reply()[0] == 220
+        except OSError:
+            return False
+
+
+class Clients(SmtpCase):
+    """Real clients: swaks, curl, smtplib."""
+
+    def test_swaks(self):
+        done = subprocess.run(
+            ["swaks", "-s", f"{self.server.host}:{self.server.port['smtp']}",
+             "-f", "a@remote.test", "-t", "bob@example.org", "--pipeline",
+             "--tls"], capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("250 2.0.0 Accepted as", done.stdout)
+
+    def test_smtplib_many(self):
+        with smtplib.SMTP(self.server.host, self.server.port["smtp"],
+                          timeout=30) as s:
+            for i in range(50):
+                s.sendmail("a@remote.test", ["bob@example.org"],
+                           f"Subject: {i}\r\n\r\n.\r\n..\r\n")
+
+    def test_curl(self):
+        done = subprocess.run(
+            ["curl", "-sS", "--mail-from", "a@remote.test", "--mail-rcpt",
+             "bob@example.org", "-T", "-",
+             f"smtp://{self.server.host}:{self.server.port['smtp']}"],
+            input="Subject: x\n\nhello\n", capture_output=True, text=True,
+            timeout=60)
+        # curl sends bare LF unless told otherwise: refused, as it should be
+        self.assertIn(done.returncode, (0, 8, 55, 56), done.stderr)
+        done = subprocess.run(
+            ["curl", "-sS", "--crlf", "--mail-from", "a@remote.test",
+             "--mail-rcpt", "bob@example.org", "-T", "-",
+             f"smtp://{self.server.host}:{self.server.port['smtp']}"],
+            input="Subject: x\n\nhello\n", capture_output=True, text=True,
+            timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
