@@ -100,21 +100,21 @@ finish(struct session *s, enum auth_result r, const struct auth_exchange *x)
 	case AUTH_OK:
 		log_auth(s, "ok", x);
 		return signed_in(s, x);
-	case AUTH_BUSY:
-		log_auth(s, "busy", x);
-		return session_reply(
-		    s, 454, "4.7.0", "Temporary authentication failure");
 	case AUTH_SYNTAX:
 		return session_reply(
 		    s, 501, "5.5.2", "Malformed authentication data");
+	case AUTH_BUSY:
 	case AUTH_FAILED:
 	case AUTH_MORE:
 		break;
 	}
-	log_auth(s, "failed", x);
+	log_auth(s, r == AUTH_BUSY ? "busy" : "failed", x);
 	if (++s->auth_failures >=
 	    settings_int(s->settings, SET_SESSION_MAX_AUTH_FAILURES))
 		return session_end(s, 421, "4.7.0", "Too many failed attempts");
+	if (r == AUTH_BUSY)
+		return session_reply(
+		    s, 454, "4.7.0", "Temporary authentication failure");
 	return session_reply(
 	    s, 535, "5.7.8", "Authentication credentials invalid");
 }

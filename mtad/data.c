@@ -340,9 +340,9 @@ receive(struct session *s)
 	    &rules);
 	incoming_init(&in, &rules, tx->message);
 	if (read_message(s, &r, &in, &e) != 0) {
-		rc = e.kind == ERR_TIMEOUT
-		    ? session_end(s, 421, "4.4.2", "Timeout, closing")
-		    : session_end(s, 421, "4.7.0", "Closing");
+		rc = e.kind == ERR_PERM
+		    ? session_end(s, 421, "4.7.0", "Closing")
+		    : session_end_failed(s, &e);
 	} else if (is_refused(&r, &in)) {
 		if (in.fault == INCOMING_WRITE)
 			log_spool_trouble("write", &in.err);

@@ -158,7 +158,9 @@ begin_envelope(struct session *s, const struct address *sender,
 	v->sender = address_format(sender, &tx->pool);
 	v->envid = p->envid;
 	v->flags = p->ret | (p->smtputf8 ? (uint32_t)ENVELOPE_SMTPUTF8 : 0) |
-	    (s->user != NULL ? (uint32_t)ENVELOPE_SUBMITTED : 0);
+	    (s->user != NULL || s->kind == MTAD_LOCAL
+		    ? (uint32_t)ENVELOPE_SUBMITTED
+		    : 0);
 	v->client_ip = pool_strdup(&tx->pool, s->client_ip);
 	v->client_name = pool_strdup(&tx->pool, s->client_name);
 	v->helo = pool_strdup(&tx->pool, s->helo);

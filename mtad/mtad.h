@@ -120,6 +120,9 @@ int session_refuse(struct session *s, const struct policy_verdict *v);
 int session_end(
     struct session *s, int code, const char *enhanced, const char *text);
 
+/* Reading failed: say why to whoever still listens.  Always -1. */
+int session_end_failed(struct session *s, const struct err *e);
+
 /* Settings and what policy knows of the client, anew. */
 void session_refresh(struct session *s);
 

@@ -64,6 +64,16 @@ session_end(struct session *s, int code, const char *enhanced, const char *text)
 	return -1;
 }
 
+int
+session_end_failed(struct session *s, const struct err *e)
+{
+	if (service_stopping())
+		stream_last_words(&s->stream, "421 4.3.2 Shutting down\r\n");
+	else if (e->kind == ERR_TIMEOUT)
+		stream_last_words(&s->stream, "421 4.4.2 Timeout, closing\r\n");
+	return -1;
+}
+
 static __attribute__((noinline)) void
 log_refusal(struct session *s, const struct policy_verdict *v)
 {
@@ -190,6 +200,7 @@ session_forget_greeting(struct session *s)
 
 /* --- verbs without a message ------------------------------------------------- */
 
+/* 1: take the name; 0: refused; -1: the connection is over. */
 static int
 greet(struct session *s, struct slice args, bool is_esmtp)
 {
@@ -199,17 +210,17 @@ greet(struct session *s, struct slice args, bool is_esmtp)
 	s->helo = pool_strndup(&s->pool, args.data, args.len);
 	s->is_esmtp = is_esmtp;
 	transaction_reset(s);
-	return 0;
+	return 1;
 }
 
 static int
 smtp_helo(void *session, struct slice args)
 {
 	struct session *s = session;
+	int rc = greet(s, args, false);
 
-	if (greet(s, args, false) != 0 || s->state != SMTP_READY)
-		return s->stream.failed != ERR_NONE ? -1 : 0;
-	return session_reply(s, 250, NULL, "%s", session_own_name(s));
+	return rc <= 0 ? rc
+		       : session_reply(s, 250, NULL, "%s", session_own_name(s));
 }
 
 static bool
@@ -227,14 +238,12 @@ static int
 smtp_ehlo(void *session, struct slice args)
 {
 	struct session *s = session;
-	unsigned errors = s->errors;
+	int rc = greet(s, args, true);
 	struct err e;
 	uint8_t exporter[32];
 
-	if (greet(s, args, true) != 0)
-		return -1;
-	if (s->errors != errors)
-		return 0;
+	if (rc <= 0)
+		return rc;
 	if (stream_printf(&s->stream, &e,
 		"250-%s\r\n250-PIPELINING\r\n250-SIZE %" PRId64
 		"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
@@ -497,19 +506,17 @@ next_command(struct session *s)
 	stream_set_timeout(&s->stream,
 	    1000 * settings_int(s->settings, SET_SESSION_COMMAND_TIMEOUT));
 	atomic_store(&s->idle, true);
-	rc = service_stopping() && !stream_has_input(&s->stream)
-	    ? err_set(&e, ERR_CLOSED, "stopping")
-	    : stream_read_line(&s->stream, COMMAND_MAX, &line, &eol, &e);
+	if (service_stopping() && !stream_has_input(&s->stream))
+		return session_end(s, 421, "4.3.2", "Shutting down");
+	rc = stream_read_line(&s->stream, COMMAND_MAX, &line, &eol, &e);
 	atomic_store(&s->idle, false);
 	s->commands++;
 	if (rc == 0)
 		rc = run_command(s, line, eol);
 	else if (e.kind == ERR_SYNTAX)
 		rc = session_reply(s, 500, "5.5.2", "Line too long");
-	else if (service_stopping())
-		return session_end(s, 421, "4.3.2", "Shutting down");
-	else if (e.kind == ERR_TIMEOUT)
-		return session_end(s, 421, "4.4.2", "Timeout, closing");
+	else
+		return session_end_failed(s, &e);
 	if (rc != 0)
 		return -1;
 	return check_counts(s);

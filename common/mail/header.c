@@ -200,7 +200,7 @@ encoded_word(struct slice s, struct buf *out)
 	if (!slice_copy(language, name, sizeof(name)) || name[0] == '\0' ||
 	    strchr(name, '/') != NULL)
 		return 0;
-	buf_init(&bytes, text.len);
+	buf_init(&bytes, text.len + 16);
 	buf_init(&utf8, 6 * text.len + 16);
 	fine = ascii_lower((unsigned char)encoding.data[0]) == 'b'
 	    ? base64_decode(text, &bytes)

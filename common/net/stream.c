@@ -32,6 +32,7 @@ enum {
 	STREAM_BULK = 65536,
 	STREAM_SKIP_MAX = 65536,
 	STREAM_PRINTF_SMALL = 512,
+	LAST_WORDS_MS = 1000,
 };
 
 void
@@ -446,6 +447,23 @@ stream_close(struct stream *s)
 		if (recv(s->fd, rest, sizeof(rest), MSG_DONTWAIT) <= 0)
 			break;
 	}
+}
+
+void
+stream_last_words(struct stream *s, const char *text)
+{
+	enum err_kind failed = s->failed;
+	struct err e;
+
+	if (failed != ERR_TIMEOUT && failed != ERR_CLOSED)
+		return;
+	s->failed = ERR_NONE;
+	stream_set_timeout(s, LAST_WORDS_MS);
+	if (stream_write(s, text, strlen(text), &e) == 0 &&
+	    stream_flush(s, &e) == 0)
+		s->failed = failed;
+	else
+		s->failed = e.kind;
 }
 
 /* What both sides need before a handshake. */

@@ -54,6 +54,13 @@ void stream_release(struct stream *s);
 /* Send what is collected, TLS close_notify, then shutdown: a polite end. */
 void stream_close(struct stream *s);
 
+/*
+ * When reading has failed (a timeout, or shutdown(SHUT_RD) to end an idle
+ * session): send one more line to whoever still listens.  Best effort, waits
+ * a second at most; the stream stays failed.  The text is sent as it is.
+ */
+void stream_last_words(struct stream *s, const char *text);
+
 /* Every later wait ends `timeout_ms` from now at the latest. */
 void stream_set_timeout(struct stream *s, int64_t timeout_ms);
 

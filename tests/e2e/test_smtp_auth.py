@@ -83,10 +83,12 @@ class Auth(SmtpCase):
         return c
 
     def test_D04_never_over_plain_text(self):
+        before = self.server.log("mtad").count(" event=auth ")
         c = self.greeted("submission")
         self.assertEqual(c.ask("AUTH PLAIN " + PLAIN), 538)
         self.assertEqual(c.ask("AUTH LOGIN"), 538)
-        self.assertNotIn("event=auth", self.server.log("mtad"))
+        after = self.server.log("mtad").count(" event=auth ")
+        self.assertEqual(before, after)
 
     def test_D04_listed_network(self):
         self.change("auth.plaintext_networks", "127.0.0.1", "")
@@ -94,7 +96,7 @@ class Auth(SmtpCase):
         self.assertEqual(c.ask("AUTH PLAIN " + PLAIN), 235)
 
     def test_D08_malformed(self):
-        for line in ("!!!", "AA", "=", "A" * 1900, b64(b"a\0b"),
+        for line in ("!!!", "AA", "A" * 1900, b64(b"a\0b"),
                      b64(b"\0\0"), b64(b"a\0b\0c\0d"), b64(b"\xff\0\xfe\0")):
             c = self.private()
             self.assertIn(c.ask("AUTH PLAIN " + line), (501, 535, 454),
