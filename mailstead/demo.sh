@@ -7,8 +7,8 @@ bin=$here/$1/bin
 demo=$here/demo
 state=$demo/state
 offset=2000
-admin_password="demo-administrator"
-user_password="demo-user-password"
+admin_password="harbour-lantern-demo"
+user_password="violet-compass-demo"
 
 ms() { "$bin/mailstead" --state "$state" "$@"; }
 
@@ -77,7 +77,10 @@ describe() {
 	TEXT
 }
 
-[ -e "$state" ] || { make_state; fresh=1; }
+[ -e "$state/directory" ] || {
+	make_state
+	fresh=1
+}
 ms run > "$demo/run.out" &
 run=$!
 trap 'kill "$run" 2>/dev/null || true' INT TERM
