@@ -40,6 +40,7 @@ enum {
 
 const char *const service_names[] = {
 	"accountd",
+	"mailstead-parse",
 	"queue-runner",
 	"mtad",
 	"popd",

@@ -19,10 +19,20 @@
 #include <grp.h>
 #include <linux/landlock.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__
+#endif
+#if __has_feature(thread_sanitizer) && !defined(__SANITIZE_THREAD__)
+#define __SANITIZE_THREAD__
+#endif
+#endif
 
 /* --- users ----------------------------------------------------------------- */
 
@@ -212,6 +222,42 @@ static const int always_denied[] = {
 	SCMP_SYS(personality),
 };
 
+static const int jail_denied[] = {
+	SCMP_SYS(open),
+	SCMP_SYS(openat),
+	SCMP_SYS(openat2),
+	SCMP_SYS(creat),
+	SCMP_SYS(socket),
+	SCMP_SYS(socketpair),
+	SCMP_SYS(connect),
+	SCMP_SYS(bind),
+	SCMP_SYS(listen),
+	SCMP_SYS(execve),
+	SCMP_SYS(execveat),
+	SCMP_SYS(fork),
+	SCMP_SYS(vfork),
+	SCMP_SYS(unlink),
+	SCMP_SYS(unlinkat),
+	SCMP_SYS(rename),
+	SCMP_SYS(renameat),
+	SCMP_SYS(renameat2),
+	SCMP_SYS(link),
+	SCMP_SYS(linkat),
+	SCMP_SYS(symlink),
+	SCMP_SYS(symlinkat),
+	SCMP_SYS(mkdir),
+	SCMP_SYS(mkdirat),
+	SCMP_SYS(mknod),
+	SCMP_SYS(mknodat),
+	SCMP_SYS(chmod),
+	SCMP_SYS(fchmod),
+	SCMP_SYS(fchmodat),
+	SCMP_SYS(truncate),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(pidfd_open),
+	SCMP_SYS(pidfd_getfd),
+};
+
 static int
 deny(scmp_filter_ctx filter, int call)
 {
@@ -221,6 +267,8 @@ deny(scmp_filter_ctx filter, int call)
 static int
 add_rules(scmp_filter_ctx filter, const struct sandbox *s)
 {
+	const struct scmp_arg_cmp not_thread = { 0, SCMP_CMP_MASKED_EQ,
+		CLONE_THREAD, 0 };
 	const struct scmp_arg_cmp not_unix = { 0, SCMP_CMP_NE, AF_UNIX, 0 };
 	int rc = 0;
 
@@ -230,6 +278,16 @@ add_rules(scmp_filter_ctx filter, const struct sandbox *s)
 		rc = deny(filter, SCMP_SYS(execve));
 	if (rc == 0 && s->deny_exec)
 		rc = deny(filter, SCMP_SYS(execveat));
+	for (size_t i = 0; s->jail && rc == 0 && i < ARRAY_LEN(jail_denied);
+	     i++)
+		rc = deny(filter, jail_denied[i]);
+	/* clone() only for threads; clone3() would hide its flags */
+	if (rc == 0 && s->jail)
+		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM),
+		    SCMP_SYS(clone), 1, &not_thread);
+	if (rc == 0 && s->jail)
+		rc = seccomp_rule_add(
+		    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (rc == 0 && s->deny_outgoing)
 		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(socket), 1, &not_unix);
@@ -259,8 +317,9 @@ apply_seccomp(const struct sandbox *s, struct err *e)
 /* --- all of it ---------------------------------------------------------------- */
 
 static int
-set_limits(struct err *e)
+set_limits(const struct sandbox *s, struct err *e)
 {
+	struct rlimit memory = { s->memory_max, s->memory_max };
 	struct rlimit none = { 0, 0 };
 	struct rlimit files;
 
@@ -270,13 +329,19 @@ set_limits(struct err *e)
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
 		return err_errno(e, "limit of open files");
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+	if (s->memory_max > 0 && setrlimit(RLIMIT_AS, &memory) != 0)
+		return err_errno(e, "limit of memory");
+#else
+	(void)memory; /* their shadow is terabytes */
+#endif
 	return 0;
 }
 
 int
 privilege_sandbox(const struct sandbox *s, struct err *e)
 {
-	if (set_limits(e) != 0)
+	if (set_limits(s, e) != 0)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_errno(e, "no_new_privs");
@@ -284,7 +349,7 @@ privilege_sandbox(const struct sandbox *s, struct err *e)
 	/* the leak checker needs to trace its own process */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return err_errno(e, "dumpable");
-	if ((s->read_paths != NULL || s->write_paths != NULL) &&
+	if ((s->jail || s->read_paths != NULL || s->write_paths != NULL) &&
 	    apply_landlock(s, e) != 0)
 		return -1;
 	return apply_seccomp(s, e);

@@ -31,6 +31,8 @@ struct sandbox {
 	const char *const *write_paths;
 	bool deny_outgoing; /* no sockets but UNIX ones */
 	bool deny_exec;
+	bool jail; /* struct service says what that is */
+	size_t memory_max;
 };
 
 /* no_new_privs, not dumpable, limits, landlock and seccomp where the kernel

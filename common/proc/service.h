@@ -85,6 +85,12 @@ struct service {
 	unsigned stop_grace_ms;
 	bool deny_outgoing; /* seccomp: no connect() but UNIX sockets */
 	bool deny_exec;     /* seccomp: no execve, fork */
+	/*
+	 * For strangers' bytes: no path at all, no open, socket, exec or new
+	 * process; only what is handed over by descriptor.
+	 */
+	bool jail;
+	size_t memory_max; /* RLIMIT_AS in bytes; 0 = none */
 
 	/*
 	 * In the supervisor, before workers and on every change.  May open

@@ -376,6 +376,8 @@ become_worker(struct err *e)
 		.write_paths = w->config->write_paths,
 		.deny_outgoing = w->service->deny_outgoing,
 		.deny_exec = w->service->deny_exec,
+		.jail = w->service->jail,
+		.memory_max = w->service->memory_max,
 	};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);

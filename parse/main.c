@@ -1,0 +1,130 @@
+/*
+ * mailstead-parse: takes strangers' messages apart, in a jail.
+ *
+ * A worker has no path, no socket call, no exec; it gets one descriptor and
+ * one JSON object, and answers with one JSON object.  A job that needs more
+ * than CPU_MS of processor time ends its process: the message was a bomb the
+ * guard did not know, the client hears of it, the supervisor starts another.
+ */
+#include <sys/socket.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "directory/config.h"
+#include "mime/mime.h"
+#include "net/sock.h"
+#include "proc/service.h"
+
+#include "parse/job.h"
+
+enum {
+	WORKERS = 2,
+	THREADS = 4,
+	STACK_SIZE = 8 * 1024 * 1024,
+	MEMORY_MAX = 256 * 1024 * 1024,
+	CPU_MS = 2000,
+	REQUEST_MS = 5000,
+};
+
+static int
+configure(const char *state_dir, struct service_config *out, struct err *e)
+{
+	struct listener *l = &out->listeners[0];
+	struct config c;
+
+	if (config_load(state_dir, &c, e) != 0 ||
+	    config_path(&c, l->path, sizeof(l->path), e, "run/parse.sock") !=
+		0 ||
+	    config_path(&c, out->log_dir, sizeof(out->log_dir), e,
+		"log/mailstead-parse") != 0)
+		return -1;
+	l->socktype = SOCK_SEQPACKET;
+	l->mode = 0666; /* who has a message may have it parsed */
+	out->listener_count = 1;
+	out->enabled = true;
+	out->workers = WORKERS;
+	out->connections = THREADS;
+	(void)snprintf(out->user, sizeof(out->user), "%s", c.user_parse);
+	return 0;
+}
+
+/* End this process when this thread has used its time. */
+static int
+start_timer(timer_t *out)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+		.sigev_signo = SIGKILL };
+	const struct itimerspec limit = { .it_value = { CPU_MS / 1000,
+					      CPU_MS % 1000 * 1000000L } };
+
+	if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, out) != 0)
+		return -1;
+	return timer_settime(*out, 0, &limit, NULL);
+}
+
+static void
+answer(int sock, const char *packet, size_t len, int fd)
+{
+	json_t *job = json_loadb(packet, len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *reply = NULL;
+	struct err e;
+	timer_t timer;
+	char *text;
+
+	if (job == NULL || fd < 0)
+		reply = json_pack("{sb,ss}", "ok", 0, "text", "not a job");
+	else if (start_timer(&timer) == 0) {
+		reply = job_run(job, fd);
+		(void)timer_delete(timer);
+	}
+	text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
+	/* a client that has gone does not want it any more */
+	if (text != NULL && strlen(text) <= MIME_PACKET_MAX)
+		(void)!sock_send_packet(sock, text, strlen(text), -1,
+		    clock_mono_ms() + REQUEST_MS, &e);
+	free(text);
+	json_decref(reply);
+	json_decref(job);
+}
+
+static void
+serve(struct worker *w, struct connection *c)
+{
+	char *packet = mem_alloc(MIME_PACKET_MAX);
+	struct err e;
+	ssize_t len;
+	int fd = -1;
+
+	(void)w;
+	len = sock_recv_packet(c->fd, packet, MIME_PACKET_MAX, &fd,
+	    clock_mono_ms() + REQUEST_MS, &e);
+	if (len > 0)
+		answer(c->fd, packet, (size_t)len, fd);
+	if (fd >= 0)
+		(void)close(fd);
+	(void)close(c->fd);
+	free(packet);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct service service = {
+		.name = "mailstead-parse",
+		.stack_size = STACK_SIZE,
+		.jail = true,
+		.memory_max = MEMORY_MAX,
+		.configure = configure,
+		.serve = serve,
+	};
+
+	job_prepare();
+	return service_main(&service, argc, argv);
+}

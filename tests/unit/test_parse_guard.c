@@ -1,0 +1,203 @@
+/* The pre-parse guard and the summary job, against generated bombs. */
+#include <sys/mman.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/buf.h"
+
+#include "parse/guard.h"
+#include "parse/job.h"
+
+enum {
+	BOMB_MAX = 32 * 1024 * 1024
+};
+
+static bool
+passes(const struct buf *b)
+{
+	struct guard g;
+
+	guard_init(&g);
+	return guard_feed(&g, b->data, b->len);
+}
+
+static void
+repeat(struct buf *b, const char *s, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		buf_addstr(b, s);
+}
+
+static void
+test_ordinary(void **state)
+{
+	static const char text[] =
+	    "From: Ann <ann@example.org>\r\nTo: list: a@b, c@d;\r\n"
+	    "Subject: hello\r\nContent-Type: multipart/mixed; "
+	    "boundary=\"x\"\r\n\r\n--x\r\nContent-Type: text/plain; "
+	    "charset=utf-8\r\n\r\nHello: you\r\n--x\r\nContent-Type: "
+	    "image/png; name=\"a.png\"\r\n\r\nxx\r\n--x--\r\n";
+	struct guard g;
+
+	(void)state;
+	guard_init(&g);
+	assert_true(guard_feed(&g, text, sizeof(text) - 1));
+	/* byte by byte is the same */
+	guard_init(&g);
+	for (size_t i = 0; i + 1 < sizeof(text); i++)
+		assert_true(guard_feed(&g, text + i, 1));
+	assert_int_equal(g.boundaries, 1);
+	assert_int_equal(g.dash_lines, 3);
+}
+
+/* Each of these kills or stalls the library behind the guard. */
+static void
+make_bomb(struct buf *b, unsigned number)
+{
+	buf_reset(b);
+	switch (number) {
+	case 0: /* nested groups */
+		buf_addstr(b, "To: ");
+		repeat(b, "g:", 5000);
+		break;
+	case 1: /* the same, folded, in an embedded message */
+		buf_addstr(b, "Content-Type: message/rfc822\n\nTo: ");
+		repeat(b, "aaaaaaaa:\n ", 5000);
+		break;
+	case 2: /* parameters */
+		buf_addstr(b, "Content-Type: text/plain");
+		repeat(b, "; a=b", 60000);
+		break;
+	case 3: /* boundaries */
+		for (unsigned i = 0; i < 1000; i++)
+			buf_addf(b,
+			    "Content-Type: multipart/mixed; boundary=b%u\n\n"
+			    "--b%u\n",
+			    i, i);
+		repeat(b, "--\n", 100000);
+		break;
+	case 4: /* empty parts */
+		buf_addstr(b, "Content-Type: multipart/mixed; boundary=x\n\n");
+		repeat(b, "--x\n\n", 200000);
+		break;
+	case 5: /* many short headers */
+		repeat(b, "A: b\n", 500000);
+		break;
+	case 6: /* one large header */
+		buf_addstr(b, "Subject: ");
+		repeat(b, "0123456789", 200000);
+		break;
+	case 7: /* addresses */
+		buf_addstr(b, "To: ");
+		repeat(b, "a@b,", 500000);
+		break;
+	case 8: /* comments */
+		buf_addstr(b, "From: ");
+		repeat(b, "(", 100000);
+		break;
+	case 9: /* folds */
+		buf_addstr(b, "To: a@b\n");
+		repeat(b, " \n", 10);
+		repeat(b, " x\n", 1200000);
+		break;
+	default:
+		break;
+	}
+	buf_addstr(b, "\n\nbody\n");
+}
+
+enum {
+	BOMBS = 10
+};
+
+static void
+test_bombs_are_refused(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, BOMB_MAX);
+	for (unsigned i = 0; i < BOMBS; i++) {
+		make_bomb(&b, i);
+		if (passes(&b))
+			fail_msg("bomb %u passes", i);
+	}
+	buf_release(&b);
+}
+
+static json_t *
+summary(const struct buf *b)
+{
+	int fd = memfd_create("message", MFD_CLOEXEC);
+	json_t *job = json_pack("{ss}", "job", "summary"), *reply;
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, b->data, b->len), b->len);
+	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+	reply = job_run(job, fd);
+	json_decref(job);
+	(void)close(fd);
+	return reply;
+}
+
+static void
+test_summary(void **state)
+{
+	struct buf b;
+	json_t *reply;
+
+	(void)state;
+	job_prepare();
+	buf_init(&b, BOMB_MAX);
+	buf_addstr(&b,
+	    "From: =?utf-8?q?J=C3=B6rg?= <j@example.org>\nSubject: "
+	    "=?iso-8859-1?q?=E4?=\n\tb\nDate: Fri, 20 Nov 2026 20:44:23 "
+	    "+0000\nMessage-ID: <a@b>\nContent-Type: multipart/mixed; "
+	    "boundary=x\n\n--x\n\nhello\n--x\nContent-Type: "
+	    "image/png\nContent-Disposition: attachment; "
+	    "filename=a.png\n\nxx\n--x--\n");
+	reply = summary(&b);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+	assert_true(json_is_false(json_object_get(reply, "broken")));
+	assert_string_equal(json_string_value(json_object_get(reply, "from")),
+	    "J\xc3\xb6rg <j@example.org>");
+	assert_string_equal(
+	    json_string_value(json_object_get(reply, "subject")), "\xc3\xa4 b");
+	assert_int_equal(
+	    json_integer_value(json_object_get(reply, "attachments")), 1);
+	assert_int_equal(json_integer_value(json_object_get(reply, "date_ms")),
+	    1795207463000);
+	json_decref(reply);
+	for (unsigned i = 0; i < BOMBS; i++) {
+		make_bomb(&b, i);
+		reply = summary(&b);
+		assert_true(json_is_true(json_object_get(reply, "broken")));
+		json_decref(reply);
+	}
+	buf_reset(&b);
+	reply = summary(&b);
+	assert_true(json_is_true(json_object_get(reply, "broken")));
+	json_decref(reply);
+	buf_release(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_ordinary),
+		cmocka_unit_test(test_bombs_are_refused),
+		cmocka_unit_test(test_summary),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
