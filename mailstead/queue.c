@@ -1,6 +1,6 @@
 /*
  * `mailstead queue`: the verbs of the runner's control socket (queue/control.h)
- * with their selections, and suspending (a setting).
+ * with their selections, suspending (a setting), and checking a spool.
  */
 #include "mailstead/queue.h"
 
@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+
+#include "queue/spool_runner.h"
 
 #include "mailstead/ask.h"
 
@@ -191,6 +193,30 @@ suspend(struct cli *c, bool resume)
 	return CLI_DONE;
 }
 
+static void
+print_finding(void *arg, const char *line)
+{
+	(void)arg;
+	puts(line);
+}
+
+static int
+check_spool(struct cli *c)
+{
+	bool repair = cli_flag(c, "--repair");
+	char path[CONFIG_PATH_SIZE * 2];
+	size_t bad = 0;
+	struct err e;
+
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (config_path(&c->config, path, sizeof(path), &e, "spool") != 0 ||
+	    spool_check(path, repair, print_finding, NULL, &bad, &e) != 0)
+		return cli_fail(&e);
+	printf("%zu problems\n", bad);
+	return bad > 0 ? CLI_REFUSED : CLI_DONE;
+}
+
 int
 command_queue(struct cli *c)
 {
@@ -206,6 +232,8 @@ command_queue(struct cli *c)
 		return show_messages(c);
 	if (strcmp(verb, "suspend") == 0 || strcmp(verb, "resume") == 0)
 		return suspend(c, verb[0] == 'r');
+	if (strcmp(verb, "check") == 0)
+		return check_spool(c);
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
 		if (strcmp(verb, acts[i]) == 0)
 			return act(c, verb);
