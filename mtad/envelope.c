@@ -239,11 +239,11 @@ is_own_literal(const struct session *s, const struct address *a)
 static uint32_t
 hash_address(const char *address)
 {
-	uint32_t h = 2166136261u;
+	uint32_t h = 2166136261U;
 
 	for (; *address != '\0'; address++)
 		h = (h ^ (uint32_t)ascii_lower((unsigned char)*address)) *
-		    16777619u;
+		    16777619U;
 	return h;
 }
 
@@ -305,23 +305,25 @@ static int
 judge_rcpt(struct session *s, const struct address *rcpt,
     const struct rcpt_params *p, struct pool *scratch)
 {
-	bool own_literal = is_own_literal(s, rcpt);
+	const struct policy_addresses a = { .recipient = rcpt,
+		.sender = &s->tx.sender,
+		.literal_is_own = is_own_literal(s, rcpt) };
 	struct dir_target target;
 	struct policy_verdict v;
 	struct err e;
 	int rc;
 
 	s->facts.recipient = address_format(rcpt, scratch);
-	if (policy_gather_recipient(&s->facts, s->mtad->directory, rcpt,
-		&s->tx.sender, own_literal, scratch, &target, &e) != 0)
+	if (policy_gather_recipient(
+		&s->facts, s->mtad->directory, &a, scratch, &target, &e) != 0)
 		log_trouble(&e);
 	v = policy_recipient(&s->facts);
 	if (v.action != POLICY_ACCEPT) {
 		rc = session_refuse(s, &v);
 	} else {
 		add_recipient(s,
-		    delivery_address(rcpt, own_literal, &target, scratch), p,
-		    &v);
+		    delivery_address(rcpt, a.literal_is_own, &target, scratch),
+		    p, &v);
 		rc = session_reply(s, v.code, v.enhanced, "%s", v.text);
 	}
 	s->facts.recipient = "";

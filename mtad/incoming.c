@@ -185,7 +185,7 @@ end_headers(struct incoming *in)
 	in->fault = judge(in, &found);
 	if (in->fault != INCOMING_OK)
 		return;
-	buf_init(&out, 2 * INCOMING_HEADERS_MAX);
+	buf_init(&out, (size_t)2 * INCOMING_HEADERS_MAX);
 	add_trace(in, &out);
 	scan.rest = buf_slice(&in->headers);
 	while (header_next(&scan, &field)) {

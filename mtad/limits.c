@@ -46,6 +46,7 @@ struct limits *
 limits_new(void)
 {
 	pthread_mutexattr_t attr;
+	/* cppcheck-suppress invalidFunctionArg */
 	struct limits *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -78,12 +79,12 @@ static uint64_t
 hash(const struct limits *l, char kind, const void *data, size_t len)
 {
 	const unsigned char *p = data;
-	uint64_t h = l->seed ^ 0xcbf29ce484222325u ^ (unsigned char)kind;
+	uint64_t h = l->seed ^ 0xcbf29ce484222325U ^ (unsigned char)kind;
 
 	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
+		h = (h ^ p[i]) * 0x100000001b3U;
 	h ^= h >> 33;
-	h *= 0xff51afd7ed558ccdu;
+	h *= 0xff51afd7ed558ccdU;
 	h ^= h >> 33;
 	return h == 0 ? 1 : h;
 }

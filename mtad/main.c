@@ -28,6 +28,7 @@ enum {
 	/* least free space when messages have no size limit */
 	FREE_MIN = 64 * 1024 * 1024,
 	GENERATIONS = 4,
+	ROTATE_MS = 3600 * 1000,
 };
 
 static struct {
@@ -153,6 +154,20 @@ set_paths(const struct config *c, struct service_config *out, struct err *e)
 	return 0;
 }
 
+static bool
+same_listeners(const struct service_config *a, const struct service_config *b)
+{
+	for (size_t i = 0; i < a->listener_count; i++) {
+		const struct listener *x = &a->listeners[i];
+		const struct listener *y = &b->listeners[i];
+
+		if (!ip_eq(&x->ip, &y->ip) || x->port != y->port ||
+		    x->kind != y->kind)
+			return false;
+	}
+	return true;
+}
+
 /* What workers share, made once; and which generation of them it will be. */
 static int
 prepare_workers(const struct service_config *next, struct err *e)
@@ -168,8 +183,7 @@ prepare_workers(const struct service_config *next, struct err *e)
 	if (next->workers != old->workers ||
 	    next->connections != old->connections ||
 	    next->listener_count != old->listener_count ||
-	    memcmp(next->listeners, old->listeners, sizeof(old->listeners)) !=
-		0)
+	    !same_listeners(next, old))
 		setup.generation++;
 	*old = *next;
 	return 0;
@@ -209,7 +223,7 @@ changed(const char *state_dir)
 	int64_t now_ms = clock_mono_ms();
 
 	seen = now;
-	if (now_ms - setup.rotated_ms > 3600 * 1000) {
+	if (now_ms - setup.rotated_ms > ROTATE_MS) {
 		setup.rotated_ms = now_ms;
 		tls_ticket_keys_rotate(setup.keys);
 	}

@@ -56,7 +56,7 @@ next_param(struct slice *rest, struct param *out)
 		if (!ascii_is_alnum(c) && (c != '-' || i == 0))
 			return -1;
 	}
-	for (size_t i = 0; i < out->value.len; i++) {
+	for (size_t i = 0; out->value.data != NULL && i < out->value.len; i++) {
 		unsigned char c = (unsigned char)out->value.data[i];
 
 		if (c <= ' ' || c >= 0x7f || c == '=')
@@ -137,7 +137,7 @@ param_bit(struct slice name)
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (slice_ieq_str(name, names[i]))
-			return 1u << i;
+			return 1U << i;
 	}
 	return 0;
 }

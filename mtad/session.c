@@ -559,9 +559,7 @@ is_crowding(struct session *s)
 	const struct worker *w = s->mtad->worker;
 	uint64_t pool = (uint64_t)w->config->workers * w->config->connections;
 	bool nearly_full =
-	    (uint64_t)limits_total(s->mtad->limits) * 10 > pool * 9 ||
-	    (uint64_t)worker_connections(w) * 100 >
-		(uint64_t)w->config->connections * 97;
+	    (uint64_t)limits_total(s->mtad->limits) * 10 > pool * 9;
 
 	return nearly_full &&
 	    limits_is_top(s->mtad->limits, s->limit_key, clock_mono_ms());

@@ -65,7 +65,7 @@ policy_gather_sender(struct policy_input *in, struct directory *d,
     struct pool *pool, struct err *e)
 {
 	struct dir_domain domain;
-	struct dir_target target;
+	struct dir_target target = { 0 };
 	enum dir_result r;
 
 	if (sender->local[0] == '\0' || !policy_needs_sender(in))
@@ -134,10 +134,10 @@ gather_target(struct policy_input *in, const struct dir_target *t,
 
 int
 policy_gather_recipient(struct policy_input *in, struct directory *d,
-    const struct address *recipient, const struct address *sender,
-    bool literal_is_own, struct pool *pool, struct dir_target *target_out,
-    struct err *e)
+    const struct policy_addresses *a, struct pool *pool,
+    struct dir_target *target_out, struct err *e)
 {
+	const struct address *recipient = a->recipient;
 	const char *domain = recipient->domain;
 
 	*target_out = (struct dir_target){ 0 };
@@ -147,7 +147,7 @@ policy_gather_recipient(struct policy_input *in, struct directory *d,
 	in->list_auth_required = in->list_members_only = false;
 	in->list_member = false;
 	if (recipient->is_literal) {
-		if (!literal_is_own) {
+		if (!a->literal_is_own) {
 			in->kind = POLICY_RCPT_REMOTE;
 			return 0;
 		}
@@ -165,7 +165,7 @@ policy_gather_recipient(struct policy_input *in, struct directory *d,
 		    target_out->domain.disabled;
 		break;
 	case DIR_FOUND:
-		gather_target(in, target_out, sender, pool);
+		gather_target(in, target_out, a->sender, pool);
 		break;
 	}
 	return 0;

@@ -29,14 +29,19 @@ int policy_gather_sender(struct policy_input *in, struct directory *d,
     const struct dir_account *user, const struct address *sender,
     struct pool *pool, struct err *e);
 
+struct policy_addresses {
+	const struct address *recipient, *sender;
+	/* is the recipient's address literal one of ours?  Its domain is then
+	 * the default domain */
+	bool literal_is_own;
+};
+
 /*
- * `own` says whether an address literal is one of ours (its domain is then the
- * default domain).  *target_out is what the directory found; its
+ * *target_out is what the directory found; its
  * domain.name is set when the recipient is local.
  */
 int policy_gather_recipient(struct policy_input *in, struct directory *d,
-    const struct address *recipient, const struct address *sender,
-    bool literal_is_own, struct pool *pool, struct dir_target *target_out,
-    struct err *e);
+    const struct policy_addresses *a, struct pool *pool,
+    struct dir_target *target_out, struct err *e);
 
 #endif /* POLICY_GATHER_H */

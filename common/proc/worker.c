@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -39,6 +40,9 @@ enum {
 	GRACE_MS = 8000,
 	ACCEPT_PAUSE_MS = 50, /* after EMFILE and the like */
 	ACCEPT_BURST = 8,
+	AHEAD = 64, /* connections: too far before another worker */
+	ASIDE_MS = 1,
+	ASIDE_TRIES = 20, /* with a full pool */
 	COMPLAIN_MS = 60000,
 	ARENAS = 4,
 };
@@ -233,6 +237,43 @@ pause_accepting(int code)
 	(void)poll(&stop, 1, ACCEPT_PAUSE_MS);
 }
 
+/* How many connections the worker with the fewest has. */
+static unsigned
+least_connections(void)
+{
+	const struct worker_setup *setup = self.setup;
+	unsigned least = UINT_MAX;
+
+	for (unsigned i = 0; i < setup->worker.config->workers; i++) {
+		unsigned n = atomic_load_explicit(
+		    &setup->board->connections[i], memory_order_relaxed);
+
+		if (n < least)
+			least = n;
+	}
+	return least;
+}
+
+/*
+ * The kernel likes to wake the same worker again and again.  One that is far
+ * ahead of another, or full while another has room, steps aside: it does not
+ * wait for connections and only takes those that nobody else has taken for a
+ * while.
+ */
+static bool
+steps_aside(void)
+{
+	unsigned most = self.setup->worker.config->connections;
+	unsigned own = worker_connections(&self.setup->worker);
+	unsigned least = least_connections();
+	struct pollfd stop = { .fd = self.stop_event, .events = POLLIN };
+
+	if (own < least + AHEAD && (own < most || least >= most))
+		return false;
+	(void)poll(&stop, 1, ASIDE_MS);
+	return true;
+}
+
 static void
 accept_from(size_t index)
 {
@@ -280,11 +321,14 @@ accept_thread(void *arg)
 			abort();
 	}
 	while (!service_stopping()) {
-		int n = epoll_wait(epoll, events, ARRAY_LEN(events), -1);
+		bool aside = steps_aside();
+		int n = epoll_wait(
+		    epoll, events, ARRAY_LEN(events), aside ? 0 : -1);
 
 		for (int i = 0; i < n && !service_stopping(); i++) {
-			if (events[i].data.u64 < config->listener_count)
-				accept_from(events[i].data.u64);
+			if (events[i].data.u64 >= config->listener_count)
+				continue;
+			accept_from(events[i].data.u64);
 		}
 	}
 	(void)close(epoll);

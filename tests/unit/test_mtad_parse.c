@@ -134,7 +134,7 @@ test_dot_long_line(void **state)
 		struct buf out;
 
 		memset(line, 'x', len);
-		memcpy(line + len, "\r\n.\r\n", 5);
+		assert_true(slice_copy(SLICE_LIT("\r\n.\r\n"), line + len, 6));
 		for (size_t cut = 0; cut < len; cut += 100) {
 			buf_init(&out, 2000);
 			(void)feed(&r, slice_of(line, len + 5), cut, &out);

@@ -217,7 +217,7 @@ static void
 test_no_open_relay(void **state)
 {
 	(void)state;
-	for (unsigned bits = 0; bits < 1u << 10; bits++) {
+	for (unsigned bits = 0; bits < 1U << 10; bits++) {
 		struct policy_input in = stranger();
 		struct policy_verdict v;
 		bool may;
