@@ -2,42 +2,123 @@
 #define MIME_MIME_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 /*
- * The client side of mailstead-parse, the jail in which strangers' messages
- * are taken apart: run/parse.sock, SOCK_SEQPACKET, one job a connection.
+ * The client side of mailstead-parse: everything that has to understand a
+ * stranger's message asks it.  One connection to run/parse.sock a question,
+ * with the message as an open descriptor; every call has a deadline.
  *
- * A job is one packet, a JSON object {"job": NAME, ...} with the message's
- * descriptor (SCM_RIGHTS, open for reading, at its start); the answer is one
- * packet of at most MIME_PACKET_MAX bytes, {"ok": true, ...} or
- * {"ok": false, "text": ...}.
+ * `fd` is a regular file opened for reading, nobody else's meanwhile: its
+ * offset moves (open it for the call).  It stays the caller's.
  *
- * Jobs:
- *  summary  -> {"broken": bool, "from", "to", "cc", "subject", "message_id",
- *              "in_reply_to", "references", "date_ms", "parts": N,
- *              "attachments": N}; texts are UTF-8 without control characters,
- *              at most 998 bytes each.  "broken": the message is beyond the
- *              limits of parse/guard.h and was not taken apart; then only
- *              "broken" is there.
+ * Errors: ERR_PERM the message or this part cannot be shown ("too complex",
+ * "no such part"); ERR_TEMP the parser is dead, busy or too slow.  A parser
+ * that died under somebody else's message is asked once more.
+ *
+ * A struct mime is shared by the threads of a process.
+ *
+ * A part is named by a path: "1" is the message's root, "1.2" its second
+ * child; the root of an embedded message/rfc822 "1.3" is "1.3.1".
  */
-enum {
-	MIME_PACKET_MAX = 65536
-};
-
 struct mime;
+
+enum {
+	MIME_PACKET_MAX = 65536,
+	MIME_TEXT_MAX = 5 * 1024 * 1024,   /* of a text or html answer */
+	MIME_SEARCH_TEXT_MAX = 256 * 1024, /* of summary's "text" */
+	MIME_PATH_SIZE = 512,
+};
 
 struct mime *mime_new(const char *state_dir);
 void mime_free(struct mime *m);
 
 /*
- * One job, within `timeout_ms`.  `fd` stays the caller's.  *reply_out is to be
- * decref'd.  A parser that died over the message is asked once more; then it
- * is ERR_TEMP, as is one that cannot be reached.  ERR_PERM: it says no.
+ * For the mailbox index.  All texts are UTF-8 without control characters:
+ *	from, reply_to, to, cc: [{name, address}] (at most 1000 each)
+ *	subject, message_id, in_reply_to, list_id: text ("" when missing; ids
+ *	    without <>), references: [id] (the last 100)
+ *	date: milliseconds, or null
+ *	has_attachments: bool; snippet: at most 200 bytes
+ *	text: for search, at most MIME_SEARCH_TEXT_MAX; size: bytes
+ *	broken: text, only if the guard refused the structure (then all but
+ *	    size may be missing content)
  */
+int mime_summary(
+    struct mime *m, int fd, json_t **out, struct err *e) MUST_CHECK;
+
+/*
+ * {broken?: text, parts: [{path, type, name, size, disposition, cid, encoding,
+ * charset, depth, flowed}]} in the order of the message, containers included;
+ * type is lower case "text/plain"; size: decoded bytes, as estimated; name
+ * "" or scrubbed (mime_scrub_name()); disposition "inline", "attachment" or
+ * "".  At most 1000 parts.  Broken: one part "1" of application/octet-stream.
+ */
+int mime_structure(
+    struct mime *m, int fd, json_t **out, struct err *e) MUST_CHECK;
+
+/* {fields: [[name, value]], ...} of the part's header (NULL: the message's),
+ * decoded and unfolded, in order. */
+int mime_headers(struct mime *m, int fd, const char *path, json_t **out,
+    struct err *e) MUST_CHECK;
+
+/* Where a part's bytes go; either may return -1, which ends the call. */
+struct mime_sink {
+	/* Once, before data: an entry of mime_structure(). */
+	int (*begin)(void *arg, const json_t *part, struct err *e);
+	int (*data)(void *arg, const void *data, size_t len, struct err *e);
+	void *arg;
+};
+
+/*
+ * The part without its transfer encoding.  message/rfc822: the embedded
+ * message as it stands.  ERR_PERM for multiparts.
+ */
+int mime_part(struct mime *m, int fd, const char *path,
+    const struct mime_sink *sink, struct err *e) MUST_CHECK;
+
+/*
+ * A text part as UTF-8, appended to `out` (whose ceiling counts): lines end
+ * in LF, control characters are gone.  format=flowed (RFC 3676) is undone, so
+ * a paragraph is one line, and quotes begin with "> " per depth ("> > x").
+ * *info_out: {truncated: bool, flowed: bool}; may be NULL.
+ */
+int mime_text(struct mime *m, int fd, const char *path, struct buf *out,
+    json_t **info_out, struct err *e) MUST_CHECK;
+
+struct mime_html_options {
+	bool remote_pictures;   /* load https: pictures */
+	const char *cid_prefix; /* own URL before a percent-encoded content id;
+				 * NULL: embedded pictures are left out */
+};
+
+/*
+ * An HTML part made harmless: a fragment for the body of a sandboxed frame,
+ * appended to `out`.  Nothing in it runs, styles only itself, or asks the
+ * network for anything but allowed pictures: see parse/sanitise.h.  *info_out
+ * {blocked_pictures: n, pictures: n, truncated: bool, coloured: bool}; may be
+ * NULL.  A plain text part gives ERR_PERM.
+ */
+int mime_html(struct mime *m, int fd, const char *path,
+    const struct mime_html_options *options, struct buf *out, json_t **info_out,
+    struct err *e) MUST_CHECK;
+
+/* One job (parse/job.c), one answer. */
 int mime_ask(struct mime *m, const json_t *job, int fd, int timeout_ms,
     json_t **reply_out, struct err *e) MUST_CHECK;
+
+/*
+ * A file name from a message or an upload made harmless, appended to `out`:
+ * the last path component, valid UTF-8 without control and bidi characters,
+ * no leading dots, at most 200 bytes with its extension kept; "file" if
+ * nothing is left.
+ */
+void mime_scrub_name(struct slice name, struct buf *out);
 
 #endif /* MIME_MIME_H */
