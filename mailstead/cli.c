@@ -206,40 +206,43 @@ enum {
 	CELL_MAX = 4096
 };
 
+/* One row: its cells measured into `widths`, or printed by them. */
+static void
+table_row(const json_t *object, const char *const *columns, size_t *widths,
+    bool print)
+{
+	struct buf cell;
+
+	buf_init(&cell, CELL_MAX);
+	for (size_t i = 0; columns[i] != NULL && i < TABLE_COLUMNS; i++) {
+		bool last = columns[i + 1] == NULL;
+
+		buf_reset(&cell);
+		if (object == NULL)
+			buf_addstr(&cell, columns[i]);
+		else
+			cell_text(json_object_get(object, columns[i]), &cell);
+		if (print && last)
+			printf("%s\n", cell.data);
+		else if (print)
+			printf("%-*s  ", (int)widths[i], cell.data);
+		else if (cell.len > widths[i])
+			widths[i] = cell.len;
+	}
+	buf_release(&cell);
+}
+
 void
 cli_print_table(const json_t *array, const char *const *columns)
 {
 	size_t widths[TABLE_COLUMNS] = { 0 };
-	size_t count = 0;
-	struct buf cell;
 
-	buf_init(&cell, CELL_MAX);
-	while (columns[count] != NULL && count < TABLE_COLUMNS)
-		count++;
-	/* The first round measures, the second prints. */
-	for (int round = 0; round < 2; round++) {
-		for (size_t row = 0; row <= json_array_size(array); row++) {
-			const json_t *object =
-			    row ? json_array_get(array, row - 1) : NULL;
-			for (size_t i = 0; i < count; i++) {
-				buf_reset(&cell);
-				if (object == NULL)
-					buf_addstr(&cell, columns[i]);
-				else
-					cell_text(
-					    json_object_get(object, columns[i]),
-					    &cell);
-				if (round == 0 && cell.len > widths[i])
-					widths[i] = cell.len;
-				if (round == 1 && i + 1 < count)
-					printf("%-*s  ", (int)widths[i],
-					    cell.data);
-				else if (round == 1)
-					printf("%s\n", cell.data);
-			}
-		}
+	for (int print = 0; print < 2; print++) {
+		table_row(NULL, columns, widths, print);
+		for (size_t i = 0; i < json_array_size(array); i++)
+			table_row(
+			    json_array_get(array, i), columns, widths, print);
 	}
-	buf_release(&cell);
 }
 
 int

@@ -149,7 +149,7 @@ export_settings(struct cli *c)
 
 /* "name = value" lines into an object; '#' starts a comment line. */
 static int
-parse_lines(struct slice text, json_t *values, struct err *e)
+parse_lines(struct slice text, json_t *object, struct err *e)
 {
 	struct slice line;
 	for (unsigned number = 1; text.data != NULL; number++) {
@@ -165,11 +165,11 @@ parse_lines(struct slice text, json_t *values, struct err *e)
 		if (value.data == NULL || !slice_copy(name, key, sizeof(key)))
 			return err_set(e, ERR_SYNTAX,
 			    "line %u is not \"name = value\"", number);
-		json_t *json = json_stringn(value.data, value.len);
-		if (json == NULL)
+		json_t *content = json_stringn(value.data, value.len);
+		if (content == NULL)
 			return err_set(
 			    e, ERR_SYNTAX, "line %u is not UTF-8", number);
-		json_object_set_new(values, key, json);
+		json_object_set_new(object, key, content);
 	}
 	return 0;
 }

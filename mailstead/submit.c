@@ -236,39 +236,71 @@ default_sender(struct cli *c, char **out, struct err *e)
 	return 0;
 }
 
-/* sendmail's options; those without meaning here are read and dropped. */
+/* What sendmail's options asked for. */
+struct wishes {
+	bool from_header; /* -t */
+	bool dots;        /* -i */
+};
+
+static bool
+is_one_of(const char *arg, const char *const *list)
+{
+	for (; *list != NULL; list++) {
+		if (strcmp(arg, *list) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * One option; `next` is the argument behind it.  Returns how many arguments
+ * it took, 0 when there is no such option.
+ */
 static int
-take_arguments(
-    struct cli *c, struct submission *m, bool *from_header_out, bool *dots_out)
+take_option(struct submission *m, struct wishes *wishes, const char *arg,
+    const char *next)
+{
+	static const char *const dots[] = { "-i", "-oi", "-ti", "-it", NULL };
+
+	if (arg[1] == 'f' || arg[1] == 'r') {
+		const char *value = arg[2] ? arg + 2 : next;
+		if (value == NULL)
+			return 0;
+		free(m->sender);
+		m->sender = mem_strdup(strcmp(value, "<>") == 0 ? "" : value);
+		return arg[2] ? 1 : 2;
+	}
+	if (strcmp(arg, "-t") == 0 || is_one_of(arg, dots)) {
+		wishes->from_header |= strchr(arg, 't') != NULL;
+		wishes->dots |= strchr(arg, 'i') != NULL;
+		return 1;
+	}
+	/* known to sendmail, without meaning here; some have a value */
+	if (strchr("oBFNRVXOLGmnvUe", arg[1]) == NULL)
+		return 0;
+	return strchr("FNRVXOL", arg[1]) != NULL && !arg[2] ? 2 : 1;
+}
+
+static int
+take_arguments(struct cli *c, struct submission *m, struct wishes *wishes)
 {
 	bool options = true;
 
-	for (int i = 0; i < c->argc; i++) {
+	for (int i = 0; i < c->argc;) {
 		char *arg = c->argv[i];
 
-		if (!options || arg[0] != '-') {
-			add_recipient(m, slice_str(arg));
-		} else if (strcmp(arg, "--") == 0) {
+		if (options && strcmp(arg, "--") == 0) {
 			options = false;
-		} else if (arg[1] == 'f' || arg[1] == 'r') {
-			const char *value = arg[2] ? arg + 2
-			    : i + 1 < c->argc      ? c->argv[++i]
-						   : NULL;
-			if (value == NULL)
-				return cli_usage("-f needs a sender");
-			free(m->sender);
-			m->sender =
-			    mem_strdup(strcmp(value, "<>") == 0 ? "" : value);
-		} else if (strcmp(arg, "-t") == 0) {
-			*from_header_out = true;
-		} else if (strcmp(arg, "-i") == 0 || strcmp(arg, "-oi") == 0 ||
-		    strcmp(arg, "-ti") == 0 || strcmp(arg, "-it") == 0) {
-			*dots_out = true;
-			*from_header_out |= strchr(arg, 't') != NULL;
-		} else if (strchr("FNRVXOL", arg[1]) != NULL && !arg[2]) {
-			i++; /* an option with a value */
-		} else if (strchr("oBFNRVXOLGmnvUe", arg[1]) == NULL) {
-			return cli_usage("submit: no option %s", arg);
+			i++;
+		} else if (options && arg[0] == '-') {
+			int taken = take_option(m, wishes, arg,
+			    i + 1 < c->argc ? c->argv[i + 1] : NULL);
+			if (taken == 0)
+				return cli_usage("submit: option %s?", arg);
+			i += taken;
+		} else {
+			add_recipient(m, slice_str(arg));
+			i++;
 		}
 	}
 	c->argc = 0;
@@ -279,20 +311,19 @@ int
 command_submit(struct cli *c)
 {
 	struct submission m = { 0 };
-	bool from_header = false;
-	bool dots = false;
+	struct wishes wishes = { 0 };
 	char text[REPLY_MAX];
 	struct err e;
 
 	buf_init(&m.message, MESSAGE_MAX);
-	int result = take_arguments(c, &m, &from_header, &dots);
+	int result = take_arguments(c, &m, &wishes);
 	if (result != CLI_DONE)
 		return result;
-	if (read_message(&m.message, dots, &e) != 0)
+	if (read_message(&m.message, wishes.dots, &e) != 0)
 		return cli_fail(&e);
 	if (m.sender == NULL && default_sender(c, &m.sender, &e) != 0)
 		return cli_fail(&e);
-	take_header_recipients(&m, from_header);
+	take_header_recipients(&m, wishes.from_header);
 	if (m.count == 0)
 		return cli_usage("submit: no recipients");
 	if (deliver(c, &m, text, sizeof(text), &e) != 0)

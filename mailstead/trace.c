@@ -92,8 +92,10 @@ story(const char *log_dir, const char *id, struct err *e)
 	int64_t now = clock_wall_ms();
 	const char *needle = id;
 
-	if (log_search(log_dir, born - DAY_MS / 24, now, &needle, 1, EVENTS_MAX,
-		&events, e) != 0)
+	struct log_query query = { born - DAY_MS / 24, now, &needle, 1,
+		EVENTS_MAX };
+
+	if (log_search(log_dir, &query, &events, e) != 0)
 		return NULL;
 	if (events.count == 0) {
 		log_events_release(&events);
@@ -104,9 +106,10 @@ story(const char *log_dir, const char *id, struct err *e)
 	json_t *o =
 	    json_pack("{s:s,s:n,s:o}", "id", id, "message_id", "events", list);
 	needle = session;
+	query.from_ms = born - SESSION_BEFORE_MS;
+	query.to_ms = born + DAY_MS / 24;
 	if (find_session(&events, session, sizeof(session)) &&
-	    log_search(log_dir, born - SESSION_BEFORE_MS, born + DAY_MS / 24,
-		&needle, 1, EVENTS_MAX, &session_events, e) == 0) {
+	    log_search(log_dir, &query, &session_events, e) == 0) {
 		for (size_t i = 0; i < session_events.count; i++) {
 			const char *line = session_events.items[i].line;
 			if (is_session_line(line, session, id) &&
@@ -139,8 +142,10 @@ find_ids(const char *log_dir, const char *what, uint64_t days,
 	int64_t now = clock_wall_ms();
 	size_t count = 0;
 
-	if (log_search(log_dir, now - (int64_t)days * DAY_MS, now, &what, 1,
-		EVENTS_MAX, &events, e) != 0)
+	struct log_query query = { now - (int64_t)days * DAY_MS, now, &what, 1,
+		EVENTS_MAX };
+
+	if (log_search(log_dir, &query, &events, e) != 0)
 		return -1;
 	for (size_t i = 0; i < events.count && count < IDS_MAX; i++) {
 		bool known = false;

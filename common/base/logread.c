@@ -27,10 +27,7 @@ enum {
 };
 
 struct search {
-	int64_t from_ms, to_ms;
-	const char *const *needles;
-	size_t needle_count;
-	size_t max;
+	struct log_query q;
 	size_t alloc;
 	struct log_events *out;
 };
@@ -85,7 +82,7 @@ keep(struct search *s, const char *program, const char *start, const char *end,
     int64_t ms)
 {
 	struct log_events *out = s->out;
-	if (out->count >= s->max) {
+	if (out->count >= s->q.max) {
 		out->truncated = true;
 		return;
 	}
@@ -100,9 +97,9 @@ keep(struct search *s, const char *program, const char *start, const char *end,
 static bool
 has_needle(const struct search *s, const char *start, const char *end)
 {
-	for (size_t i = 0; i < s->needle_count; i++) {
-		if (memmem(start, (size_t)(end - start), s->needles[i],
-			strlen(s->needles[i])) != NULL)
+	for (size_t i = 0; i < s->q.needle_count; i++) {
+		if (memmem(start, (size_t)(end - start), s->q.needles[i],
+			strlen(s->q.needles[i])) != NULL)
 			return true;
 	}
 	return false;
@@ -113,19 +110,19 @@ static void
 search_text(
     struct search *s, const char *program, const char *text, const char *end)
 {
-	const char *at = bisect(text, end, s->from_ms - SKEW_MS);
+	const char *at = bisect(text, end, s->q.from_ms - SKEW_MS);
 	while (at < end && !s->out->truncated) {
-		if (s->needle_count == 1)
-			at = memmem(at, (size_t)(end - at), s->needles[0],
-			    strlen(s->needles[0]));
+		if (s->q.needle_count == 1)
+			at = memmem(at, (size_t)(end - at), s->q.needles[0],
+			    strlen(s->q.needles[0]));
 		if (at == NULL)
 			return;
 		const char *start = line_start(text, at);
 		const char *stop = line_end(at, end);
 		int64_t ms = line_time(start, stop);
-		if (ms > s->to_ms + SKEW_MS)
+		if (ms > s->q.to_ms + SKEW_MS)
 			return;
-		if (ms >= s->from_ms && ms <= s->to_ms &&
+		if (ms >= s->q.from_ms && ms <= s->q.to_ms &&
 		    has_needle(s, start, stop))
 			keep(s, program, start, stop, ms);
 		at = stop < end ? stop + 1 : end;
@@ -155,9 +152,9 @@ search_program(struct search *s, const char *log_dir, const char *program)
 {
 	char path[4096];
 	char day[CLOCK_DAY_SIZE];
-	int64_t at = s->from_ms - s->from_ms % DAY_MS;
+	int64_t at = s->q.from_ms - s->q.from_ms % DAY_MS;
 
-	for (int i = 0; at <= s->to_ms && i < DAYS_MAX; i++, at += DAY_MS) {
+	for (int i = 0; at <= s->q.to_ms && i < DAYS_MAX; i++, at += DAY_MS) {
 		clock_day(at, day);
 		int n = snprintf(
 		    path, sizeof(path), "%s/%s/%s.log", log_dir, program, day);
@@ -177,24 +174,18 @@ by_time(const void *a, const void *b)
 }
 
 int
-log_search(const char *log_dir, int64_t from_ms, int64_t to_ms,
-    const char *const *needles, size_t needle_count, size_t max,
+log_search(const char *log_dir, const struct log_query *query,
     struct log_events *out, struct err *e)
 {
-	struct search s = {
-		.from_ms = from_ms > 0 ? from_ms : 0,
-		.to_ms = to_ms,
-		.needles = needles,
-		.needle_count = needle_count,
-		.max = max,
-		.out = out,
-	};
+	struct search s = { .q = *query, .out = out };
 	DIR *dir = opendir(log_dir);
 	struct dirent *entry;
 
 	if (dir == NULL)
 		return err_errno(e, "%s", log_dir);
 	memset(out, 0, sizeof(*out));
+	if (s.q.from_ms < 0)
+		s.q.from_ms = 0;
 	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] != '.' &&
 		    strcmp(entry->d_name, "audit") != 0)

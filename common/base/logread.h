@@ -30,13 +30,18 @@ struct log_events {
 	struct pool pool;
 };
 
+struct log_query {
+	int64_t from_ms, to_ms; /* wall clock, both inclusive */
+	const char *const *needles;
+	size_t needle_count;
+	size_t max;
+};
+
 /*
- * All lines that contain one of `needles` between the two times (inclusive),
- * of all programs below `log_dir` but the audit log, at most `max`.  ERR_PERM
- * if the directory cannot be read.
+ * All lines that contain one of the needles, of all programs below `log_dir`
+ * but the audit log, at most `max`.  ERR_TEMP if the directory cannot be read.
  */
-int log_search(const char *log_dir, int64_t from_ms, int64_t to_ms,
-    const char *const *needles, size_t needle_count, size_t max,
+int log_search(const char *log_dir, const struct log_query *query,
     struct log_events *out, struct err *e) MUST_CHECK;
 void log_events_release(struct log_events *l);
 

@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,7 +119,7 @@ find_listener(const struct service_config *c, const struct listener *l)
 static int
 bind_listeners(const struct service_config *next, struct err *e)
 {
-	int fds[SERVICE_LISTENERS_MAX];
+	int fds[SERVICE_LISTENERS_MAX] = { 0 };
 	bool kept[SERVICE_LISTENERS_MAX] = { false };
 
 	for (size_t i = 0; i < next->listener_count; i++) {
@@ -504,6 +505,22 @@ serve_inherited(struct err *e)
 
 /* --- start ------------------------------------------------------------------------------ */
 
+/* Nothing of the starter's environment is of use but where to say READY. */
+static void
+clean_environment(void)
+{
+	/* NOLINTBEGIN(concurrency-mt-unsafe): before any thread */
+	const char *notify = getenv("NOTIFY_SOCKET");
+	char *kept = notify ? mem_strdup(notify) : NULL;
+
+	(void)clearenv();
+	(void)setenv("PATH", "/usr/bin:/bin", 1);
+	if (kept != NULL)
+		(void)setenv("NOTIFY_SOCKET", kept, 1);
+	free(kept);
+	/* NOLINTEND(concurrency-mt-unsafe) */
+}
+
 static int
 prepare_process(struct err *e)
 {
@@ -515,7 +532,7 @@ prepare_process(struct err *e)
 	} while (fd >= 0 && fd <= 2);
 	if (fd > 2)
 		(void)close(fd);
-	(void)unsetenv("LD_PRELOAD_32"); /* NOLINT(concurrency-mt-unsafe) */
+	clean_environment();
 	(void)umask(007);
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)sigemptyset(&set);
@@ -523,7 +540,7 @@ prepare_process(struct err *e)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGCHLD);
-	if (sigprocmask(SIG_SETMASK, &set, NULL) != 0)
+	if (pthread_sigmask(SIG_SETMASK, &set, NULL) != 0)
 		return err_errno(e, "signals");
 	sup.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (sup.signal_fd < 0 ||

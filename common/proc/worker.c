@@ -425,7 +425,8 @@ become_worker(struct err *e)
 	};
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-	(void)mallopt(M_ARENA_MAX, ARENAS);
+	/* before any thread */
+	(void)mallopt(M_ARENA_MAX, ARENAS); /* NOLINT */
 	if (privilege_drop(w->config->user, e) != 0)
 		return -1;
 	/* changing users cleared it */

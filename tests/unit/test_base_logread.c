@@ -57,62 +57,57 @@ remove_logs(void **state)
 	return system(command) == 0 ? 0 : -1;
 }
 
+static size_t
+search(const char *from, const char *to, const char *const *needles,
+    size_t count, size_t max, struct log_events *found)
+{
+	struct log_query q = { at(from), at(to), needles, count, max };
+	struct err e;
+
+	assert_int_equal(log_search(top, &q, found, &e), 0);
+	return found->count;
+}
+
 static void
 test_search(void **state)
 {
 	const char *needle = " m12345 ";
 	struct log_events found;
-	struct err e;
 	(void)state;
 
-	assert_int_equal(
-	    log_search(top, at("2026-11-19T00:00:00Z"),
-		at("2026-11-21T00:00:00Z"), &needle, 1, 10, &found, &e),
-	    0);
-	assert_int_equal(found.count, 2);
+	assert_int_equal(search("2026-11-19T00:00:00Z", "2026-11-21T00:00:00Z",
+			     &needle, 1, 10, &found),
+	    2);
 	assert_string_equal(found.items[0].program, "popd");
 	assert_string_equal(found.items[1].program, "mtad");
 	assert_false(found.truncated);
 	log_events_release(&found);
 
 	/* outside the window */
-	assert_int_equal(
-	    log_search(top, at("2026-11-20T04:00:00Z"),
-		at("2026-11-20T05:00:00Z"), &needle, 1, 10, &found, &e),
+	assert_int_equal(search("2026-11-20T04:00:00Z", "2026-11-20T05:00:00Z",
+			     &needle, 1, 10, &found),
 	    0);
-	assert_int_equal(found.count, 0);
 	log_events_release(&found);
 }
 
 static void
 test_several_and_limit(void **state)
 {
+	static const char from[] = "2026-11-20T00:00:00Z";
+	static const char to[] = "2026-11-20T23:59:59Z";
 	const char *needles[] = { " m7 ", " m19999 " };
 	const char *all = "event=";
+	struct log_query q = { 0, 1, &all, 1, 5 };
 	struct log_events found;
 	struct err e;
 	(void)state;
 
-	assert_int_equal(log_search(top, 0, at("2027-01-01T00:00:00Z"), needles,
-			     2, 10, &found, &e),
-	    0);
-	assert_int_equal(found.count, 0); /* 1970 is too far to walk */
+	assert_int_equal(search(from, to, needles, 2, 10, &found), 4);
 	log_events_release(&found);
-	assert_int_equal(
-	    log_search(top, at("2026-11-20T00:00:00Z"),
-		at("2026-11-20T23:59:59Z"), needles, 2, 10, &found, &e),
-	    0);
-	assert_int_equal(found.count, 4);
-	log_events_release(&found);
-	assert_int_equal(
-	    log_search(top, at("2026-11-20T00:00:00Z"),
-		at("2026-11-20T23:59:59Z"), &all, 1, 5, &found, &e),
-	    0);
-	assert_int_equal(found.count, 5);
+	assert_int_equal(search(from, to, &all, 1, 5, &found), 5);
 	assert_true(found.truncated);
 	log_events_release(&found);
-	assert_int_equal(
-	    log_search("/nowhere", 0, 1, &all, 1, 5, &found, &e), -1);
+	assert_int_equal(log_search("/nowhere", &q, &found, &e), -1);
 }
 
 static void

@@ -206,6 +206,15 @@ touch(const char *name)
 	(void)close(fd);
 }
 
+/* Was a descriptor to be had? */
+static bool
+opened(int fd)
+{
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
+}
+
 static int
 prepare(void **state)
 {
@@ -217,10 +226,12 @@ prepare(void **state)
 
 	(void)state;
 	(void)snprintf(top, sizeof(top), "/tmp/proc-XXXXXX");
-	if (mkdtemp(top) == NULL ||
+	if (fd < 0 || mkdtemp(top) == NULL ||
 	    bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0 ||
-	    getsockname(fd, (struct sockaddr *)&any, &len) != 0)
+	    getsockname(fd, (struct sockaddr *)&any, &len) != 0) {
+		(void)opened(fd);
 		return -1;
+	}
 	port = ntohs(any.sin_port);
 	(void)close(fd);
 	(void)snprintf(path, sizeof(path), "%s/run", top);
@@ -339,9 +350,9 @@ jailed(void)
 	pthread_t thread;
 	int bad = 0;
 
-	bad |= open("/etc/passwd", O_RDONLY) >= 0 ? 1 : 0;
-	bad |= socket(AF_UNIX, SOCK_STREAM, 0) >= 0 ? 2 : 0;
-	bad |= socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 4 : 0;
+	bad |= opened(open("/etc/passwd", O_RDONLY)) ? 1 : 0;
+	bad |= opened(socket(AF_UNIX, SOCK_STREAM, 0)) ? 2 : 0;
+	bad |= opened(socket(AF_INET, SOCK_STREAM, 0)) ? 4 : 0;
 	bad |= execv("/bin/true", argv) == 0 ? 8 : 0;
 	bad |= fork() >= 0 ? 16 : 0;
 	bad |= prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 ? 32 : 0;
@@ -356,14 +367,13 @@ static int
 confined(void)
 {
 	char path[64];
-	int fd, bad = 0;
+	int bad = 0;
 
 	(void)snprintf(path, sizeof(path), "%s/file", top);
-	fd = open(path, O_WRONLY | O_CREAT, 0600);
-	bad |= fd < 0 ? 1 : 0;
-	bad |= open("/etc/passwd", O_RDONLY) >= 0 ? 2 : 0;
-	bad |= socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 4 : 0;
-	bad |= socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? 8 : 0;
+	bad |= !opened(open(path, O_WRONLY | O_CREAT, 0600)) ? 1 : 0;
+	bad |= opened(open("/etc/passwd", O_RDONLY)) ? 2 : 0;
+	bad |= opened(socket(AF_INET, SOCK_STREAM, 0)) ? 4 : 0;
+	bad |= !opened(socket(AF_UNIX, SOCK_STREAM, 0)) ? 8 : 0;
 	return bad;
 }
 
