@@ -64,6 +64,7 @@ OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
 program_name = $(or $(patsubst queue,queue-runner,$(filter queue,$1)),$(patsubst parse,mailstead-parse,$(filter parse,$1)),$1)
 PROGRAMS = $(foreach m,$(MAINS),$(BUILD)/bin/$(call program_name,$(patsubst %/main.c,%,$m)))
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(PROGRAMS)
@@ -87,6 +88,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LIBS) -lcmocka
 
+# What tests need as a program and no user does.
+$(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(ARCHIVE)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LIBS)
+
 # A fuzz target is LLVMFuzzerTestOneInput(); replay.c runs it over files, so
 # that the corpus is part of every check with any compiler.
 $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay.o $(ARCHIVE)
@@ -103,7 +109,7 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(ARCHIVE)
 deps:
 	@packaging/deps.sh
 
-tests: $(UNIT_TESTS) $(FUZZERS)
+tests: $(UNIT_TESTS) $(TEST_TOOLS) $(FUZZERS)
 
 check: deps
 	@$(MAKE) --no-print-directory all tests
