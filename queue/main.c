@@ -54,8 +54,8 @@ enum {
 static struct {
 	char directory[CONFIG_PATH_SIZE], spool[CONFIG_PATH_SIZE],
 	    run[CONFIG_PATH_SIZE], log[CONFIG_PATH_SIZE],
-	    mail_root[CONFIG_PATH_SIZE];
-	const char *read_paths[4], *write_paths[6];
+	    mail_root[CONFIG_PATH_SIZE], ca_file[CONFIG_PATH_SIZE];
+	const char *read_paths[5], *write_paths[6];
 } setup; /* by configure(), before workers are forked */
 
 static struct runner runner; /* of the worker */
@@ -71,6 +71,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	memset(out, 0, sizeof(*out));
 	out->enabled = settings_bool(s, SET_QUEUE_ENABLED);
+	snprintf(setup.ca_file, sizeof(setup.ca_file), "%s",
+	    settings_text(s, SET_REMOTE_CA_FILE));
 	settings_free(s);
 	out->workers = 1;
 	out->connections = CONTROL_CONNECTIONS;
@@ -93,6 +95,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	setup.read_paths[0] = setup.directory;
 	setup.read_paths[1] = "/etc";
 	setup.read_paths[2] = "/usr";
+	if (setup.ca_file[0] != '\0')
+		setup.read_paths[3] = setup.ca_file;
 	setup.write_paths[0] = setup.spool;
 	setup.write_paths[1] = setup.mail_root;
 	setup.write_paths[2] = setup.run;

@@ -21,7 +21,8 @@ NOOP, QUIT, and is one of
     [reply, ...]      one after the other; the last one repeats
     callable(arg)     of the command's argument, giving one of the above
 
-drop_after=N closes the connection after N bytes from the client.  The list
+drop_after=N closes the connection after N bytes from the client; it may be a
+function that gives N for each new connection.  The list
 `extensions` is what EHLO offers.  Each message is a dict: helo, mail, rcpts,
 data (dots still doubled, the final dot included), tls, auth.
 """
@@ -71,6 +72,7 @@ class Session(threading.Thread):
         self.mx, self.sock = mx, sock
         self.buffer = b''
         self.received = 0
+        self.limit = mx.drop_after() if callable(mx.drop_after) else mx.drop_after
         self.tls = False
         self.auth = None
         self.reset()
@@ -89,11 +91,11 @@ class Session(threading.Thread):
         except (Gone, OSError):
             pass
         finally:
+            self.mx.live.discard(self)
             self.sock.close()
 
     def fill(self):
-        limit = self.mx.drop_after
-        room = 65536 if limit is None else limit - self.received
+        room = 65536 if self.limit is None else self.limit - self.received
         data = self.sock.recv(min(65536, room)) if room > 0 else b''
         if not data:
             raise Gone
@@ -239,8 +241,8 @@ class FakeMX:
         self.seen = []      # everything that came up to a final dot
         self.lines = []     # every command line, with its end
         self.connections = 0
-        self.most = self.open = 0
         self.turns = {}
+        self.live = set()
         self.lock = threading.Lock()
         self.listener = socket.create_server((host, port), backlog=256)
         self.port = self.listener.getsockname()[1]
@@ -254,7 +256,9 @@ class FakeMX:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
-            Session(self, sock).start()
+            session = Session(self, sock)
+            self.live.add(session)
+            session.start()
 
     def reply(self, verb, arg):
         with self.lock:
@@ -266,6 +270,18 @@ class FakeMX:
         if callable(reply):
             reply = reply(arg)
         return reply
+
+    def script(self, replies, drop_after=None):
+        """Start anew: other replies, nothing recorded, no connection."""
+        with self.lock:
+            self.replies, self.turns = dict(replies), {}
+            self.drop_after = drop_after
+            self.messages, self.seen, self.lines = [], [], []
+            for session in list(self.live):
+                try:
+                    session.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)

@@ -52,7 +52,7 @@ class QueueLab:
             (self.state / name).mkdir(parents=True)
         (self.state / 'mailstead.conf').write_text(
             '[mailstead]\nstate = %s\n' % self.state)
-        self.process = self.accountd = None
+        self.process = self.accountd = self.server = None
         self.dns = FakeDNS(zone if zone is not None else far_zone('far.example'))
         self.dns.__enter__()
         subprocess.run([BIN / 'accountd', '--state', self.state, '--create'],
@@ -82,6 +82,8 @@ class QueueLab:
             self.accountd.terminate()
             self.accountd.wait()
         self.socket.close()
+        if self.server is not None:
+            self.server.wait()
         self.dns.__exit__(*exc)
         shutil.rmtree(self.top, ignore_errors=True)
 
@@ -117,9 +119,9 @@ class QueueLab:
     def start(self):
         stat = self.state / 'run/queue.stat'
         stat.unlink(missing_ok=True)
-        self.process = subprocess.Popen(
-            [BIN / 'queue-runner', '--state', self.state],
-            stderr=open(self.top / 'stderr', 'ab'))
+        with open(self.top / 'stderr', 'ab') as stderr:
+            self.process = subprocess.Popen(
+                [BIN / 'queue-runner', '--state', self.state], stderr=stderr)
         self.wait(stat.exists, what='the runner')
 
     def stop(self):
@@ -181,6 +183,20 @@ class QueueLab:
 
     def queued(self):
         return self.control(verb='list')['messages']
+
+    def retry(self):
+        """Everything now, whatever was dead."""
+        self.control(verb='retry', all=True)
+
+    def is_gone(self, message):
+        return not self.control(verb='show', id=message)['ok']
+
+    def wait_gone(self, message, timeout=10):
+        """Wait until a message has left the queue, pushing it."""
+        def gone():
+            self.retry()
+            return self.is_gone(message)
+        self.wait(gone, timeout, 'the end of ' + message)
 
     def wait_empty(self, timeout=10):
         self.wait(lambda: not self.queued(), timeout, 'an empty queue')
