@@ -38,20 +38,18 @@ fill(json_t *o, const char *body, size_t len, struct pool *pool,
 	size_t i;
 
 	v->sender = pool_strdup(pool, text(o, "sender"));
-	v->client_ip = v->client_name = v->helo = v->auth_user =
-	    v->session_id = pool_strdup(pool, "");
+	v->client_ip = v->client_name = v->helo = v->auth_user = v->session_id =
+	    pool_strdup(pool, "");
 	if (text(o, "envid") != NULL)
 		v->envid = pool_strdup(pool, text(o, "envid"));
 	v->flags = number(o, "flags");
 	v->local_prefix = number(o, "local_prefix");
-	v->accepted_ms =
-	    json_integer_value(json_object_get(o, "accepted_ms"));
+	v->accepted_ms = json_integer_value(json_object_get(o, "accepted_ms"));
 	if (v->accepted_ms == 0)
 		v->accepted_ms = clock_wall_ms();
 	for (i = 0; i < len; i++)
 		v->body_lines += body[i] == '\n';
-	json_array_foreach(list, i, one)
-	{
+	json_array_foreach(list, i, one) {
 		struct envelope_recipient *r = envelope_add(v);
 
 		r->address = pool_strdup(pool, json_string_value(one));
