@@ -209,8 +209,7 @@ read_envelope(struct client *c, struct client_recipient *rcpts, size_t count,
 			return -1;
 		if (read_rcpt(c, &rcpts[i], *accepted_out > 0) != 0) {
 			*o = rcpts[i].outcome;
-			o->kind = OUTCOME_TEMP;
-			o->status[0] = '4';
+			rcpts[i].outcome.kind = OUTCOME_NONE;
 			return -1;
 		}
 		*accepted_out += rcpts[i].accepted;

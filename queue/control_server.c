@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -34,6 +35,7 @@ enum {
 	LIST_RECIPIENTS = 20,
 	SHOW_RECIPIENTS = 200,
 	FAILED_MAX = 100,
+	PEEK_TRIES = 5,
 	RECIPIENT_BYTES = 700, /* about the most one takes in an answer */
 };
 
@@ -94,8 +96,7 @@ may_administer(struct session *s, json_t *request)
 	snprintf(
 	    s->actor, sizeof(s->actor), "%s", account != NULL ? account : "?");
 	roles = json_object_get(json_object_get(reply, "user"), "roles");
-	json_array_foreach(roles, i, role)
-	{
+	json_array_foreach(roles, i, role) {
 		const char *name = json_string_value(role);
 
 		admin |= name != NULL && strcmp(name, "server_admin") == 0;
@@ -258,6 +259,22 @@ take_listing(struct session *s, struct err *e)
 	return spool_list(s->runner->spool, &s->list, &s->count, e);
 }
 
+/* A message that moves from one file to another just now is not gone. */
+static int
+peek(struct session *s, const char *id, struct pool *pool, struct envelope *v,
+    struct err *e)
+{
+	const struct timespec pause = { 0, 10000000 };
+	int tries;
+
+	for (tries = 0; tries < PEEK_TRIES; tries++) {
+		if (spool_peek(s->runner->spool, id, pool, v, e) == 0)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return -1;
+}
+
 /* How many bytes a message adds to a page, roughly, from above. */
 static size_t
 page_cost(const struct envelope *v)
@@ -279,8 +296,10 @@ is_selected(const struct selection *sel, const struct spool_info *info)
 		return false;
 	if (sel->ids == NULL)
 		return true;
-	json_array_foreach(sel->ids, i, id) if (json_is_string(id) &&
-	    strcmp(json_string_value(id), info->id) == 0) return true;
+	json_array_foreach(sel->ids, i, id)
+		if (json_is_string(id) &&
+		    strcmp(json_string_value(id), info->id) == 0)
+			return true;
 	return false;
 }
 
@@ -312,7 +331,7 @@ verb_list(struct session *s, json_t *request)
 		struct envelope v;
 
 		if (!is_selected(&sel, info) ||
-		    spool_peek(s->runner->spool, info->id, &pool, &v, &e) != 0)
+		    peek(s, info->id, &pool, &v, &e) != 0)
 			continue;
 		if (fits(&v, &sel)) {
 			json_array_append_new(
@@ -347,8 +366,7 @@ verb_show(struct session *s, json_t *request)
 	if (take_listing(s, &e) != 0)
 		return refusal("temp", e.text);
 	info = find_info(s, id);
-	if (info == NULL ||
-	    spool_peek(s->runner->spool, id, &pool, &v, &e) != 0) {
+	if (info == NULL || peek(s, id, &pool, &v, &e) != 0) {
 		pool_release(&pool);
 		return refusal("not-found", "no such message in the queue");
 	}
@@ -436,7 +454,7 @@ act_on(struct session *s, const char *verb, act_function *act,
 	if (!is_selected(sel, info))
 		return;
 	if (needs_envelope(sel)) {
-		if (spool_peek(s->runner->spool, info->id, &pool, &v, &e) != 0)
+		if (peek(s, info->id, &pool, &v, &e) != 0)
 			return;
 		fit = fits(&v, sel);
 		envelope_release(&v);
@@ -481,8 +499,7 @@ act(struct session *s, json_t *request, const char *verb, act_function *f)
 		lanes_revive(s->runner->lanes);
 	for (i = 0; sel.ids == NULL && i < s->count; i++)
 		act_on(s, verb, f, &s->list[i], &sel, text, &done, failed);
-	json_array_foreach(sel.ids, i, id)
-	{
+	json_array_foreach(sel.ids, i, id) {
 		const char *name = json_string_value(id);
 		struct spool_info *info = name ? find_info(s, name) : NULL;
 

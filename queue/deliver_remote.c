@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -26,6 +27,7 @@
 
 enum {
 	BULK_RECIPIENTS = 200, /* a message for more of them is not a letter */
+	FULL_MS = 1000,        /* then a full lane is tried again */
 	SENDS_MAX = ROUTE_ADDRESSES_MAX + 1,
 };
 
@@ -110,8 +112,18 @@ enqueue(struct job *j, const struct waiting *w, size_t count, bool bulk)
 		    &j->item->pool, "Delivered-To: %s\n", w[0].copy);
 	pthread_mutex_unlock(&j->lock);
 	job_ref(j);
-	if (!lanes_add(j->runner->lanes, &route, d, &dead))
+	switch (lanes_add(j->runner->lanes, &route, d, &dead)) {
+	case LANES_QUEUED:
+		break;
+	case LANES_DEAD:
 		put_off_all(d, &dead);
+		break;
+	case LANES_FULL:
+		job_release(j, FULL_MS + random_below(FULL_MS));
+		job_unref(j);
+		free(d);
+		break;
+	}
 }
 
 void

@@ -132,6 +132,7 @@ job_record(struct job *j, size_t recipient, const struct outcome *o)
 	r->remote = pool_strdup(&j->item->pool, o->remote);
 	if (o->dsn_passed) /* the remote server reports success itself */
 		r->notify &= ~(uint32_t)NOTIFY_SUCCESS;
+	j->recorded = true;
 	if (o->retry_now)
 		j->retry_now = true;
 	pthread_mutex_unlock(&j->lock);
@@ -276,8 +277,11 @@ end_item(struct job *j)
 	int64_t next;
 
 	if (atomic_load(&j->released)) {
-		spool_release(
-		    j->item, clock_wall_ms() + atomic_load(&j->release_ms));
+		next = clock_wall_ms() + atomic_load(&j->release_ms);
+		if (j->recorded)
+			spool_defer(j->item, next);
+		else
+			spool_release(j->item, next);
 		return;
 	}
 	next = next_try(j);

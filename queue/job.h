@@ -29,6 +29,7 @@ struct job {
 	struct settings *settings; /* of its start */
 	pthread_mutex_t lock;      /* the item's pool and envelope strings */
 	atomic_uint refs;
+	bool recorded;  /* some outcome is in the envelope only */
 	bool retry_now; /* something was put off by a full transaction only */
 	atomic_llong release_ms; /* then due again after so long */
 	atomic_bool released;    /* the runner stops: all stays as it is */

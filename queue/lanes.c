@@ -18,8 +18,9 @@
 
 enum {
 	BUCKETS = 4096,
-	TURN_MAX = 20,  /* deliveries a slot makes while others wait */
-	IDLE_MAX = 256, /* connections kept open, all lanes together */
+	QUEUED_MAX = 5000, /* in one lane */
+	TURN_MAX = 20,     /* deliveries a slot makes while others wait */
+	IDLE_MAX = 256,    /* connections kept open, all lanes together */
 	IDLE_MS = 5000,
 	FORGET_MS = 600000, /* an unused lane, and that it failed before */
 	CEILING_MS = 60000, /* how long a refused connection is minded */
@@ -197,22 +198,24 @@ find(struct lanes *l, const struct route *r)
 	return lane;
 }
 
-bool
+enum lanes_answer
 lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
     struct outcome *o)
 {
 	int64_t now = clock_mono_ms();
+	enum lanes_answer answer = LANES_QUEUED;
 	struct lane *lane;
-	bool dead;
 
 	pthread_mutex_lock(&l->lock);
 	lane = find(l, r);
 	lane->used_ms = now;
 	lane->route =
 	    *r; /* settings may have changed what the key does not say */
-	dead = now < lane->dead_until_ms;
-	if (dead) {
+	if (now < lane->dead_until_ms) {
+		answer = LANES_DEAD;
 		*o = lane->reason;
+	} else if (lane->queued >= QUEUED_MAX || l->stopping) {
+		answer = LANES_FULL;
 	} else {
 		fifo_put(d->bulk ? &lane->bulk : &lane->letters, d);
 		lane->queued++;
@@ -220,7 +223,7 @@ lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
 		place(l, lane);
 	}
 	pthread_mutex_unlock(&l->lock);
-	return !dead;
+	return answer;
 }
 
 /* The head of a ready queue that may have a thread now. */

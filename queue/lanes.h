@@ -51,11 +51,16 @@ void lanes_free(struct lanes *l); /* no thread may be in it any more */
 struct delivery *lanes_stop(struct lanes *l) MUST_CHECK;
 
 /*
- * Queue a delivery.  False: the destination is known to be dead; *o is why
- * and the delivery stays the caller's.
+ * Queue a delivery, or say why not; then it stays the caller's.
  */
-bool lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
-    struct outcome *o) MUST_CHECK;
+enum lanes_answer {
+	LANES_QUEUED,
+	LANES_DEAD, /* the destination cannot be reached: *o is why */
+	LANES_FULL, /* so many wait for it already that this can wait, too */
+};
+
+enum lanes_answer lanes_add(struct lanes *l, const struct route *r,
+    struct delivery *d, struct outcome *o) MUST_CHECK;
 
 /* Wait for a slot in a lane with work; NULL when stopped. */
 struct lane *lanes_take(struct lanes *l);

@@ -189,7 +189,7 @@ class QueueLab:
         self.control(verb='retry', all=True)
 
     def is_gone(self, message):
-        return not self.control(verb='show', id=message)['ok']
+        return self.control(verb='show', id=message).get('code') == 'not-found'
 
     def wait_gone(self, message, timeout=10):
         """Wait until a message has left the queue, pushing it."""
