@@ -1,14 +1,17 @@
 /*
- * Listing a mailbox by names alone.
+ * What lies in a mailbox: reading directories fast, and finding one message.
  *
- * Directories are read in large pieces straight from the kernel; names go
- * into the list's pool.  Only a name without sizes costs a look at its file.
- * A message that moves from new/ to cur/ while we read may be seen in both or
- * (with new/ read first) never missed: new/ is read before cur/, and of two
- * with the same base the one in cur/ stands.
+ * A mailbox of a million messages is read with getdents64() into one block of
+ * names and one array; sizes come from the names.  new/ is read before cur/,
+ * so a message that moves meanwhile is seen at least once, and cur/ is read
+ * again if it changed under the reading (a rename may hide a file from a
+ * reader).  Two names of one base are one message: the later seen stays.
+ *
+ * Not here: opening and changing messages (message.c), sizes of foreign names
+ * (sizes.c).  Any thread.
  */
 #include <sys/stat.h>
-#include <sys/syscall.h>
+#include <sys/types.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,157 +22,287 @@
 
 #include "base/mem.h"
 
+#include "maildir/internal.h"
 #include "maildir/maildir.h"
 #include "maildir/name.h"
+#include "maildir/sizes.h"
 
 enum {
-	READ_SIZE = 262144,
-	MEASURE_CHUNK = 65536
+	BUFFER_MIN = 4096,
+	BUFFER_MAX = 256 * 1024,
+	ATTEMPTS = 3,
+	NAMES_MAX = 0x7fffffff /* bytes of names in one mailbox */
 };
 
-struct kernel_entry {
-	uint64_t inode;
-	int64_t offset;
-	uint16_t length;
-	uint8_t type;
-	char name[];
-};
-
-/* Bytes on the wire: lone LF become CRLF, a missing last one is added. */
-static int
-measure(int dir_fd, const char *name, struct maildir_entry *entry)
-{
-	char *chunk;
-	char last = '\n';
-	uint64_t size = 0, wire = 0;
-	ssize_t n;
-	int fd = openat(
-	    dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	chunk = mem_alloc(MEASURE_CHUNK);
-	while ((n = read(fd, chunk, MEASURE_CHUNK)) > 0) {
-		const char *p = chunk, *end = chunk + n;
-
-		while ((p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-			wire += (p > chunk ? p[-1] : last) != '\r';
-			p++;
-		}
-		last = chunk[n - 1];
-		size += (uint64_t)n;
-	}
-	free(chunk);
-	(void)close(fd);
-	entry->size = size;
-	entry->wire_size = size + wire + (last == '\n' ? 0 : 2);
-	return n == 0 ? 0 : -1;
-}
-
-static bool
-is_message(int dir_fd, const struct kernel_entry *k)
+int
+maildir_walk_any(int dirfd, maildir_visit_any visit, void *arg, struct err *e)
 {
 	struct stat st;
+	size_t size = BUFFER_MAX;
+	char *buf;
+	ssize_t n;
 
-	if (k->name[0] == '.')
-		return false;
-	if (k->type != DT_UNKNOWN)
-		return k->type == DT_REG;
-	return fstatat(dir_fd, k->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(st.st_mode);
-}
-
-static void
-add_entry(struct maildir_list *l, size_t *alloc, int dir_fd, bool is_new,
-    const struct kernel_entry *k)
-{
-	struct maildir_entry entry = { .is_new = is_new };
-
-	if (!is_message(dir_fd, k))
-		return;
-	/* gone meanwhile: then it is not there */
-	if (maildir_parse_name(k->name, &entry) != 0 &&
-	    measure(dir_fd, k->name, &entry) != 0)
-		return;
-	entry.name = pool_strdup(&l->pool, k->name);
-	l->items = mem_grow(l->items, alloc, l->count + 1, sizeof(l->items[0]));
-	l->items[l->count++] = entry;
-}
-
-static int
-read_directory(struct maildir_list *l, size_t *alloc, int dir_fd, bool is_new,
-    char *buffer, struct err *e)
-{
 	/* a descriptor of our own: the position in a directory is shared */
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	long n;
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0)
-		return err_errno(e, "mailbox");
-	while ((n = syscall(SYS_getdents64, fd, buffer, READ_SIZE)) > 0) {
-		for (long at = 0; at < n;) {
-			const struct kernel_entry *k =
-			    (const void *)(buffer + at);
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		(void)err_errno(e, "read directory");
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
+	}
+	/* Most file systems tell roughly how much there is to read. */
+	if (st.st_size > 0 && st.st_size < BUFFER_MAX)
+		size =
+		    st.st_size < BUFFER_MIN ? BUFFER_MIN : (size_t)st.st_size;
+	buf = mem_alloc(size);
+	while ((n = getdents64(fd, buf, size)) > 0) {
+		for (ssize_t at = 0; at < n;) {
+			struct dirent64 *d = (void *)(buf + at);
 
-			add_entry(l, alloc, dir_fd, is_new, k);
-			at += k->length;
+			at += d->d_reclen;
+			if (strcmp(d->d_name, ".") == 0 ||
+			    strcmp(d->d_name, "..") == 0)
+				continue;
+			if (!visit(arg, d->d_name, d->d_type))
+				goto done;
 		}
 	}
+done:
 	if (n < 0)
-		(void)err_errno(e, "mailbox");
+		(void)err_errno(e, "read directory");
+	free(buf);
 	(void)close(fd);
 	return n < 0 ? -1 : 0;
 }
 
-static int
-by_arrival(const void *a, const void *b)
-{
-	const struct maildir_entry *x = a, *y = b;
-	int order;
+struct walk {
+	int dirfd;
+	maildir_visit visit;
+	void *arg;
+};
 
-	if (x->arrived_ms != y->arrived_ms)
-		return x->arrived_ms < y->arrived_ms ? -1 : 1;
-	order = strcmp(x->name, y->name);
-	return order != 0 ? order : (int)y->is_new - (int)x->is_new;
+static bool
+is_message_name(const char *name)
+{
+	return name[0] != '\0' && name[0] != '.' &&
+	    strlen(name) < MAILDIR_NAME_SIZE;
+}
+
+static bool
+visit_regular(void *arg, const char *name, unsigned char type)
+{
+	struct walk *w = arg;
+	struct stat st;
+
+	if (!is_message_name(name))
+		return true;
+	if (type == DT_UNKNOWN) {
+		if (fstatat(w->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    !S_ISREG(st.st_mode))
+			return true;
+	} else if (type != DT_REG)
+		return true;
+	return w->visit(w->arg, name, strlen(name));
+}
+
+int
+maildir_walk(int dirfd, maildir_visit visit, void *arg, struct err *e)
+{
+	struct walk w = { dirfd, visit, arg };
+
+	return maildir_walk_any(dirfd, visit_regular, &w, e);
+}
+
+/* --- Scanning ------------------------------------------------------------- */
+
+/* During a scan `wire_size` holds the time of arrival. */
+struct scan {
+	char *names;
+	size_t names_len, names_alloc;
+	struct maildir_slim *items;
+	size_t count, items_alloc;
+	bool is_new, too_big;
+};
+
+static bool
+scan_add(void *arg, const char *name, size_t len)
+{
+	struct scan *s = arg;
+	struct maildir_entry entry;
+	struct maildir_slim *item;
+
+	if (s->names_len + len + 1 > NAMES_MAX) {
+		s->too_big = true;
+		return false;
+	}
+	s->names =
+	    mem_grow(s->names, &s->names_alloc, s->names_len + len + 1, 1);
+	s->items = mem_grow(
+	    s->items, &s->items_alloc, s->count + 1, sizeof(*s->items));
+	item = &s->items[s->count++];
+	memset(item, 0, sizeof(*item));
+	(void)maildir_parse_name(name, &entry);
+	item->wire_size = (uint64_t)entry.arrived_ms;
+	item->name = (uint32_t)s->names_len;
+	item->flags = entry.flags;
+	item->is_new = s->is_new;
+	memcpy(s->names + s->names_len, name, len + 1);
+	s->names_len += len + 1;
+	return true;
+}
+
+/* Bytes of the base decide where the times are equal. */
+static int
+compare_bases(const char *a, const char *b)
+{
+	size_t i = 0;
+
+	while (a[i] == b[i] && a[i] != '\0' && a[i] != ':')
+		i++;
+	return (a[i] == ':' ? 0 : (unsigned char)a[i]) -
+	    (b[i] == ':' ? 0 : (unsigned char)b[i]);
+}
+
+static int
+compare_items(const void *a, const void *b, void *names)
+{
+	const struct maildir_slim *x = a, *y = b;
+
+	if (x->wire_size != y->wire_size)
+		return x->wire_size < y->wire_size ? -1 : 1;
+	return compare_bases(
+	    (const char *)names + x->name, (const char *)names + y->name);
 }
 
 static void
-sort_and_merge(struct maildir_list *l)
+sort_and_dedupe(struct scan *s)
 {
 	size_t kept = 0;
-	bool sorted = true;
+	bool in_order = true;
 
-	for (size_t i = 1; i < l->count && sorted; i++)
-		sorted = by_arrival(&l->items[i - 1], &l->items[i]) < 0;
-	if (!sorted)
-		qsort(l->items, l->count, sizeof(l->items[0]), by_arrival);
-	for (size_t i = 0; i < l->count; i++) {
+	for (size_t i = 1; i < s->count && in_order; i++)
+		in_order =
+		    compare_items(&s->items[i - 1], &s->items[i], s->names) < 0;
+	if (in_order)
+		return;
+	qsort_r(s->items, s->count, sizeof(*s->items), compare_items, s->names);
+	for (size_t i = 0; i < s->count; i++) {
+		/* Later read means a higher offset: the newer name. */
 		if (kept > 0 &&
-		    slice_eq(maildir_base_name(l->items[kept - 1].name),
-			maildir_base_name(l->items[i].name)))
-			kept--; /* the later of the two is in cur/ */
-		l->items[kept++] = l->items[i];
+		    compare_items(
+			&s->items[kept - 1], &s->items[i], s->names) == 0) {
+			if (s->items[i].name > s->items[kept - 1].name)
+				s->items[kept - 1] = s->items[i];
+		} else
+			s->items[kept++] = s->items[i];
 	}
-	l->count = kept;
+	s->count = kept;
+}
+
+static bool
+same_time(const struct stat *a, const struct stat *b)
+{
+	return a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static int
+scan_mailbox(const struct maildir *m, struct scan *s, struct err *e)
+{
+	struct stat before, after;
+
+	memset(s, 0, sizeof(*s));
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		s->names_len = 0;
+		s->count = 0;
+		s->is_new = true;
+		if (maildir_walk(m->new_fd, scan_add, s, e) < 0)
+			goto fail;
+		s->is_new = false;
+		if (fstat(m->cur_fd, &before) < 0) {
+			(void)err_errno(e, "cur");
+			goto fail;
+		}
+		if (maildir_walk(m->cur_fd, scan_add, s, e) < 0)
+			goto fail;
+		if (s->too_big) {
+			(void)err_set(e, ERR_PERM, "mailbox is too big");
+			goto fail;
+		}
+		if (fstat(m->cur_fd, &after) < 0 || same_time(&before, &after))
+			break;
+	}
+	sort_and_dedupe(s);
+	return 0;
+fail:
+	free(s->names);
+	free(s->items);
+	return -1;
+}
+
+/* --- The two forms of a listing --------------------------------------------- */
+
+int
+maildir_snapshot_take(
+    const struct maildir *m, struct maildir_snapshot *out, struct err *e)
+{
+	struct sizes_cache cache = { 0 };
+	struct scan s;
+	size_t kept = 0;
+
+	if (scan_mailbox(m, &s, e) < 0)
+		return -1;
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < s.count; i++) {
+		const char *name = s.names + s.items[i].name;
+		uint64_t size, wire;
+
+		if (!sizes_get(&cache, m, name, &size, &wire))
+			continue; /* gone meanwhile */
+		s.items[kept] = s.items[i];
+		s.items[kept++].wire_size = wire;
+		out->wire_total += wire;
+	}
+	sizes_release(&cache, m);
+	out->count = kept;
+	out->names = mem_realloc(s.names, s.names_len + 1);
+	out->items = mem_realloc(s.items, (kept + 1) * sizeof(*s.items));
+	return 0;
+}
+
+void
+maildir_snapshot_release(struct maildir_snapshot *s)
+{
+	free(s->names);
+	free(s->items);
+	memset(s, 0, sizeof(*s));
 }
 
 int
 maildir_list(const struct maildir *m, struct maildir_list *out, struct err *e)
 {
-	struct maildir_list l = { 0 };
-	char *buffer = mem_alloc(READ_SIZE);
-	size_t alloc = 0;
-	int rc = read_directory(&l, &alloc, m->new_fd, true, buffer, e);
+	struct sizes_cache cache = { 0 };
+	struct scan s;
 
-	if (rc == 0)
-		rc = read_directory(&l, &alloc, m->cur_fd, false, buffer, e);
-	free(buffer);
-	if (rc != 0) {
-		maildir_list_release(&l);
+	if (scan_mailbox(m, &s, e) < 0)
 		return -1;
+	memset(out, 0, sizeof(*out));
+	out->items = mem_alloc((s.count + 1) * sizeof(*out->items));
+	out->names = s.names;
+	for (size_t i = 0; i < s.count; i++) {
+		struct maildir_entry *entry = &out->items[out->count];
+
+		entry->name = s.names + s.items[i].name;
+		entry->arrived_ms = (int64_t)s.items[i].wire_size;
+		entry->flags = s.items[i].flags;
+		entry->is_new = s.items[i].is_new;
+		if (sizes_get(&cache, m, entry->name, &entry->size,
+			&entry->wire_size))
+			out->count++;
 	}
-	sort_and_merge(&l);
-	*out = l;
+	sizes_release(&cache, m);
+	free(s.items);
 	return 0;
 }
 
@@ -177,6 +310,76 @@ void
 maildir_list_release(struct maildir_list *l)
 {
 	free(l->items);
-	pool_release(&l->pool);
+	free(l->names);
 	memset(l, 0, sizeof(*l));
+}
+
+/* --- Finding one -------------------------------------------------------------- */
+
+struct search {
+	struct slice base;
+	char *out;
+	bool found;
+};
+
+static bool
+search_visit(void *arg, const char *name, size_t len)
+{
+	struct search *s = arg;
+
+	if (!slice_eq(s->base, maildir_base_name(name)))
+		return true;
+	memcpy(s->out, name, len + 1);
+	s->found = true;
+	return false;
+}
+
+/* Names that cost no reading of a directory: as given, unread, seen. */
+static bool
+find_quickly(const struct maildir *m, const char *name, int *dirfd_out,
+    char out[MAILDIR_NAME_SIZE])
+{
+	size_t base = maildir_base_name(name).len;
+	const int dirs[] = { m->cur_fd, m->new_fd, m->cur_fd, m->cur_fd };
+	const char *const tails[] = { name + base, name + base, ":2,", ":2,S" };
+
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		struct stat st;
+
+		if (base + strlen(tails[i]) >= MAILDIR_NAME_SIZE)
+			continue;
+		memcpy(out, name, base);
+		memcpy(out + base, tails[i], strlen(tails[i]) + 1);
+		if (fstatat(dirs[i], out, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISREG(st.st_mode)) {
+			*dirfd_out = dirs[i];
+			return true;
+		}
+	}
+	return false;
+}
+
+int
+maildir_find(const struct maildir *m, const char *name, int *dirfd_out,
+    char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	struct search s = { maildir_base_name(name), out, false };
+
+	if (!is_message_name(name) || strchr(name, '/') != NULL)
+		return err_set(e, ERR_PERM, "no such message");
+	if (find_quickly(m, name, dirfd_out, out))
+		return 0;
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		const int dirs[] = { m->new_fd, m->cur_fd };
+
+		for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+			if (maildir_walk(dirs[i], search_visit, &s, e) < 0)
+				return -1;
+			if (s.found) {
+				*dirfd_out = dirs[i];
+				return 0;
+			}
+		}
+	}
+	return err_set(e, ERR_PERM, "%s: the message is gone", name);
 }

@@ -1,16 +1,19 @@
 /*
- * Opening a mailbox, the steps of a delivery, finding and removing a message.
+ * Opening a mailbox and the steps of a delivery.
  *
- * Everything is relative to opened directories and follows no symbolic link;
- * only regular files are messages.  No locks: names are unique, and a rename
- * within one file system is the moment a message appears.
+ * Everything is relative to opened directories and follows no symbolic link.
+ * No locks: names are unique, and a rename within one file system is the
+ * moment a message appears.  Nothing is flushed here: the runner flushes the
+ * store for many deliveries at a time.
+ *
+ * Not here: what lies in a mailbox (list.c, message.c).  Any thread; a struct
+ * maildir belongs to one thread at a time.
  */
 #include "maildir/maildir.h"
 
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -22,11 +25,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include "maildir/internal.h"
 #include "maildir/name.h"
 
 enum {
-	DIRECTORY_MODE = 02770,
-	MESSAGE_MODE = 0660,
 	COPY_CHUNK = 65536,
 	PIECES_MAX = 8,
 	OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
@@ -43,7 +45,7 @@ open_below(int at, const char *name, bool create, int *out, struct err *e)
 	int fd = openat(at, name, OPEN_DIRECTORY);
 
 	if (fd < 0 && errno == ENOENT && create) {
-		if (file_mkdir(at, name, DIRECTORY_MODE, e) != 0)
+		if (file_mkdir(at, name, MAILDIR_DIR_MODE, e) != 0)
 			return -1;
 		fd = openat(at, name, OPEN_DIRECTORY);
 	}
@@ -101,31 +103,37 @@ open_folder(int fd, const char *folder, bool create, int *out, struct err *e)
 		return 0;
 	/* Maildir++: the mark that delivery agents look for */
 	mark = openat(*out, "maildirfolder",
-	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, MESSAGE_MODE);
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, MAILDIR_FILE_MODE);
 	if (mark >= 0)
 		(void)close(mark);
 	return 0;
 }
 
-int
-maildir_open(int mail_root_fd, const char *path, const char *folder,
-    bool create, struct maildir *out, struct err *e)
+/* A mailbox is ours or of the store's group, and not for all to write. */
+static int
+check_owner(int fd, int mail_root_fd, const char *path, struct err *e)
 {
-	struct maildir m = { -1, -1, -1, -1 };
-	int *const fds[] = { &m.new_fd, &m.cur_fd, &m.tmp_fd };
-	int box;
+	struct stat st, root;
 
-	if (open_path(mail_root_fd, path, create, &m.root_fd, e) != 0)
-		return -1;
-	if (folder[0] != '\0') {
-		box = m.root_fd;
-		m.root_fd = -1;
-		if (open_folder(box, folder, create, &m.root_fd, e) != 0)
-			m.root_fd = -1;
-		(void)close(box);
-		if (m.root_fd < 0)
-			return -1;
-	}
+	if (fstat(fd, &st) != 0 || fstat(mail_root_fd, &root) != 0)
+		return err_errno(e, "mailbox %s", path);
+	if ((st.st_mode & S_IWOTH) != 0)
+		return err_set(
+		    e, ERR_PERM, "mailbox %s: anybody may write to it", path);
+	if (st.st_uid != geteuid() && st.st_uid != root.st_uid &&
+	    st.st_gid != root.st_gid)
+		return err_set(
+		    e, ERR_PERM, "mailbox %s: belongs to somebody else", path);
+	return 0;
+}
+
+/* new, cur and tmp of a folder; takes root_fd over, also when it fails. */
+static int
+open_parts(int root_fd, struct maildir *out, struct err *e)
+{
+	struct maildir m = { root_fd, -1, -1, -1 };
+	int *const fds[] = { &m.new_fd, &m.cur_fd, &m.tmp_fd };
+
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		/* a mailbox others made may lack tmp/ */
 		if (open_below(m.root_fd, parts[i], true, fds[i], e) != 0) {
@@ -135,6 +143,40 @@ maildir_open(int mail_root_fd, const char *path, const char *folder,
 	}
 	*out = m;
 	return 0;
+}
+
+int
+maildir_open(int mail_root_fd, const char *path, const char *folder,
+    bool create, struct maildir *out, struct err *e)
+{
+	int box, fd;
+
+	if (open_path(mail_root_fd, path, create, &fd, e) != 0)
+		return -1;
+	if (check_owner(fd, mail_root_fd, path, e) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	if (folder[0] != '\0') {
+		box = fd;
+		if (open_folder(box, folder, create, &fd, e) != 0)
+			fd = -1;
+		(void)close(box);
+		if (fd < 0)
+			return -1;
+	}
+	return open_parts(fd, out, e);
+}
+
+int
+maildir_open_sub(const struct maildir *root, const char *dir,
+    struct maildir *out, struct err *e)
+{
+	int fd;
+
+	if (open_folder(root->root_fd, dir, false, &fd, e) != 0)
+		return -1;
+	return open_parts(fd, out, e);
 }
 
 void
@@ -156,10 +198,10 @@ static int
 create_tmp(const struct maildir *m, const char *name, struct err *e)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(m->tmp_fd, name, flags, MESSAGE_MODE);
+	int fd = openat(m->tmp_fd, name, flags, MAILDIR_FILE_MODE);
 
 	if (fd < 0 && errno == EEXIST && unlinkat(m->tmp_fd, name, 0) == 0)
-		fd = openat(m->tmp_fd, name, flags, MESSAGE_MODE);
+		fd = openat(m->tmp_fd, name, flags, MAILDIR_FILE_MODE);
 	if (fd < 0)
 		return err_errno(e, "tmp/%s", name);
 	return fd;
@@ -240,8 +282,8 @@ copy_file(int from, int to)
 	return n == 0 ? 0 : -1;
 }
 
-static int
-copy_tmp(const struct maildir *m, const char *name, int from_fd,
+int
+maildir_copy_tmp(const struct maildir *m, const char *name, int from_fd,
     const char *from_name, struct err *e)
 {
 	int in = openat(from_fd, from_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -271,7 +313,7 @@ maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
 		return 0;
 	/* another file system, or too many links: a copy serves as well */
 	if (errno == EXDEV || errno == EMLINK || errno == EPERM)
-		return copy_tmp(m, name, from_fd, from_name, e);
+		return maildir_copy_tmp(m, name, from_fd, from_name, e);
 	return err_errno(e, "tmp/%s", name);
 }
 
@@ -283,148 +325,37 @@ maildir_publish(const struct maildir *m, const char *name, struct err *e)
 	return 0;
 }
 
+int
+maildir_publish_cur(const struct maildir *m, const char *name, uint8_t flags,
+    char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	if (!maildir_with_flags(name, flags, out))
+		return err_set(e, ERR_PERM, "%s: name too long", name);
+	if (renameat(m->tmp_fd, name, m->cur_fd, out) != 0)
+		return err_errno(e, "cur/%s", out);
+	return 0;
+}
+
 /* --- finding again ------------------------------------------------------------------ */
-
-static bool
-exists(int fd, const char *name)
-{
-	struct stat st;
-
-	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/*
- * The present name in cur/ of a message whose flags may have changed: 1 found,
- * 0 not, -1 cannot tell.
- */
-static int
-find_in_cur(const struct maildir *m, struct slice base, char out[NAME_MAX + 1],
-    struct err *e)
-{
-	int fd = openat(m->cur_fd, ".", OPEN_DIRECTORY);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	int found = 0;
-
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
-		return err_errno(e, "cur");
-	}
-	while (found == 0 && (entry = readdir(dir)) != NULL) {
-		if (!slice_eq(maildir_base_name(entry->d_name), base))
-			continue;
-		(void)snprintf(out, NAME_MAX + 1, "%s", entry->d_name);
-		found = 1;
-	}
-	(void)closedir(dir);
-	return found;
-}
 
 int
 maildir_locate(const struct maildir *m, const char *name,
     enum maildir_place *out, struct err *e)
 {
-	char now[NAME_MAX + 1];
-	int found;
-
-	if (exists(m->tmp_fd, name)) {
-		*out = MAILDIR_TMP;
-	} else if (exists(m->new_fd, name)) {
-		*out = MAILDIR_NEW;
-	} else {
-		found = find_in_cur(m, slice_str(name), now, e);
-		if (found < 0)
-			return -1;
-		*out = found > 0 ? MAILDIR_CUR : MAILDIR_NOWHERE;
-	}
-	return 0;
-}
-
-/*
- * Where a listed message is now: its directory, and its name in `out`.
- * ERR_PERM: gone.
- */
-static int
-find_message(const struct maildir *m, const char *name, char out[NAME_MAX + 1],
-    int *fd_out, struct err *e)
-{
-	struct slice base = maildir_base_name(name);
-	int found;
-
-	*fd_out = m->cur_fd;
-	(void)snprintf(out, NAME_MAX + 1, "%s", name);
-	if (exists(m->cur_fd, out))
-		return 0;
-	(void)snprintf(out, NAME_MAX + 1, "%.*s", SLICE_ARGS(base));
-	if (exists(m->new_fd, out)) {
-		*fd_out = m->new_fd;
-		return 0;
-	}
-	found = find_in_cur(m, base, out, e);
-	if (found == 0)
-		return err_set(e, ERR_PERM, "message %s is gone", name);
-	return found > 0 ? 0 : -1;
-}
-
-/* A descriptor, or -1 with errno. */
-static int
-open_regular(int dir_fd, const char *name)
-{
+	char now[MAILDIR_NAME_SIZE];
+	struct err why;
 	struct stat st;
-	/* NONBLOCK: a FIFO must not hold us up */
-	int fd = openat(
-	    dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-		(void)close(fd);
-		errno = ELOOP; /* as for a symbolic link: refused */
-		return -1;
-	}
-	return fd;
-}
-
-int
-maildir_open_message(
-    const struct maildir *m, const char *name, int *fd_out, struct err *e)
-{
-	char now[NAME_MAX + 1];
-	int fd, dir_fd;
-
-	fd = open_regular(m->cur_fd, name);
-	if (fd < 0 && errno == ENOENT)
-		fd = open_regular(m->new_fd, name);
-	if (fd < 0 && errno == ENOENT) {
-		if (find_message(m, name, now, &dir_fd, e) != 0)
-			return -1;
-		fd = open_regular(dir_fd, now);
-	}
-	if (fd < 0) {
-		(void)err_errno(e, "%s", name);
-		if (errno == ENOENT || errno == ELOOP)
-			e->kind = ERR_PERM;
-		return -1;
-	}
-	*fd_out = fd;
-	return 0;
-}
-
-int
-maildir_remove(const struct maildir *m, const char *name, struct err *e)
-{
-	char now[NAME_MAX + 1];
 	int dir_fd;
 
-	if (unlinkat(m->cur_fd, name, 0) == 0 ||
-	    unlinkat(m->new_fd, name, 0) == 0)
-		return 0;
-	if (errno != ENOENT)
-		return err_errno(e, "%s", name);
-	if (find_message(m, name, now, &dir_fd, e) != 0)
+	if (fstatat(m->tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		*out = MAILDIR_TMP;
+	} else if (maildir_find(m, name, &dir_fd, now, &why) == 0) {
+		*out = dir_fd == m->new_fd ? MAILDIR_NEW : MAILDIR_CUR;
+	} else if (why.kind == ERR_PERM) {
+		*out = MAILDIR_NOWHERE;
+	} else {
+		*e = why;
 		return -1;
-	if (unlinkat(dir_fd, now, 0) != 0)
-		return err_errno(e, "%s", now);
+	}
 	return 0;
 }

@@ -48,6 +48,10 @@ int maildir_open(int mail_root_fd, const char *path, const char *folder,
     bool create, struct maildir *out, struct err *e) MUST_CHECK;
 void maildir_close(struct maildir *m);
 
+/* A folder (".Sent") of an opened mailbox.  ERR_PERM: not there. */
+int maildir_open_sub(const struct maildir *root, const char *dir,
+    struct maildir *out, struct err *e) MUST_CHECK;
+
 enum {
 	MAILDIR_NAME_SIZE = 256
 };
@@ -73,6 +77,10 @@ int maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
     const char *from_name, struct err *e) MUST_CHECK;
 int maildir_publish(
     const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
+
+/* Publish into cur/ with flags (drafts, sent mail); `out` is the new name. */
+int maildir_publish_cur(const struct maildir *m, const char *name,
+    uint8_t flags, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
 
 /* Where a delivery's name is now: for redelivery after a crash. */
 enum maildir_place {
@@ -107,7 +115,7 @@ struct maildir_entry {
 struct maildir_list {
 	struct maildir_entry *items; /* by arrival: id or time in the name */
 	size_t count;
-	struct pool pool;
+	char *names; /* what the entries' names point into */
 };
 
 /*
@@ -119,6 +127,28 @@ int maildir_list(const struct maildir *m, struct maildir_list *out,
 void maildir_list_release(struct maildir_list *l);
 
 /*
+ * The same for whoever keeps it long (POP3): 16 bytes and the name a message.
+ */
+struct maildir_slim {
+	uint64_t wire_size;
+	uint32_t name; /* offset in names */
+	uint8_t flags;
+	bool is_new;
+	uint16_t mark; /* the caller's; 0 at first */
+};
+
+struct maildir_snapshot {
+	char *names;
+	struct maildir_slim *items;
+	size_t count;
+	uint64_t wire_total;
+};
+
+int maildir_snapshot_take(const struct maildir *m, struct maildir_snapshot *out,
+    struct err *e) MUST_CHECK;
+void maildir_snapshot_release(struct maildir_snapshot *s);
+
+/*
  * Open a listed message for reading; if it was moved or its flags changed
  * since, it is found again by its base name.  ERR_PERM: gone.
  */
@@ -128,6 +158,109 @@ int maildir_open_message(const struct maildir *m, const char *name, int *fd_out,
 /* Delete; ERR_PERM when it was already gone. */
 int maildir_remove(
     const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
+
+/*
+ * Change flags; the message goes to cur/ under the name in `out`.  ERR_PERM:
+ * gone.
+ */
+int maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
+    uint8_t remove, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
+
+/*
+ * Into cur/ of another folder by a hard link, flags kept; `out` is the name
+ * there: a copy always has a new one.  Folders of one mailbox lie on one file
+ * system; maildir_copy() also works across two.  ERR_PERM: gone.
+ */
+int maildir_move(const struct maildir *from, const struct maildir *to,
+    const char *name, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
+int maildir_copy(const struct maildir *from, const struct maildir *to,
+    const char *name, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
+
+struct maildir_usage {
+	uint64_t bytes, messages;
+};
+
+/*
+ * Delete what is marked MAILDIR_TRASHED; *removed_out is what went, on 0 and
+ * on -1 (something could not be deleted; the listing failing leaves it).
+ */
+int maildir_expunge(const struct maildir *m, struct maildir_usage *removed_out,
+    struct err *e) MUST_CHECK;
+
+/* Delete what nobody touched in tmp/ for 36 hours. */
+enum {
+	MAILDIR_TMP_SECONDS = 36 * 3600
+};
+
+int maildir_clean_tmp(const struct maildir *m, int64_t now_wall_ms,
+    size_t *removed_out, struct err *e) MUST_CHECK;
+
+/* --- Folders (Maildir++) --------------------------------------------------- */
+
+/*
+ * A folder has a name in UTF-8 with '/' between levels ("Work/Caf\xc3\xa9")
+ * and a directory in the mailbox: "." before each level, each in modified
+ * UTF-7 (RFC 3501 5.1.3), which also hides the dots inside a level.  Both
+ * directions are exact.  encode: false for an empty level, control bytes,
+ * bad UTF-8, INBOX (case-insensitively), or too long.  decode: false if the
+ * directory is no folder of that form.
+ */
+bool maildir_folder_encode(
+    struct slice name, char out[MAILDIR_NAME_SIZE]) MUST_CHECK;
+bool maildir_folder_decode(const char *dir, char *out, size_t size) MUST_CHECK;
+
+struct maildir_folder {
+	char *dir;  /* for maildir_open() */
+	char *name; /* UTF-8; of a foreign directory its text made printable */
+};
+
+struct maildir_folders {
+	struct maildir_folder *items; /* sorted by name; without the inbox */
+	size_t count;
+	struct pool pool;
+};
+
+/* `root` is the inbox, opened. */
+int maildir_folder_list(const struct maildir *root, struct maildir_folders *out,
+    struct err *e) MUST_CHECK;
+void maildir_folders_release(struct maildir_folders *f);
+
+/* ERR_PERM: exists already (create, rename), not there (rename, delete). */
+int maildir_folder_create(
+    const struct maildir *root, const char *dir, struct err *e) MUST_CHECK;
+/* With all folders below it. */
+int maildir_folder_rename(const struct maildir *root, const char *from,
+    const char *to, struct err *e) MUST_CHECK;
+/* With its messages; folders below it stay. */
+int maildir_folder_delete(
+    const struct maildir *root, const char *dir, struct err *e) MUST_CHECK;
+
+/* Remove a directory with all that is in it; links are not followed. */
+int maildir_remove_tree(int dirfd, const char *name, struct err *e) MUST_CHECK;
+
+/* --- Quota (Maildir++ maildirsize) ------------------------------------------ */
+
+/*
+ * What the whole mailbox holds, all folders: from the file maildirsize, which
+ * is made by counting if it is missing, damaged or long.
+ */
+int maildir_usage_get(const struct maildir *root, struct maildir_usage *out,
+    struct err *e) MUST_CHECK;
+
+/* Count, and write maildirsize anew. */
+int maildir_usage_recount(const struct maildir *root, struct maildir_usage *out,
+    struct err *e) MUST_CHECK;
+
+/*
+ * Messages came or went: one appended line.  Where there is no maildirsize
+ * nothing is kept and nothing happens.
+ */
+int maildir_usage_add(const struct maildir *root, int64_t bytes,
+    int64_t messages, struct err *e) MUST_CHECK;
+
+/* The text of maildirsize, parsed: for tests and fuzzing.  False: damaged. */
+bool maildir_usage_parse(
+    struct slice text, struct maildir_usage *out) MUST_CHECK;
 
 /* RFC 1939 7: the name up to the first ',' or ':', else its SHA-256 in hex. */
 enum {

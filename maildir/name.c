@@ -169,6 +169,47 @@ maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE])
 	out[n] = '\0';
 }
 
+bool
+maildir_with_flags(const char *name, uint8_t flags, char out[MAILDIR_NAME_SIZE])
+{
+	struct slice base = maildir_base_name(name);
+	const char *info = name + base.len;
+	size_t len = base.len;
+
+	if (len + MAILDIR_INFO_SIZE > MAILDIR_NAME_SIZE)
+		return false;
+	memcpy(out, name, len);
+	maildir_format_flags(flags, out + len);
+	len += strlen(out + len);
+	if (strncmp(info, ":2,", 3) != 0)
+		return true;
+	for (info += 3; *info != '\0'; info++) {
+		if (strchr("DFPRST", *info) != NULL)
+			continue;
+		if (len + 1 >= MAILDIR_NAME_SIZE)
+			return false;
+		out[len++] = *info;
+	}
+	out[len] = '\0';
+	return true;
+}
+
+int
+maildir_order(const char *a, const char *b)
+{
+	struct slice base_a = maildir_base_name(a);
+	struct slice base_b = maildir_base_name(b);
+	int64_t time_a = arrival(base_a), time_b = arrival(base_b);
+	int order;
+
+	if (time_a != time_b)
+		return time_a < time_b ? -1 : 1;
+	order = memcmp(a, b, num_min(base_a.len, base_b.len));
+	if (order != 0 || base_a.len == base_b.len)
+		return order;
+	return base_a.len < base_b.len ? -1 : 1;
+}
+
 void
 maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE])
 {

@@ -1,6 +1,7 @@
 #ifndef MAILDIR_NAME_H
 #define MAILDIR_NAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
@@ -22,5 +23,15 @@ struct slice maildir_base_name(const char *name);
 unsigned maildir_parse_name(const char *name, struct maildir_entry *out);
 
 void maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE]);
+
+/*
+ * The name with these flags instead, for cur/; letters that we do not know
+ * are kept.  False if it would be too long.
+ */
+bool maildir_with_flags(
+    const char *name, uint8_t flags, char out[MAILDIR_NAME_SIZE]) MUST_CHECK;
+
+/* Order of a listing: by arrival, then by the bytes of the base. */
+int maildir_order(const char *a, const char *b);
 
 #endif /* MAILDIR_NAME_H */

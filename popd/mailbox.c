@@ -1,13 +1,13 @@
 /*
  * The snapshot of a POP3 session; see mailbox.h.
  *
- * A name in the block is NUL-terminated; one whose file name does not tell its
- * sizes (a foreign message) has '\1' in front and eight bytes with its size on
- * the wire behind the NUL.  So a message of ours costs its name and four
- * bytes.
+ * The block of names is the one maildir_snapshot_take() filled, so a message
+ * of ours costs its name and four bytes; only where some name does not tell
+ * its sizes are those kept beside it.
  *
  * The lock is flock() on MAILBOX/pop3.lock: it ends with the process that
- * holds it, and delivery does not need it.
+ * holds it, and delivery does not need it.  Its time is that of the last
+ * login (LOGIN-DELAY).
  */
 #include "popd/mailbox.h"
 
@@ -21,65 +21,42 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/num.h"
 
 #include "maildir/name.h"
 
 #define DELETED 0x80000000U
 
-enum {
-	FOREIGN = 1
-};
-
 static const char *
 name_of(const struct mailbox *b, size_t number)
 {
-	const char *name;
-
 	assert(number >= 1 && number <= b->count);
-	name = b->names + (b->offsets[number - 1] & ~DELETED);
-	return *name == FOREIGN ? name + 1 : name;
+	return b->names + (b->offsets[number - 1] & ~DELETED);
 }
 
-static bool
-has_sizes(const char *name)
+/* Keep of the snapshot what a session needs; takes over the names. */
+static void
+pack(struct mailbox *b, struct maildir_snapshot *s)
 {
 	struct maildir_entry entry;
+	bool all_tell = true;
 
-	return maildir_parse_name(name, &entry) == 0;
-}
-
-/* Copy a listing into the block; -1 if it is beyond what offsets can say. */
-static int
-pack(struct mailbox *b, const struct maildir_list *l, struct err *e)
-{
-	size_t size = 0, at = 0;
-
-	for (size_t i = 0; i < l->count; i++)
-		size += strlen(l->items[i].name) + 1 +
-		    (has_sizes(l->items[i].name) ? 0 : 9);
-	if (size >= DELETED)
-		return err_set(e, ERR_TEMP, "mailbox has too many messages");
-	b->names = mem_alloc(size + 1);
-	b->offsets = mem_alloc((l->count + 1) * sizeof(b->offsets[0]));
-	for (size_t i = 0; i < l->count; i++) {
-		const struct maildir_entry *m = &l->items[i];
-		size_t len = strlen(m->name) + 1;
-		bool foreign = !has_sizes(m->name);
-
-		b->offsets[i] = (uint32_t)at;
-		if (foreign)
-			b->names[at++] = FOREIGN;
-		memcpy(b->names + at, m->name, len);
-		at += len;
-		if (foreign) {
-			num_put_le64((uint8_t *)b->names + at, m->wire_size);
-			at += 8;
-		}
-		b->total += m->wire_size;
+	b->count = s->count;
+	b->offsets = mem_alloc((s->count + 1) * sizeof(b->offsets[0]));
+	for (size_t i = 0; i < s->count; i++) {
+		b->offsets[i] = s->items[i].name;
+		b->total += s->items[i].wire_size;
+		all_tell = all_tell &&
+		    maildir_parse_name(s->names + s->items[i].name, &entry) ==
+			0;
 	}
-	b->count = l->count;
-	return 0;
+	if (!all_tell) {
+		b->sizes = mem_alloc(s->count * sizeof(b->sizes[0]));
+		for (size_t i = 0; i < s->count; i++)
+			b->sizes[i] = s->items[i].wire_size;
+	}
+	b->names = s->names;
+	s->names = NULL;
+	maildir_snapshot_release(s);
 }
 
 static int
@@ -120,21 +97,24 @@ close_dir(struct mailbox *b)
 	b->is_open = false;
 }
 
-/* Remove what arrived before; the list keeps the rest. */
+/* Remove what arrived before; the snapshot keeps the rest. */
 static void
-expire(struct mailbox *b, struct maildir_list *l, int64_t before_ms)
+expire(struct mailbox *b, struct maildir_snapshot *s, int64_t before_ms)
 {
+	struct maildir_entry entry;
 	size_t kept = 0;
 	struct err e;
 
-	for (size_t i = 0; i < l->count; i++) {
-		const struct maildir_entry *m = &l->items[i];
+	for (size_t i = 0; i < s->count; i++) {
+		const char *name = s->names + s->items[i].name;
 
-		if (m->arrived_ms == 0 || m->arrived_ms >= before_ms ||
-		    maildir_remove(&b->dir, m->name, &e) != 0)
-			l->items[kept++] = *m;
+		(void)maildir_parse_name(name, &entry);
+		if (entry.arrived_ms == 0 || entry.arrived_ms >= before_ms ||
+		    maildir_remove(&b->dir, name, &e) != 0)
+			s->items[kept++] = s->items[i];
 	}
-	l->count = kept;
+	b->expired = s->count - kept;
+	s->count = kept;
 }
 
 int
@@ -143,8 +123,8 @@ mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
 {
 	struct slice all = slice_str(account);
 	ptrdiff_t at = slice_rchr(all, '@');
-	struct maildir_list l;
-	int rc = -1;
+	struct maildir_snapshot all_messages;
+	int rc;
 
 	memset(b, 0, sizeof(*b));
 	b->mail_root_fd = mail_root_fd;
@@ -156,11 +136,13 @@ mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
 		e->kind = ERR_TEMP; /* the account exists, so this is ours */
 		return -1;
 	}
-	if (take_lock(b, e) == 0 && maildir_list(&b->dir, &l, e) == 0) {
+	rc = take_lock(b, e);
+	if (rc == 0)
+		rc = maildir_snapshot_take(&b->dir, &all_messages, e);
+	if (rc == 0) {
 		if (expire_before_ms > 0)
-			expire(b, &l, expire_before_ms);
-		rc = pack(b, &l, e);
-		maildir_list_release(&l);
+			expire(b, &all_messages, expire_before_ms);
+		pack(b, &all_messages);
 	}
 	close_dir(b);
 	if (rc != 0)
@@ -176,6 +158,7 @@ mailbox_close(struct mailbox *b)
 		(void)close(b->lock_fd);
 	free(b->names);
 	free(b->offsets);
+	free(b->sizes);
 	memset(b, 0, sizeof(*b));
 }
 
@@ -188,12 +171,11 @@ mailbox_is_deleted(const struct mailbox *b, size_t number)
 uint64_t
 mailbox_size(const struct mailbox *b, size_t number)
 {
-	const char *name = name_of(b, number);
 	struct maildir_entry entry;
 
-	if (b->names[b->offsets[number - 1] & ~DELETED] == FOREIGN)
-		return num_get_le64((const uint8_t *)name + strlen(name) + 1);
-	(void)maildir_parse_name(name, &entry);
+	if (b->sizes != NULL)
+		return b->sizes[number - 1];
+	(void)maildir_parse_name(name_of(b, number), &entry);
 	return entry.wire_size;
 }
 

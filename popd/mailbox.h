@@ -24,11 +24,13 @@ struct mailbox {
 	int lock_fd;    /* 0: not locked */
 	char path[512]; /* "domain/local" */
 	int mail_root_fd;
-	char *names;       /* per message: see mailbox.c */
+	char *names;       /* of files, one block */
 	uint32_t *offsets; /* into names; the top bit marks deletion */
+	uint64_t *sizes;   /* on the wire; NULL: all names tell them */
 	size_t count;
 	size_t deleted;
 	uint64_t total, deleted_bytes; /* on the wire */
+	uint64_t expired;              /* deleted for their age */
 };
 
 /*

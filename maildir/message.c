@@ -1,0 +1,278 @@
+/*
+ * Single messages: opening, deleting, flags, moving and copying between
+ * folders, expunging, stale files in tmp/.
+ *
+ * Nothing here needs a lock.  Whoever comes second finds the message under its
+ * new name by its base, or learns that it is gone; a rename or unlink touches
+ * exactly the file it names, so no other message is ever hit.
+ *
+ * Not here: quota accounting, which is the caller's (quota.c).  Any thread.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/id.h"
+
+#include "maildir/internal.h"
+#include "maildir/maildir.h"
+#include "maildir/name.h"
+
+enum {
+	ATTEMPTS = 3
+};
+
+/* A descriptor of a regular file, or -1 with errno. */
+static int
+open_regular(int dir_fd, const char *name)
+{
+	struct stat st;
+	/* NONBLOCK: a FIFO must not hold us up */
+	int fd = openat(
+	    dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+		(void)close(fd);
+		errno = ELOOP; /* as for a symbolic link: refused */
+		return -1;
+	}
+	return fd;
+}
+
+static bool
+is_gone(void)
+{
+	return errno == ENOENT || errno == ELOOP || errno == ESTALE;
+}
+
+int
+maildir_open_message(
+    const struct maildir *m, const char *name, int *fd_out, struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int dir_fd;
+	int fd = open_regular(m->cur_fd, name);
+
+	if (fd < 0 && is_gone())
+		fd = open_regular(m->new_fd, name);
+	for (int attempt = 0; fd < 0 && attempt < ATTEMPTS; attempt++) {
+		if (!is_gone())
+			return err_errno(e, "%s", name);
+		if (maildir_find(m, name, &dir_fd, now, e) != 0)
+			return -1;
+		fd = open_regular(dir_fd, now);
+	}
+	if (fd < 0)
+		return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+	*fd_out = fd;
+	return 0;
+}
+
+int
+maildir_remove(const struct maildir *m, const char *name, struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int dirfd;
+
+	if (unlinkat(m->cur_fd, name, 0) == 0 ||
+	    unlinkat(m->new_fd, name, 0) == 0)
+		return 0;
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (maildir_find(m, name, &dirfd, now, e) < 0)
+			return -1;
+		if (unlinkat(dirfd, now, 0) == 0)
+			return 0;
+		if (!is_gone())
+			return err_errno(e, "delete %s", now);
+	}
+	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
+static uint8_t
+flags_of(const char *name)
+{
+	struct maildir_entry entry;
+
+	(void)maildir_parse_name(name, &entry);
+	return entry.flags;
+}
+
+int
+maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
+    uint8_t remove, char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int dirfd;
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		uint8_t flags;
+
+		if (maildir_find(m, name, &dirfd, now, e) < 0)
+			return -1;
+		flags = (uint8_t)((flags_of(now) | add) & (uint8_t)~remove);
+		if (!maildir_with_flags(now, flags, out))
+			return err_set(e, ERR_PERM, "%s: name too long", now);
+		if (renameat(dirfd, now, m->cur_fd, out) == 0)
+			return 0;
+		if (!is_gone())
+			return err_errno(e, "rename %s", now);
+	}
+	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
+/* The name for another folder: the same, or with a new id before the sizes. */
+static void
+name_elsewhere(const char *name, bool fresh, char out[MAILDIR_NAME_SIZE])
+{
+	size_t unique = strcspn(name, ",:");
+	char id[ID_SIZE];
+	int n;
+
+	(void)snprintf(out, MAILDIR_NAME_SIZE, "%s", name);
+	if (!fresh)
+		return;
+	id_new(id);
+	n = snprintf(out, MAILDIR_NAME_SIZE, "%s.copy%s", id, name + unique);
+	/* Only a foreign name of nearly 255 bytes is too long. */
+	if (n < 0 || n >= MAILDIR_NAME_SIZE)
+		(void)snprintf(out, MAILDIR_NAME_SIZE, "%s.copy", id);
+}
+
+int
+maildir_move(const struct maildir *from, const struct maildir *to,
+    const char *name, char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int dirfd;
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (maildir_find(from, name, &dirfd, now, e) < 0)
+			return -1;
+		name_elsewhere(now, attempt > 0, out);
+		/*
+		 * Not a rename: that would replace a message of that name.
+		 * A crash in between leaves two copies, never none.
+		 */
+		if (linkat(dirfd, now, to->cur_fd, out, 0) < 0) {
+			if (errno == EEXIST || is_gone())
+				continue;
+			return err_errno(e, "move %s", now);
+		}
+		if (unlinkat(dirfd, now, 0) == 0)
+			return 0;
+		if (is_gone()) {
+			/* Somebody else was faster: one of us wins. */
+			(void)unlinkat(to->cur_fd, out, 0);
+			continue;
+		}
+		(void)err_errno(e, "move %s", now);
+		(void)unlinkat(to->cur_fd, out, 0);
+		return -1;
+	}
+	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
+int
+maildir_copy(const struct maildir *from, const struct maildir *to,
+    const char *name, char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int dirfd;
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (maildir_find(from, name, &dirfd, now, e) < 0)
+			return -1;
+		name_elsewhere(now, true, out);
+		if (linkat(dirfd, now, to->cur_fd, out, 0) == 0)
+			return 0;
+		if (errno == EXDEV || errno == EMLINK || errno == EPERM) {
+			if (maildir_copy_tmp(to, out, dirfd, now, e) != 0)
+				return -1;
+			if (renameat(to->tmp_fd, out, to->cur_fd, out) < 0)
+				return err_errno(e, "copy %s", now);
+			return 0;
+		}
+		if (!is_gone() && errno != EEXIST)
+			return err_errno(e, "copy %s", now);
+	}
+	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
+int
+maildir_expunge(
+    const struct maildir *m, struct maildir_usage *removed_out, struct err *e)
+{
+	struct maildir_usage removed = { 0, 0 };
+	struct maildir_list list;
+	struct err last;
+	int result = 0;
+
+	if (maildir_list(m, &list, e) < 0)
+		return -1;
+	for (size_t i = 0; i < list.count; i++) {
+		const struct maildir_entry *entry = &list.items[i];
+
+		if (!(entry->flags & MAILDIR_TRASHED))
+			continue;
+		if (maildir_remove(m, entry->name, &last) == 0) {
+			removed.bytes += entry->size;
+			removed.messages++;
+		} else if (last.kind != ERR_PERM) {
+			*e = last;
+			result = -1;
+		}
+	}
+	maildir_list_release(&list);
+	*removed_out = removed;
+	return result;
+}
+
+/* --- Stale files in tmp/ ------------------------------------------------------ */
+
+struct cleaning {
+	int dirfd;
+	int64_t older_than_s;
+	size_t removed;
+};
+
+static bool
+clean_visit(void *arg, const char *name, unsigned char type)
+{
+	struct cleaning *c = arg;
+	struct stat st;
+
+	(void)type;
+	if (fstatat(c->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return true;
+	/* Linking into tmp/ keeps the old mtime but renews the ctime. */
+	if (st.st_mtim.tv_sec >= c->older_than_s ||
+	    st.st_ctim.tv_sec >= c->older_than_s)
+		return true;
+	if (S_ISDIR(st.st_mode)) {
+		struct err e;
+
+		if (maildir_remove_tree(c->dirfd, name, &e) == 0)
+			c->removed++;
+	} else if (unlinkat(c->dirfd, name, 0) == 0)
+		c->removed++;
+	return true;
+}
+
+int
+maildir_clean_tmp(const struct maildir *m, int64_t now_wall_ms,
+    size_t *removed_out, struct err *e)
+{
+	struct cleaning c = { m->tmp_fd,
+		now_wall_ms / 1000 - MAILDIR_TMP_SECONDS, 0 };
+
+	if (maildir_walk_any(m->tmp_fd, clean_visit, &c, e) < 0)
+		return -1;
+	*removed_out = c.removed;
+	return 0;
+}
