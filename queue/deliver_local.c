@@ -28,6 +28,10 @@
 #include "queue/quota.h"
 #include "queue/spool.h"
 
+enum {
+	ACCOUNTD_MS = 2000
+};
+
 struct local {
 	struct job *job;
 	struct spool_body body;
@@ -234,6 +238,24 @@ warn_owner(struct local *l, const struct dir_account *a)
 	buf_release(&text);
 }
 
+/* accountd keeps the flag by which mtad refuses mail early. */
+static void
+tell_full(struct local *l, const struct dir_account *a, bool full)
+{
+	json_t *reply;
+	struct err e;
+
+	if (a->quota_full == full)
+		return;
+	if (accountd_call(l->job->runner->accountd,
+		json_pack("{s:s, s:s, s:b}", "verb", "user usage", "address",
+		    a->address, "full", full),
+		ACCOUNTD_MS, &reply, &e) == 0)
+		json_decref(reply);
+	else
+		log_warning("quota of %s: %s", a->address, e.text);
+}
+
 /* May it go in?  False: the recipient has its outcome. */
 static bool
 quota_allows(struct local *l, const struct maildir *m, size_t i)
@@ -254,6 +276,7 @@ quota_allows(struct local *l, const struct maildir *m, size_t i)
 		a.domain, &pool, &account, &e) == DIR_FOUND) {
 		verdict = quota_take(l->job->runner->quota, m, r->target,
 		    &account, l->size, l->job->settings);
+		tell_full(l, &account, verdict == QUOTA_FULL);
 		if (verdict == QUOTA_WARN)
 			warn_owner(l, &account);
 	}

@@ -1,7 +1,7 @@
 /*
  * Quotas at delivery; see quota.h.  A table of what was measured, by mailbox
  * path, under one lock that is never held while a mailbox is listed; so two
- * deliveries at once may both count a mailbox, and the later count stays.
+ * deliveries at once may both list a mailbox, and the later count stays.
  */
 #include "queue/quota.h"
 
@@ -91,55 +91,80 @@ measure(const struct maildir *m, struct usage *u)
 	return true;
 }
 
+/* `percent` of `limit`, without overflow. */
+static uint64_t
+share(uint64_t limit, uint64_t percent)
+{
+	return limit / 100 * percent + limit % 100 * percent / 100;
+}
+
 static bool
 is_over(uint64_t used, uint64_t add, uint64_t limit, uint64_t margin)
 {
 	return limit != 0 &&
-	    (used >= limit || used + add > limit + limit / 100 * margin);
+	    (used >= limit || used + add > limit + share(limit, margin));
 }
 
 static bool
 crosses(uint64_t used, uint64_t add, uint64_t limit, uint64_t percent)
 {
-	uint64_t mark = limit / 100 * percent;
+	uint64_t mark = share(limit, percent);
 
-	return limit != 0 && percent != 0 && used < mark && used + add >= mark;
+	return mark != 0 && used < mark && used + add >= mark;
+}
+
+static bool
+is_full(const struct usage *u, const struct dir_account *a, uint64_t size,
+    const struct settings *s)
+{
+	uint64_t margin = (uint64_t)settings_int(s, SET_QUOTA_MARGIN);
+
+	return is_over(u->bytes, size, a->quota_bytes, margin) ||
+	    is_over(u->messages, 1, a->quota_messages, margin);
+}
+
+/* Count the message in; call with the lock held. */
+static enum quota_verdict
+take(struct usage *u, const struct dir_account *a, uint64_t size,
+    const struct settings *s)
+{
+	uint64_t warn = (uint64_t)settings_int(s, SET_QUOTA_WARN);
+	bool crossed;
+
+	if (is_full(u, a, size, s))
+		return QUOTA_FULL;
+	crossed = crosses(u->bytes, size, a->quota_bytes, warn) ||
+	    crosses(u->messages, 1, a->quota_messages, warn);
+	u->bytes += size;
+	u->messages++;
+	return crossed ? QUOTA_WARN : QUOTA_FITS;
 }
 
 enum quota_verdict
 quota_take(struct quota *q, const struct maildir *m, const char *path,
     const struct dir_account *a, uint64_t size, const struct settings *s)
 {
-	uint64_t margin = (uint64_t)settings_int(s, SET_QUOTA_MARGIN);
-	uint64_t warn = (uint64_t)settings_int(s, SET_QUOTA_WARN);
+	enum quota_verdict verdict = QUOTA_FULL;
 	struct usage now, *u;
-	bool full, fresh;
 
 	if (a->quota_bytes == 0 && a->quota_messages == 0)
 		return QUOTA_FITS;
 	pthread_mutex_lock(&q->lock);
-	now = *slot(q, path);
+	u = slot(q, path);
+	if (u->measured_ms != 0 && clock_mono_ms() - u->measured_ms < FRESH_MS)
+		verdict = take(u, a, size, s);
 	pthread_mutex_unlock(&q->lock);
-	fresh = now.measured_ms != 0 &&
-	    clock_mono_ms() - now.measured_ms < FRESH_MS;
-	full = is_over(now.bytes, size, a->quota_bytes, margin) ||
-	    is_over(now.messages, 1, a->quota_messages, margin);
-	if (!fresh || full) { /* its owner may have cleared it since */
-		if (!measure(m, &now))
-			return QUOTA_FITS;
-		full = is_over(now.bytes, size, a->quota_bytes, margin) ||
-		    is_over(now.messages, 1, a->quota_messages, margin);
-	}
+	if (verdict != QUOTA_FULL)
+		return verdict;
+	/* unknown, or full: its owner may have cleared it since */
+	if (!measure(m, &now))
+		return QUOTA_FITS;
 	pthread_mutex_lock(&q->lock);
 	u = slot(q, path);
-	u->bytes = now.bytes + (full ? 0 : size);
-	u->messages = now.messages + !full;
+	u->bytes = now.bytes;
+	u->messages = now.messages;
 	u->measured_ms = now.measured_ms;
+	verdict = take(u, a, size, s);
 	pthread_mutex_unlock(&q->lock);
-	if (full)
-		return QUOTA_FULL;
-	return crosses(now.bytes, size, a->quota_bytes, warn) ||
-		crosses(now.messages, 1, a->quota_messages, warn)
-	    ? QUOTA_WARN
-	    : QUOTA_FITS;
+	return verdict;
 }

@@ -1,0 +1,275 @@
+#!/usr/bin/python3
+# timeout: 400
+"""Local delivery, reports, loops and control: threats.md group E and more."""
+
+import email
+import os
+import signal
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
+from fakemx import FakeMX  # noqa: E402
+from queuelab import (DELAY, FAILURE, GENERATED, NEVER, RET_FULL,  # noqa: E402
+                      RET_HDRS, SLOW, SUCCESS, QueueLab, far_zone)
+
+BOB, EVE = 'bob@example.org', 'eve@example.org'
+NOBODY = 'nobody@example.org'
+
+
+def report_parts(text):
+    message = email.message_from_string(text)
+    assert message.get_content_type() == 'multipart/report', text
+    assert message.get_param('report-type') == 'delivery-status'
+    assert message['Auto-Submitted'] == 'auto-replied'
+    return message.get_payload()
+
+
+class Delivery(unittest.TestCase):
+    def test_one_file_many_links(self):
+        with QueueLab(users=[EVE], aliases={'all@example.org': [BOB, EVE]}) as lab:
+            lab.submit('a@b.example', ['all@example.org'])
+            lab.wait_box(EVE)
+            lab.wait_box(BOB)
+            names = [next((lab.state / 'mail/example.org' / u / 'new').iterdir())
+                     for u in ('bob', 'eve')]
+            self.assertEqual(names[0].stat().st_ino, names[1].stat().st_ino)
+            self.assertEqual(lab.box(BOB)[0], 'Return-Path: <a@b.example>\n'
+                             'Subject: test\n\nhello\n')
+            lab.wait_empty()
+
+    def test_one_copy_per_mailbox(self):
+        with QueueLab(users=[EVE], aliases={
+                'all@example.org': [BOB, EVE, 'more@example.org'],
+                'more@example.org': [BOB, 'all@example.org']}) as lab:
+            lab.submit('a@b.example', ['all@example.org', BOB, 'more@example.org'])
+            lab.wait_box(EVE)
+            lab.wait_empty()
+            self.assertEqual((len(lab.box(BOB)), len(lab.box(EVE))), (1, 1))
+
+    def test_large_message_is_linked(self):
+        body = 'Subject: large\n\n' + 'x' * 79 + '\n' + ('y' * 79 + '\n') * 5000
+        with QueueLab(users=[EVE]) as lab:
+            lab.submit('a@b.example', [BOB, EVE], body)
+            lab.wait_box(BOB)
+            lab.wait_box(EVE)
+            self.assertTrue(lab.box(BOB)[0].endswith(body))
+
+    def test_full_mailbox(self):
+        body = 'Subject: x\n\n' + 'z' * 70 + '\n' + ('z' * 70 + '\n') * 14
+        for policy, pattern in (('reject', 'event=bounce .*5.2.2'), ('defer', 'event=defer .*4.2.2')):
+            with self.subTest(policy), QueueLab(settings={'quota.full': policy},
+                                                users=[EVE], daemon=True) as lab:
+                lab.ask(verb='user set', address=EVE, set={'quota_bytes': '3000'})
+                lab.submit('a@b.example', [EVE], body, count=4)
+                lab.wait_log(pattern)
+                self.assertLess(sum(map(len, lab.box(EVE))), 4500)
+                lab.wait(lambda: lab.ask(verb='user show', address=EVE)['user'].get('quota_full'))
+
+    def test_one_warning_when_nearly_full(self):
+        with QueueLab(users=[EVE]) as lab:
+            lab.ask(verb='user set', address=EVE, set={'quota_messages': '10'})
+            lab.submit('a@b.example', [EVE], count=9)
+            lab.wait(lambda: any('more than 90 % full' in m for m in lab.box(EVE)))
+            lab.wait_empty()
+            self.assertEqual(len(lab.box(EVE)), 10)
+
+    def test_suspended(self):
+        with FakeMX() as mx, QueueLab(settings={'remote.port': mx.port,
+                                                'queue.suspended': 'remote'}) as lab:
+            lab.submit(BOB, ['x@far.example', BOB])
+            lab.wait_box()
+            time.sleep(1)
+            self.assertEqual(mx.seen, [])
+            lab.set('queue.suspended', 'all')
+            time.sleep(1.5)
+            lab.submit(BOB, [BOB])
+            time.sleep(1)
+            self.assertEqual(len(lab.box()), 1)
+            lab.set('queue.suspended', 'no')
+            lab.wait_box(count=2)
+            lab.wait(lambda: mx.messages)
+
+
+class Loops(unittest.TestCase):
+    def test_E02_aliases_in_a_circle(self):
+        with QueueLab(aliases={'a@example.org': ['b@example.org'],
+                               'b@example.org': ['a@example.org']}) as lab:
+            lab.submit(BOB, ['a@example.org'])
+            report, = lab.wait_box()
+            self.assertIn('Status: 5.4.6', report)
+            lab.wait_empty()
+            self.assertEqual(len(lab.box()), 1)
+
+    def test_E03_delivered_to_ends_forwarding(self):
+        with FakeMX() as mx, QueueLab(
+                settings={'remote.port': mx.port},
+                aliases={'away@example.org': ['x@far.example']}) as lab:
+            lab.submit(BOB, ['away@example.org'])
+            lab.wait(lambda: mx.messages)
+            data = mx.messages[0]['data'].decode()
+            self.assertTrue(data.startswith('Delivered-To: away@example.org\r\n'))
+            lab.submit(BOB, ['away@example.org'], data.replace('\r\n', '\n'))
+            report, = lab.wait_box()
+            self.assertIn('Status: 5.4.6', report)
+            self.assertEqual(len(mx.messages), 1)
+
+
+class Reports(unittest.TestCase):
+    def test_E10_one_well_formed_report(self):
+        with QueueLab() as lab:
+            lab.submit(BOB, [NOBODY], envid='my id', original='rfc822;No@Example.org')
+            report, = lab.wait_box()
+            words, status, original = report_parts(report)
+            self.assertIn('no such user here', words.get_payload(decode=True).decode())
+            message, recipient = status.get_payload()
+            self.assertEqual(message['Original-Envelope-Id'], 'my id')
+            self.assertEqual(recipient['Action'], 'failed')
+            self.assertEqual(recipient['Status'], '5.1.1')
+            self.assertEqual(recipient['Original-Recipient'], 'rfc822;No@Example.org')
+            self.assertEqual(original.get_content_type(), 'message/rfc822')
+            lab.wait_empty()
+            self.assertEqual(len(lab.box()), 1)
+
+    def test_E10_header_only_when_large_or_asked(self):
+        large = 'Subject: big\n\n' + ('w' * 70 + '\n') * 1000
+        with QueueLab() as lab:
+            for i, (body, flags) in enumerate(((large, 0), (large, RET_FULL),
+                                               ('Subject: small\n\nsecret\n', RET_HDRS))):
+                lab.submit(BOB, [NOBODY], body, flags=flags)
+                report = lab.wait_box(count=i + 1)[-1]
+                parts = report_parts(report)
+                self.assertEqual(parts[2].get_content_type(), 'text/rfc822-headers')
+                self.assertNotIn('secret', report)
+                self.assertNotIn('wwwwwwwwww', report)
+
+    def test_E07_E08_nobody_is_told_about_the_null_sender(self):
+        with QueueLab() as lab:
+            lab.submit('', [NOBODY])
+            lab.submit('', [NOBODY], flags=GENERATED)
+            lab.wait_log('reason=double-bounce', count=2)
+            lab.wait_empty()
+            self.assertNotIn('event=accept', lab.log())
+
+    def test_E07_copies_to_the_postmaster(self):
+        with QueueLab(settings={'dsn.postmaster_copies': 'yes'}) as lab:
+            lab.submit('', [NOBODY])
+            lab.wait_box('admin@example.org')
+            lab.wait_empty()
+
+    def test_E12_sender_byte_exact(self):
+        with FakeMX() as mx, QueueLab(far_zone('d.example'), {'remote.port': mx.port}) as lab:
+            lab.submit('u+tok=x/y_z@d.example', [NOBODY])
+            lab.wait(lambda: mx.messages)
+            self.assertIn('TO:<u+tok=x/y_z@d.example>', mx.messages[0]['rcpts'][0])
+            self.assertIn('FROM:<>', mx.messages[0]['mail'])
+
+    def test_E13_notify(self):
+        with QueueLab() as lab:
+            lab.submit(BOB, [NOBODY], notify=NEVER)
+            lab.submit(BOB, [NOBODY], notify=DELAY)
+            lab.wait_empty()
+            self.assertEqual(lab.box(), [])
+            lab.submit('admin@example.org', [BOB], notify=SUCCESS)
+            report, = lab.wait_box('admin@example.org')
+            self.assertEqual(report_parts(report)[1].get_payload()[1]['Action'], 'delivered')
+            lab.submit(BOB, [NOBODY], notify=FAILURE)
+            self.assertEqual(len(lab.wait_box(count=2)), 2)
+
+    def test_E13_relayed_where_the_peer_does_not_report(self):
+        with FakeMX(extensions=()) as mx, QueueLab(settings={'remote.port': mx.port}) as lab:
+            lab.submit(BOB, ['x@far.example'], notify=SUCCESS)
+            report, = lab.wait_box()
+            self.assertEqual(report_parts(report)[1].get_payload()[1]['Action'], 'relayed')
+
+    def test_F22_delay_warning_then_expiry(self):
+        settings = {'dsn.delay_after': '2s', 'queue.expire': '5s'}
+        with QueueLab({'far.example': {'fault': 'servfail'}}, settings) as lab:
+            lab.submit(BOB, ['x@far.example'])
+            delayed = lab.wait_box()[0]
+            self.assertIn('Action: delayed', delayed)
+            self.assertIn('Will-Retry-Until:', delayed)
+            self.assertTrue(any('Action: failed' in r
+                                for r in lab.wait_box(count=2, timeout=15)))
+            lab.wait_empty()
+            time.sleep(1)
+            self.assertEqual(len(lab.box()), 2)
+
+
+class Control(unittest.TestCase):
+    def test_verbs(self):
+        with QueueLab({'far.example': {'fault': 'servfail'}}, {'queue.retry': '1h'}) as lab:
+            ids = [lab.submit(s, ['x@far.example'])[0] for s in (BOB, BOB, 'a@example.org', EVE)]
+            lab.wait(lambda: [m['state'] for m in lab.queued()] == ['deferred'] * 4)
+            shown = lab.control(verb='show', id=ids[0])['message']
+            self.assertEqual(shown['recipients'][0]['state'], 'waiting')
+            self.assertIn('name servers', shown['recipients'][0]['reply'])
+            found = lab.control(verb='list', sender=BOB)['messages']
+            self.assertEqual([m['id'] for m in found], sorted(ids[:2]))
+            self.assertEqual(lab.control(verb='hold', ids=[ids[0]])['done'], 1)
+            lab.wait(lambda: len(lab.control(verb='list', state='held')['messages']) == 1)
+            self.assertEqual(lab.control(verb='release', ids=[ids[0]])['done'], 1)
+            self.assertEqual(lab.control(verb='delete', sender='a@example.org')['done'], 1)
+            lab.wait(lambda: len(lab.queued()) == 3)
+            self.assertEqual(lab.control(verb='bounce', destination='far.example',
+                                         sender=EVE)['done'], 1)
+            lab.wait(lambda: len(lab.queued()) == 2)
+            lab.dns.zone.update({'far.example': {'MX': ['0 .']}})
+            self.assertEqual(lab.control(verb='retry', all=True)['done'], 2)
+            lab.wait_box(count=2)
+            lab.wait_empty()
+            self.assertIn('verb=delete actor="uid', lab.log())
+
+    def test_wrong_requests(self):
+        with QueueLab() as lab:
+            for request in ({}, {'verb': 'list', 'session': 'x'}, {'verb': 'fly'},
+                            {'verb': 'delete'}, {'verb': 'delete', 'ids': 'x'},
+                            {'verb': 'show', 'id': '../../etc/passwd'},
+                            {'verb': 'show', 'id': '0' * 26}):
+                self.assertFalse(lab.control(**request)['ok'], request)
+            answer = lab.control(verb='delete', ids=['0' * 26])
+            self.assertEqual((answer['done'], len(answer['failed'])), (0, 1))
+
+    def test_pages(self):
+        with QueueLab({'far.example': {'fault': 'servfail'}}, {'queue.retry': '1h'}) as lab:
+            lab.submit(BOB, ['x@far.example'], count=150)
+            lab.wait(lambda: lab.control(verb='statistics')['deferred'] == 150)
+            seen, after = [], {}
+            while True:
+                page = lab.control(verb='list', limit=40, **after)
+                seen += [m['id'] for m in page['messages']]
+                if 'next' not in page:
+                    break
+                after = {'after': page['next']}
+            self.assertEqual(len(set(seen)), 150)
+            self.assertEqual(lab.control(verb='delete', all=True)['done'], 150)
+            lab.wait_empty()
+
+
+class Killed(unittest.TestCase):
+    def test_kill_the_worker_under_load(self):
+        """Nothing is lost and nothing local delivered twice (G2)."""
+        with FakeMX() as mx, QueueLab(settings={'remote.port': mx.port}, users=[EVE]) as lab:
+            ids = []
+            for _ in range(8):
+                ids += lab.submit('a@b.example', [BOB, EVE], count=150)
+                ids += lab.submit('a@b.example', ['x@far.example'], count=20)
+                os.kill(lab.worker(), signal.SIGKILL)
+                lab.wait(lambda: self.has_worker(lab))
+            lab.wait(lambda: len(lab.box(EVE)) >= 1200 and len(lab.box(BOB)) >= 1200, 30)
+            lab.wait(lambda: len(mx.messages) >= 160, 30)
+            lab.wait_empty(20)
+            self.assertEqual((len(lab.box(BOB)), len(lab.box(EVE))), (1200, 1200))
+            self.assertLess(len(mx.messages), 160 + 8 * 20)
+
+    @staticmethod
+    def has_worker(lab):
+        try:
+            return lab.worker() and lab.control(verb='statistics')['ok']
+        except (OSError, IndexError):
+            return False
+
+
+if __name__ == '__main__':
+    unittest.main()
