@@ -28,6 +28,7 @@
 #include "base/num.h"
 #include "mail/address.h"
 #include "net/tls.h"
+#include "proc/privilege.h"
 
 #include "queue/spool_runner.h"
 
@@ -79,7 +80,7 @@ static const struct place tree[] = {
 	{ "cache/web",	02770, OWNER_WEB,   NULL },
 	{ "cache/pop",	02770, OWNER_POP,   NULL },
 	{ "cache/auth",	02770, OWNER_AUTH,  NULL },
-	{ "run",	00755, OWNER_ROOT,  NULL },
+	{ "run",	00755, OWNER_QUEUE, NULL },
 	{ "run/accountd", 00755, OWNER_AUTH, NULL },
 	{ "run/web",	00755, OWNER_ROOT,  NULL },
 	{ "log",	00755, OWNER_ROOT,  NULL },
@@ -243,8 +244,10 @@ make_databases(const struct config *c, struct err *e)
 	if (pid < 0)
 		return err_errno(e, "fork");
 	if (pid == 0) {
-		execl(path, "accountd", "--state", c->state_dir, "--create",
-		    (char *)NULL);
+		/* the files shall belong to the daemon's user */
+		if (privilege_drop(c->user_auth, e) == 0)
+			execl(path, "accountd", "--state", c->state_dir,
+			    "--create", (char *)NULL);
 		_exit(127);
 	}
 	if (waitpid(pid, &status, 0) != pid || status != 0)
@@ -302,6 +305,11 @@ open_empty(const char *path, int *fd_out, struct err *e)
 	if (!empty) {
 		close(fd);
 		return err_set(e, ERR_PERM, "%s is not empty", path);
+	}
+	if (fchmod(fd, 0755) != 0) { /* every daemon passes through */
+		err_errno(e, "%s", path);
+		close(fd);
+		return -1;
 	}
 	*fd_out = fd;
 	return 0;

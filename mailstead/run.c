@@ -289,7 +289,7 @@ listen_notices(struct run *r, struct err *e)
 		e, "run/notify.sock") != 0)
 		return -1;
 	if (sock_listen_unix(
-		r->notify_path, SOCK_DGRAM, 0600, &r->notify_fd, e) != 0)
+		r->notify_path, SOCK_DGRAM, 0666, &r->notify_fd, e) != 0)
 		return -1;
 	if (setsockopt(
 		r->notify_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) != 0)

@@ -29,6 +29,8 @@ static const char *const type_names[] = {
 	[SETTING_LIST] = "list",
 	[SETTING_IP_LIST] = "addresses (single, prefix, range, address/mask)",
 	[SETTING_DURATIONS] = "list of durations",
+	[SETTING_HOST] = "host name",
+	[SETTING_SERVER_LIST] = "list of servers, as 192.0.2.1 or [::1]:5353",
 };
 
 static const struct setting *

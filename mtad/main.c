@@ -137,7 +137,7 @@ set_paths(const struct config *c, struct service_config *out, struct err *e)
 	    config_path(c, setup.run, sizeof(setup.run), e, "run") != 0 ||
 	    config_path(c, setup.spool, sizeof(setup.spool), e, "spool") != 0 ||
 	    config_path(c, setup.notify, sizeof(setup.notify), e,
-		"run/queue.notify") != 0 ||
+		"spool/notify.sock") != 0 ||
 	    config_path(
 		c, setup.stat, sizeof(setup.stat), e, "run/queue.stat") != 0)
 		return -1;

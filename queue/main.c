@@ -314,7 +314,7 @@ open_all(struct runner *r, struct err *e)
 	char notify[CONFIG_PATH_SIZE + 16];
 	int fd;
 
-	snprintf(notify, sizeof(notify), "%s/queue.notify", setup.run);
+	snprintf(notify, sizeof(notify), "%s/notify.sock", setup.spool);
 	fd = open(setup.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "%s", setup.mail_root);

@@ -32,7 +32,7 @@ struct spool_message;
  * Open `spool_dir` (state/spool) for appending.  `name` is the writer's own:
  * "mtad-0", "webmail-3", "submit"; a second process with the same name waits
  * out the first or is refused (ERR_TEMP).  `notify_path` is the runner's
- * notice socket (run/queue.notify); it need not exist.  `minimum_free` is how
+ * notice socket (spool/notify.sock); it need not exist.  `minimum_free` is how
  * many bytes of disk must stay free, below that spool_begin() is refused.
  */
 int spool_writer_open(const char *spool_dir, const char *name,

@@ -99,7 +99,7 @@ main(int argc, char **argv)
 
 	if (argc != 2)
 		return 2;
-	snprintf(notify, sizeof(notify), "%s/../run/queue.notify", argv[1]);
+	snprintf(notify, sizeof(notify), "%s/notify.sock", argv[1]);
 	if (spool_writer_open(argv[1], "submit", notify, 0, &w, &e) != 0) {
 		fprintf(stderr, "%s\n", e.text);
 		return 1;
