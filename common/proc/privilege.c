@@ -54,8 +54,8 @@ find_user(const char *user, uid_t *uid_out, gid_t *gid_out, struct err *e)
 int
 privilege_drop(const char *user, struct err *e)
 {
-	uid_t uid, r, s;
-	gid_t gid;
+	uid_t uid, ruid, euid, suid;
+	gid_t gid, rgid, egid, sgid;
 
 	if (user[0] == '\0' || getuid() != 0)
 		return 0;
@@ -64,8 +64,10 @@ privilege_drop(const char *user, struct err *e)
 	if (initgroups(user, gid) != 0 || setresgid(gid, gid, gid) != 0 ||
 	    setresuid(uid, uid, uid) != 0)
 		return err_errno(e, "becoming %s", user);
-	if (getresuid(&r, &uid, &s) != 0 || r != uid || s != uid || r == 0 ||
-	    setresuid(0, 0, 0) == 0)
+	if (getresuid(&ruid, &euid, &suid) != 0 || ruid != uid || euid != uid ||
+	    suid != uid || getresgid(&rgid, &egid, &sgid) != 0 || rgid != gid ||
+	    egid != gid || sgid != gid || setresuid(0, 0, 0) == 0 ||
+	    (gid != 0 && setresgid(0, 0, 0) == 0))
 		return err_set(
 		    e, ERR_PERM, "root is still in reach of %s", user);
 	return 0;
@@ -103,6 +105,9 @@ enum {
 	LANDLOCK_READ =
 	    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR,
 	LANDLOCK_EXECUTE_ANY = LANDLOCK_ACCESS_FS_EXECUTE,
+	/* nobody makes devices */
+	LANDLOCK_NEVER =
+	    LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK,
 	LANDLOCK_WRITE_V1 = LANDLOCK_ACCESS_FS_WRITE_FILE |
 	    LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
 	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
@@ -118,8 +123,8 @@ enum {
 static uint64_t
 known_rights(long abi)
 {
-	uint64_t rights =
-	    LANDLOCK_READ | LANDLOCK_EXECUTE_ANY | LANDLOCK_WRITE_V1;
+	uint64_t rights = LANDLOCK_READ | LANDLOCK_EXECUTE_ANY |
+	    LANDLOCK_WRITE_V1 | LANDLOCK_NEVER;
 
 	if (abi >= 2)
 		rights |= LANDLOCK_REFER;
@@ -175,7 +180,8 @@ apply_landlock(const struct sandbox *s, struct err *e)
 		return err_errno(e, "landlock");
 	if (allow_paths(ruleset, s->read_paths, LANDLOCK_READ, e) == 0 &&
 	    allow_paths(ruleset, s->write_paths,
-		rights & ~(uint64_t)LANDLOCK_EXECUTE_ANY, e) == 0) {
+		rights & ~(uint64_t)(LANDLOCK_EXECUTE_ANY | LANDLOCK_NEVER),
+		e) == 0) {
 		rc = (int)syscall(SYS_landlock_restrict_self, ruleset, 0);
 		if (rc != 0)
 			(void)err_errno(e, "landlock");
@@ -195,6 +201,10 @@ static const int always_denied[] = {
 	SCMP_SYS(pivot_root),
 	SCMP_SYS(move_mount),
 	SCMP_SYS(fsopen),
+	SCMP_SYS(fsconfig),
+	SCMP_SYS(fsmount),
+	SCMP_SYS(fspick),
+	SCMP_SYS(mount_setattr),
 	SCMP_SYS(open_tree),
 	SCMP_SYS(chroot),
 	SCMP_SYS(setns),
@@ -209,6 +219,17 @@ static const int always_denied[] = {
 	SCMP_SYS(add_key),
 	SCMP_SYS(request_key),
 	SCMP_SYS(kexec_load),
+	SCMP_SYS(kexec_file_load),
+	SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(process_madvise),
+	SCMP_SYS(move_pages),
+	SCMP_SYS(quotactl),
+	SCMP_SYS(syslog),
+	SCMP_SYS(sethostname),
+	SCMP_SYS(setdomainname),
+	SCMP_SYS(adjtimex),
+	SCMP_SYS(clock_adjtime),
 	SCMP_SYS(init_module),
 	SCMP_SYS(finit_module),
 	SCMP_SYS(delete_module),
@@ -222,6 +243,13 @@ static const int always_denied[] = {
 	SCMP_SYS(personality),
 };
 
+static const int exec_denied[] = {
+	SCMP_SYS(execve),
+	SCMP_SYS(execveat),
+	SCMP_SYS(fork),
+	SCMP_SYS(vfork),
+};
+
 static const int jail_denied[] = {
 	SCMP_SYS(open),
 	SCMP_SYS(openat),
@@ -232,10 +260,6 @@ static const int jail_denied[] = {
 	SCMP_SYS(connect),
 	SCMP_SYS(bind),
 	SCMP_SYS(listen),
-	SCMP_SYS(execve),
-	SCMP_SYS(execveat),
-	SCMP_SYS(fork),
-	SCMP_SYS(vfork),
 	SCMP_SYS(unlink),
 	SCMP_SYS(unlinkat),
 	SCMP_SYS(rename),
@@ -255,40 +279,41 @@ static const int jail_denied[] = {
 	SCMP_SYS(truncate),
 	SCMP_SYS(memfd_create),
 	SCMP_SYS(pidfd_open),
-	SCMP_SYS(pidfd_getfd),
 };
 
 static int
-deny(scmp_filter_ctx filter, int call)
+deny_all(scmp_filter_ctx filter, const int *calls, size_t count)
 {
-	return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		rc = seccomp_rule_add(
+		    filter, SCMP_ACT_ERRNO(EPERM), calls[i], 0);
+	return rc;
 }
 
 static int
 add_rules(scmp_filter_ctx filter, const struct sandbox *s)
 {
+	const struct scmp_arg_cmp not_unix = { 0, SCMP_CMP_NE, AF_UNIX, 0 };
 	const struct scmp_arg_cmp not_thread = { 0, SCMP_CMP_MASKED_EQ,
 		CLONE_THREAD, 0 };
-	const struct scmp_arg_cmp not_unix = { 0, SCMP_CMP_NE, AF_UNIX, 0 };
-	int rc = 0;
+	bool no_exec = s->deny_exec || s->jail;
+	int rc = deny_all(filter, always_denied, ARRAY_LEN(always_denied));
 
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(always_denied); i++)
-		rc = deny(filter, always_denied[i]);
-	if (rc == 0 && s->deny_exec)
-		rc = deny(filter, SCMP_SYS(execve));
-	if (rc == 0 && s->deny_exec)
-		rc = deny(filter, SCMP_SYS(execveat));
-	for (size_t i = 0; s->jail && rc == 0 && i < ARRAY_LEN(jail_denied);
-	     i++)
-		rc = deny(filter, jail_denied[i]);
-	/* clone() only for threads; clone3() would hide its flags */
 	if (rc == 0 && s->jail)
+		rc = deny_all(filter, jail_denied, ARRAY_LEN(jail_denied));
+	if (rc == 0 && no_exec)
+		rc = deny_all(filter, exec_denied, ARRAY_LEN(exec_denied));
+	/* clone() only for threads; clone3() would hide its flags */
+	if (rc == 0 && no_exec)
 		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(clone), 1, &not_thread);
-	if (rc == 0 && s->jail)
+	if (rc == 0 && no_exec)
 		rc = seccomp_rule_add(
 		    filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	if (rc == 0 && s->deny_outgoing)
+	/* a jail has no socket() at all */
+	if (rc == 0 && s->deny_outgoing && !s->jail)
 		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM),
 		    SCMP_SYS(socket), 1, &not_unix);
 	return rc;
@@ -303,11 +328,10 @@ apply_seccomp(const struct sandbox *s, struct err *e)
 	if (filter == NULL)
 		return err_set(e, ERR_TEMP, "seccomp: no memory");
 	rc = add_rules(filter, s);
-	if (rc == 0)
+	/* a kernel without seccomp fails here, with EINVAL */
+	if (rc == 0 && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0)
 		rc = seccomp_load(filter);
 	seccomp_release(filter);
-	if (rc == -EINVAL || rc == -ENOSYS)
-		return 0; /* the kernel has none */
 	if (rc != 0)
 		return err_set(
 		    e, ERR_PERM, "seccomp: %s", strerrordesc_np(-rc));
