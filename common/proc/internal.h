@@ -20,7 +20,8 @@
  */
 enum {
 	SCOREBOARD_VERSION = 1,
-	WORKERS_MAX = 64
+	WORKERS_MAX = 64,
+	RETIRED_MAX = 4 * WORKERS_MAX
 };
 
 struct scoreboard {
@@ -33,8 +34,11 @@ struct scoreboard {
 	uint32_t workers;
 	uint32_t listener_count;
 	struct listener listeners[SERVICE_LISTENERS_MAX];
-	/* one word a worker, written by it alone */
-	_Atomic uint32_t connections[WORKERS_MAX];
+	/*
+	 * One word a worker, written by it alone; a retired worker moves to
+	 * the place behind WORKERS_MAX that came with the signal.
+	 */
+	_Atomic uint32_t connections[WORKERS_MAX + RETIRED_MAX];
 };
 
 /* ERR_PERM: another supervisor has it. */
@@ -44,11 +48,36 @@ int scoreboard_open(const char *state_dir, const char *name,
 /* Tell $NOTIFY_SOCKET, if there is one (sd_notify(3)). */
 void notify_supervisor(const char *text);
 
+/*
+ * Put in order what the process inherited: descriptors 0 to 2 are open, all
+ * others but `keep_fd` (-1: none) closed, environment emptied, signals at
+ * their defaults, blocked, and readable from *signal_fd_out.
+ */
+int process_prepare(int keep_fd, int *signal_fd_out, struct err *e) MUST_CHECK;
+
+/*
+ * Bind what `next` wants; `fds` has the sockets of `old` and then those of
+ * `next`, in the order of the configuration.  What stays keeps its socket.
+ * On failure the old ones listen as before.
+ */
+int listeners_bind(const struct service_config *old,
+    const struct service_config *next, int *fds, struct err *e) MUST_CHECK;
+bool listeners_same(
+    const struct service_config *a, const struct service_config *b);
+/* Stop listening, in all processes. */
+void listeners_close(const struct service_config *c, const int *fds);
+
+/* What a worker tells its supervisor, in one write. */
+struct worker_report {
+	pid_t pid;
+	char failure[252]; /* "": it is up */
+};
+
 /* What a worker needs from its supervisor. */
 struct worker_setup {
 	struct worker worker;
 	const int *listen_fds; /* as config->listeners */
-	int ready_fd;          /* one byte when it is up */
+	int report_fd;         /* for one struct worker_report */
 	pid_t supervisor;
 	struct scoreboard *board;
 };

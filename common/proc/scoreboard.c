@@ -52,7 +52,8 @@ scoreboard_open(const char *state_dir, const char *name,
 		return err_set(
 		    e, ERR_PERM, "%s is running already (%s)", name, path);
 	}
-	if (ftruncate(fd, 0) != 0 || ftruncate(fd, sizeof(*board)) != 0) {
+	/* never shorter: workers of a killed supervisor may still have it */
+	if (ftruncate(fd, sizeof(*board)) != 0) {
 		(void)err_errno(e, "%s", path);
 		(void)close(fd);
 		return -1;
@@ -64,6 +65,7 @@ scoreboard_open(const char *state_dir, const char *name,
 		(void)close(fd);
 		return -1;
 	}
+	memset(board, 0, sizeof(*board));
 	board->version = SCOREBOARD_VERSION;
 	board->pid = getpid();
 	board->state = SERVICE_STARTING;
@@ -97,7 +99,7 @@ fill_status(const struct scoreboard *b, struct service_status *out)
 	out->started_wall_ms = b->started_wall_ms;
 	out->restarts = b->restarts;
 	out->workers = b->workers;
-	for (uint32_t i = 0; i < WORKERS_MAX; i++)
+	for (uint32_t i = 0; i < WORKERS_MAX + RETIRED_MAX; i++)
 		out->connections += atomic_load_explicit(
 		    &b->connections[i], memory_order_relaxed);
 	out->listener_count = b->listener_count;

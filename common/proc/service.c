@@ -2,25 +2,24 @@
  * The supervisor: binds, forks, watches, and nothing else.
  *
  * It has one thread and is the only process that forks.  A worker tells by a
- * pipe that it is up (one zero byte) or why it is not (a text).  A worker
- * that dies is replaced at once if it lived LIVED_MS, else after a pause that
- * doubles; a replacement has the dead one's index.
+ * pipe that it is up or why it is not.  A worker that dies is replaced at
+ * once if it lived LIVED_MS, else after a pause that doubles; a replacement
+ * has the dead one's index.
  *
  * A reload compares the new configuration with the old: listeners that stay
  * keep their sockets.  Only if workers or listeners differ are new workers
- * started and the old ones retired, which then finish what they serve.
+ * started and the old ones retired, which then serve what they have to its
+ * end.  A service switched off stops its workers as at the end.
  */
 #include "proc/service.h"
 
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +30,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "net/sock.h"
 #include "proc/internal.h"
 #include "proc/privilege.h"
 
@@ -42,8 +40,7 @@ enum {
 	LIVED_MS = 10000,
 	PAUSE_MIN_MS = 100,
 	PAUSE_MAX_MS = 10000,
-	BACKLOG = 4096,
-	RETIRED_MAX = 4 * WORKERS_MAX,
+	KILLED_MS = 2000, /* the kernel needs for a killed process */
 };
 
 struct slot {
@@ -62,103 +59,22 @@ static struct {
 	struct service_config config;
 	int listen_fds[SERVICE_LISTENERS_MAX];
 	struct slot slots[WORKERS_MAX];
-	pid_t retired[RETIRED_MAX];
-	size_t retired_count;
-	int ready_pipe[2];
+	pid_t retired[RETIRED_MAX]; /* 0: free */
+	int report_pipe[2];
 	int signal_fd;
 	struct scoreboard *board;
 	int board_fd;
 	bool announced;
-	char failure[256]; /* why the first workers did not start */
+	char failure[256]; /* why a first worker did not start */
 } sup;
-
-/* --- listeners ------------------------------------------------------------------ */
-
-static bool
-same_listener(const struct listener *a, const struct listener *b)
-{
-	return ip_eq(&a->ip, &b->ip) && a->port == b->port &&
-	    strcmp(a->path, b->path) == 0 && a->kind == b->kind;
-}
-
-static int
-open_listener(const struct listener *l, int *fd_out, struct err *e)
-{
-	int rc, fd, flags;
-
-	if (l->path[0] != '\0')
-		rc = sock_listen_unix(l->path, l->socktype, l->mode, &fd, e);
-	else
-		rc = sock_listen_tcp(&l->ip, l->port, BACKLOG, &fd, e);
-	if (rc != 0)
-		return -1;
-	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
-		(void)err_errno(e, "listening socket");
-		(void)close(fd);
-		return -1;
-	}
-	*fd_out = fd;
-	return 0;
-}
-
-static int
-find_listener(const struct service_config *c, const struct listener *l)
-{
-	for (size_t i = 0; i < c->listener_count; i++) {
-		if (same_listener(&c->listeners[i], l))
-			return (int)i;
-	}
-	return -1;
-}
-
-/*
- * Sockets for `next`: taken over where they are, else bound.  On failure the
- * old ones are as they were.
- */
-static int
-bind_listeners(const struct service_config *next, struct err *e)
-{
-	int fds[SERVICE_LISTENERS_MAX] = { 0 };
-	bool kept[SERVICE_LISTENERS_MAX] = { false };
-
-	for (size_t i = 0; i < next->listener_count; i++) {
-		int at = find_listener(&sup.config, &next->listeners[i]);
-
-		if (at >= 0 && !kept[at]) {
-			fds[i] = sup.listen_fds[at];
-			kept[at] = true;
-		} else if (open_listener(&next->listeners[i], &fds[i], e) !=
-		    0) {
-			for (size_t k = 0; k < i; k++) {
-				if (find_listener(
-					&sup.config, &next->listeners[k]) < 0)
-					(void)close(fds[k]);
-			}
-			return -1;
-		}
-	}
-	for (size_t i = 0; i < sup.config.listener_count; i++) {
-		if (!kept[i])
-			(void)close(sup.listen_fds[i]);
-	}
-	memcpy(sup.listen_fds, fds, sizeof(fds[0]) * next->listener_count);
-	return 0;
-}
 
 /* --- configuration ----------------------------------------------------------------- */
 
 static bool
 same_workers(const struct service_config *a, const struct service_config *b)
 {
-	if (a->workers != b->workers || a->connections != b->connections ||
-	    a->listener_count != b->listener_count)
-		return false;
-	for (size_t i = 0; i < a->listener_count; i++) {
-		if (!same_listener(&a->listeners[i], &b->listeners[i]))
-			return false;
-	}
-	return true;
+	return a->enabled == b->enabled && a->workers == b->workers &&
+	    a->connections == b->connections && listeners_same(a, b);
 }
 
 static void
@@ -173,20 +89,47 @@ publish(enum service_state state)
 	b->listener_count = (uint32_t)sup.config.listener_count;
 }
 
+/*
+ * Let the workers go: after what they serve, or all soon.  Whoever finds no
+ * place on the scoreboard goes soon, too.
+ */
 static void
-retire_workers(void)
+retire_workers(bool soon)
 {
-	for (unsigned i = 0; i < WORKERS_MAX; i++) {
-		struct slot *slot = &sup.slots[i];
+	unsigned place = 0;
 
-		if (slot->pid > 0 && sup.retired_count < RETIRED_MAX) {
-			(void)kill(slot->pid, SIGUSR1);
-			sup.retired[sup.retired_count++] = slot->pid;
-		} else if (slot->pid > 0) {
-			(void)kill(slot->pid, SIGTERM);
-		}
-		memset(slot, 0, sizeof(*slot));
+	for (unsigned i = 0; i < WORKERS_MAX; i++) {
+		union sigval value;
+		pid_t pid = sup.slots[i].pid;
+
+		memset(&sup.slots[i], 0, sizeof(sup.slots[i]));
+		if (pid == 0)
+			continue;
+		while (place < RETIRED_MAX && sup.retired[place] != 0)
+			place++;
+		value.sival_int = (int)(WORKERS_MAX + place);
+		if (place < RETIRED_MAX)
+			sup.retired[place] = pid;
+		if (soon || place == RETIRED_MAX)
+			(void)kill(pid, SIGTERM);
+		else
+			(void)sigqueue(pid, SIGUSR1, value);
 	}
+}
+
+/* Bind as root, then be the service's user again, whatever came of it. */
+static int
+bind_as_root(const struct service_config *next, struct err *e)
+{
+	struct err again;
+	int rc;
+
+	if (privilege_resume(e) != 0)
+		return -1;
+	rc = listeners_bind(&sup.config, next, sup.listen_fds, e);
+	if (rc != 0 && privilege_assume(sup.config.user, &again) != 0)
+		log_error("%s", again.text);
+	return rc;
 }
 
 /*
@@ -197,7 +140,7 @@ static int
 configure(struct err *e)
 {
 	struct service_config *next = mem_zalloc(sizeof(*next));
-	bool changed;
+	bool differs;
 	int rc = -1;
 
 	if (sup.service->configure(sup.state_dir, next, e) != 0)
@@ -206,16 +149,19 @@ configure(struct err *e)
 		next->workers = 0, next->listener_count = 0;
 	if (next->workers > WORKERS_MAX)
 		next->workers = WORKERS_MAX;
-	changed = !same_workers(&sup.config, next);
-	if (privilege_resume(e) != 0 || bind_listeners(next, e) != 0)
+	differs = !same_workers(&sup.config, next);
+	if (bind_as_root(next, e) != 0)
 		goto out;
 	log_open(sup.service->name, next->log_dir, sup.foreground);
 	sup.config = *next;
-	if (changed)
-		retire_workers();
 	rc = privilege_assume(sup.config.user, e);
-	publish(sup.config.enabled ? (enum service_state)sup.board->state
-				   : SERVICE_DISABLED);
+	if (differs)
+		retire_workers(!next->enabled);
+	if (differs || !sup.announced)
+		publish(next->enabled ? SERVICE_STARTING : SERVICE_DISABLED);
+	if (differs && sup.announced)
+		log_info("reconfigured: %u workers, %zu listeners",
+		    sup.config.workers, sup.config.listener_count);
 out:
 	free(next);
 	return rc;
@@ -226,14 +172,8 @@ reload(void)
 {
 	struct err e;
 
-	if (configure(&e) != 0) {
+	if (configure(&e) != 0)
 		log_error("not reconfigured: %s", e.text);
-		return;
-	}
-	log_info("reconfigured: %u workers, %zu listeners", sup.config.workers,
-	    sup.config.listener_count);
-	if (sup.config.enabled && sup.board->state == SERVICE_DISABLED)
-		publish(SERVICE_STARTING);
 }
 
 /* --- workers -------------------------------------------------------------------------- */
@@ -249,10 +189,10 @@ run_worker(unsigned index, pid_t supervisor)
 	setup->worker.state_dir = sup.state_dir;
 	setup->worker.index = index;
 	setup->listen_fds = sup.listen_fds;
-	setup->ready_fd = sup.ready_pipe[1];
+	setup->report_fd = sup.report_pipe[1];
 	setup->supervisor = supervisor;
 	setup->board = sup.board;
-	(void)close(sup.ready_pipe[0]);
+	(void)close(sup.report_pipe[0]);
 	(void)close(sup.signal_fd);
 	(void)close(sup.board_fd); /* the lock is the supervisor's alone */
 	if (privilege_resume(&e) != 0) {
@@ -308,9 +248,9 @@ worker_died(struct slot *slot, unsigned index, int status)
 	if (lived)
 		slot->pause_ms = 0;
 	slot->start_at_ms = now + slot->pause_ms;
-	slot->pause_ms = slot->pause_ms == 0 ? PAUSE_MIN_MS
-	    : slot->pause_ms < PAUSE_MAX_MS  ? slot->pause_ms * 2
-					     : PAUSE_MAX_MS;
+	slot->pause_ms = slot->pause_ms == 0    ? PAUSE_MIN_MS
+	    : slot->pause_ms < PAUSE_MAX_MS / 2 ? slot->pause_ms * 2
+						: PAUSE_MAX_MS;
 	if (slot->pause_ms > 4 * PAUSE_MIN_MS)
 		sup.board->state = SERVICE_FAILING;
 	slot->pid = 0;
@@ -332,43 +272,41 @@ reap(bool stopping)
 			else
 				worker_died(&sup.slots[i], i, status);
 		}
-		for (size_t i = 0; i < sup.retired_count; i++) {
-			if (sup.retired[i] == pid)
-				sup.retired[i] =
-				    sup.retired[--sup.retired_count];
+		for (unsigned i = 0; i < RETIRED_MAX; i++) {
+			if (sup.retired[i] != pid)
+				continue;
+			if (WIFSIGNALED(status) && !stopping)
+				log_error("retired worker (pid %d) killed by "
+					  "signal %d",
+				    (int)pid, WTERMSIG(status));
+			sup.retired[i] = 0;
+			sup.board->connections[WORKERS_MAX + i] = 0;
 		}
 	}
 }
 
-/* What workers say: a zero byte each when up, else a text. */
+/* What workers say, one at a time. */
 static void
-read_ready(void)
+read_report(void)
 {
-	char text[sizeof(sup.failure)];
-	ssize_t n = read(sup.ready_pipe[0], text, sizeof(text) - 1);
-	unsigned up = 0;
+	struct worker_report report;
+	bool all = true;
 
-	for (ssize_t i = 0; i < n; i++)
-		up += text[i] == '\0';
-	if (n > 0 && up < (size_t)n && sup.failure[0] == '\0') {
-		const char *from = text;
-
-		text[n] = '\0';
-		while (*from == '\0' && from < text + n)
-			from++;
-		(void)snprintf(sup.failure, sizeof(sup.failure), "%s", from);
-	}
-	for (unsigned i = 0; i < sup.config.workers && up > 0; i++) {
-		if (sup.slots[i].pid > 0 && !sup.slots[i].ready) {
-			sup.slots[i].ready = true;
-			up--;
-		}
+	/* no more than PIPE_BUF, so whole or not at all */
+	if (read(sup.report_pipe[0], &report, sizeof(report)) !=
+	    (ssize_t)sizeof(report))
+		return;
+	report.failure[sizeof(report.failure) - 1] = '\0';
+	if (report.failure[0] != '\0') {
+		memcpy(sup.failure, report.failure, sizeof(report.failure));
+		return;
 	}
 	for (unsigned i = 0; i < sup.config.workers; i++) {
-		if (!sup.slots[i].ready)
-			return;
+		if (sup.slots[i].pid == report.pid)
+			sup.slots[i].ready = true;
+		all = all && sup.slots[i].ready;
 	}
-	if (sup.config.enabled)
+	if (all && sup.config.enabled)
 		sup.board->state = SERVICE_RUNNING;
 }
 
@@ -383,12 +321,27 @@ announce(void)
 
 /* --- the loop ------------------------------------------------------------------------- */
 
+/* Until the next look at the configuration or the start of a worker. */
+static int
+wait_time(int64_t next_look)
+{
+	int64_t until = next_look;
+
+	for (unsigned i = 0; i < sup.config.workers; i++) {
+		const struct slot *slot = &sup.slots[i];
+
+		if (slot->pid == 0 && slot->start_at_ms < until)
+			until = slot->start_at_ms;
+	}
+	return clock_left_ms(until);
+}
+
 static bool
 wait_events(int timeout_ms, bool *hup_out)
 {
 	struct pollfd fds[2] = {
 		{ .fd = sup.signal_fd, .events = POLLIN },
-		{ .fd = sup.ready_pipe[0], .events = POLLIN },
+		{ .fd = sup.report_pipe[0], .events = POLLIN },
 	};
 	struct signalfd_siginfo info;
 	bool stop = false;
@@ -396,7 +349,7 @@ wait_events(int timeout_ms, bool *hup_out)
 	if (poll(fds, 2, timeout_ms) <= 0)
 		return false;
 	if (fds[1].revents & POLLIN)
-		read_ready();
+		read_report();
 	while (fds[0].revents &&
 	    read(sup.signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
@@ -407,46 +360,52 @@ wait_events(int timeout_ms, bool *hup_out)
 	return stop;
 }
 
-static void
+/* All workers, the retired too: send a signal (0: none), count them. */
+static unsigned
 signal_workers(int number)
 {
-	for (unsigned i = 0; i < WORKERS_MAX; i++) {
-		if (sup.slots[i].pid > 0)
-			(void)kill(sup.slots[i].pid, number);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < WORKERS_MAX + RETIRED_MAX; i++) {
+		pid_t pid = i < WORKERS_MAX ? sup.slots[i].pid
+					    : sup.retired[i - WORKERS_MAX];
+
+		if (pid == 0)
+			continue;
+		count++;
+		if (number != 0)
+			(void)kill(pid, number);
 	}
-	for (size_t i = 0; i < sup.retired_count; i++)
-		(void)kill(sup.retired[i], number);
+	return count;
 }
 
-static bool
-any_worker(void)
+static void
+wait_for_workers(int64_t ms)
 {
-	for (unsigned i = 0; i < WORKERS_MAX; i++) {
-		if (sup.slots[i].pid > 0)
-			return true;
+	int64_t end = clock_mono_ms() + ms;
+	bool hup;
+
+	while (signal_workers(0) > 0 && clock_mono_ms() < end) {
+		(void)wait_events(clock_left_ms(end), &hup);
+		reap(true);
 	}
-	return sup.retired_count > 0;
 }
 
 static void
 stop_workers(void)
 {
-	int64_t grace =
+	unsigned grace =
 	    sup.service->stop_grace_ms ? sup.service->stop_grace_ms : STOP_MS;
-	int64_t end = clock_mono_ms() + grace + POLL_MS;
-	bool hup;
+	unsigned left;
 
 	notify_supervisor("STOPPING=1");
-	signal_workers(SIGTERM);
-	while (any_worker() && clock_mono_ms() < end) {
-		(void)wait_events(50, &hup);
-		reap(true);
-	}
-	signal_workers(SIGKILL);
-	while (any_worker()) {
-		(void)wait_events(50, &hup);
-		reap(true);
-	}
+	listeners_close(&sup.config, sup.listen_fds);
+	(void)signal_workers(SIGTERM);
+	wait_for_workers((int64_t)grace + POLL_MS);
+	left = signal_workers(SIGKILL);
+	if (left > 0)
+		log_warning("%u workers did not stop and were killed", left);
+	wait_for_workers(KILLED_MS);
 }
 
 /* 0: asked to stop; -1: the first workers did not come up. */
@@ -454,13 +413,13 @@ static int
 supervise(struct err *e)
 {
 	int64_t give_up = clock_mono_ms() + START_MS;
-	int64_t next_look = 0;
+	int64_t next_look = clock_mono_ms();
 
 	for (;;) {
 		bool hup = false;
 
 		start_due_workers();
-		if (wait_events(sup.announced ? POLL_MS : 20, &hup))
+		if (wait_events(wait_time(next_look), &hup))
 			return 0;
 		reap(false);
 		if (!sup.announced &&
@@ -472,13 +431,13 @@ supervise(struct err *e)
 			return err_set(e, ERR_PERM, "%s",
 			    sup.failure[0] ? sup.failure
 					   : "the workers do not start");
+		if (clock_mono_ms() < next_look && !hup)
+			continue;
+		next_look = clock_mono_ms() + POLL_MS;
 		if (hup ||
-		    (clock_mono_ms() >= next_look &&
-			sup.service->changed != NULL &&
+		    (sup.service->changed != NULL &&
 			sup.service->changed(sup.state_dir)))
 			reload();
-		if (clock_mono_ms() >= next_look)
-			next_look = clock_mono_ms() + POLL_MS;
 	}
 }
 
@@ -504,50 +463,6 @@ serve_inherited(struct err *e)
 }
 
 /* --- start ------------------------------------------------------------------------------ */
-
-/* Nothing of the starter's environment is of use but where to say READY. */
-static void
-clean_environment(void)
-{
-	/* NOLINTBEGIN(concurrency-mt-unsafe): before any thread */
-	const char *notify = getenv("NOTIFY_SOCKET");
-	char *kept = notify ? mem_strdup(notify) : NULL;
-
-	(void)clearenv();
-	(void)setenv("PATH", "/usr/bin:/bin", 1);
-	if (kept != NULL)
-		(void)setenv("NOTIFY_SOCKET", kept, 1);
-	free(kept);
-	/* NOLINTEND(concurrency-mt-unsafe) */
-}
-
-static int
-prepare_process(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	do { /* 0, 1 and 2 must be something */
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= 2);
-	if (fd > 2)
-		(void)close(fd);
-	clean_environment();
-	(void)umask(007);
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGCHLD);
-	if (pthread_sigmask(SIG_SETMASK, &set, NULL) != 0)
-		return err_errno(e, "signals");
-	sup.signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (sup.signal_fd < 0 ||
-	    pipe2(sup.ready_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-		return err_errno(e, "start");
-	return 0;
-}
 
 static int
 parse_arguments(int argc, char **argv)
@@ -595,7 +510,9 @@ service_main(const struct service *s, int argc, char **argv)
 	if (parse_arguments(argc, argv) != 0)
 		return 2;
 	log_open(s->name, NULL, true);
-	rc = prepare_process(&e);
+	rc = process_prepare(sup.serve_fd, &sup.signal_fd, &e);
+	if (rc == 0 && pipe2(sup.report_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+		rc = err_errno(&e, "start");
 	if (rc == 0 && sup.serve_fd >= 0) {
 		rc = serve_inherited(&e);
 		if (rc != 0)

@@ -4,10 +4,11 @@
  *
  * A thread is made when a connection finds no idle one and the limit allows,
  * and ends after IDLE_MS without work; so an idle server holds few stacks.
- * Threads started by worker_thread() end by themselves when
- * service_stopping(); the worker waits for them and for connections until its
- * grace is over.  Retired (SIGUSR1) it waits for connections as long as they
- * last.
+ *
+ * SIGTERM: stop accepting, wait for connections and for the threads of
+ * worker_thread(), which see service_stopping(), until the grace is over.
+ * Retired (SIGUSR1): stop accepting, go on as before until the last
+ * connection has ended, and only then stop.
  */
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -15,11 +16,11 @@
 #include <sys/socket.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -37,12 +38,12 @@ enum {
 	THREAD_STACK_SIZE = 256 * 1024,
 	IDLE_MS = 10000,
 	TICK_MS = 500,
+	RETIRED_TICK_MS = 100,
 	GRACE_MS = 8000,
 	ACCEPT_PAUSE_MS = 50, /* after EMFILE and the like */
 	ACCEPT_BURST = 8,
-	AHEAD = 64, /* connections: too far before another worker */
-	ASIDE_MS = 1,
-	ASIDE_TRIES = 20, /* with a full pool */
+	FULL_PAUSE_MS = 20,     /* let a worker with room accept */
+	FULL_PATIENCE_MS = 500, /* then say that all is full */
 	COMPLAIN_MS = 60000,
 	ARENAS = 4,
 };
@@ -61,13 +62,13 @@ static struct {
 	struct job *first, **last;
 	unsigned threads, idle, jobs; /* pool threads; queued jobs */
 	unsigned others;              /* threads of worker_thread() */
-	int stop_event;
+	bool accepting;               /* the accepting thread runs */
+	int accept_end;               /* event: no more connections */
 	atomic_bool stopping;
-	int64_t complained_ms;
+	atomic_uint place;              /* on the scoreboard */
+	int64_t complained_ms, full_ms; /* the accepting thread's */
 } self = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.work = PTHREAD_COND_INITIALIZER,
-	.ended = PTHREAD_COND_INITIALIZER,
 };
 
 bool
@@ -86,28 +87,47 @@ connection_count(void)
 unsigned
 worker_connections(const struct worker *w)
 {
-	return atomic_load_explicit(
-	    &self.setup->board->connections[w->index], memory_order_relaxed);
+	unsigned count;
+
+	(void)w;
+	(void)pthread_mutex_lock(&self.lock);
+	count = connection_count();
+	(void)pthread_mutex_unlock(&self.lock);
+	return count;
 }
 
+/* Under the lock. */
 static void
 publish_count(void)
 {
-	atomic_store_explicit(
-	    &self.setup->board->connections[self.setup->worker.index],
-	    connection_count(), memory_order_relaxed);
+	struct scoreboard *board = self.setup->board;
+
+	/* a new supervisor's scoreboard is not ours */
+	if (board->pid == self.setup->supervisor)
+		atomic_store_explicit(&board->connections[self.place],
+		    connection_count(), memory_order_relaxed);
+}
+
+/* Waiting is by the clock nobody can turn. */
+static void
+init_conditions(void)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&self.work, &attr);
+	(void)pthread_cond_init(&self.ended, &attr);
+	(void)pthread_condattr_destroy(&attr);
 }
 
 static void
 deadline_after(int ms, struct timespec *out)
 {
-	(void)clock_gettime(CLOCK_REALTIME, out);
-	out->tv_sec += ms / 1000;
-	out->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (out->tv_nsec >= 1000000000) {
-		out->tv_sec++;
-		out->tv_nsec -= 1000000000;
-	}
+	int64_t at = clock_mono_ms() + ms;
+
+	out->tv_sec = at / 1000;
+	out->tv_nsec = (long)(at % 1000) * 1000000;
 }
 
 /* --- connection threads ------------------------------------------------------ */
@@ -152,8 +172,7 @@ pool_thread(void *arg)
 		(void)pthread_mutex_lock(&self.lock);
 		self.idle++;
 		publish_count();
-		if (service_stopping())
-			(void)pthread_cond_signal(&self.ended);
+		(void)pthread_cond_signal(&self.ended);
 	}
 	self.idle--;
 	self.threads--;
@@ -177,6 +196,18 @@ start_thread(size_t stack_size, void *(*run)(void *), void *arg)
 	return rc;
 }
 
+/* Out of descriptors, memory or threads: say so once a minute. */
+static void
+complain(const char *what, int code)
+{
+	int64_t now = clock_mono_ms();
+
+	if (self.complained_ms != 0 && now - self.complained_ms < COMPLAIN_MS)
+		return;
+	self.complained_ms = now;
+	log_error("%s: %s", what, strerrordesc_np(code));
+}
+
 /* Queue for an idle thread or a new one.  False: the pool is full. */
 static bool
 dispatch(const struct connection *c)
@@ -184,14 +215,18 @@ dispatch(const struct connection *c)
 	const struct service *s = self.setup->worker.service;
 	struct job *job = mem_alloc(sizeof(*job));
 	bool taken = true;
+	int code = 0;
 
 	job->c = *c;
 	job->next = NULL;
 	(void)pthread_mutex_lock(&self.lock);
 	if (self.idle <= self.jobs) {
-		taken = self.threads < self.setup->worker.config->connections &&
-		    start_thread(s->stack_size ? s->stack_size : STACK_SIZE,
-			pool_thread, NULL) == 0;
+		taken = self.threads < self.setup->worker.config->connections;
+		if (taken)
+			code = start_thread(
+			    s->stack_size ? s->stack_size : STACK_SIZE,
+			    pool_thread, NULL);
+		taken = taken && code == 0;
 		if (taken) {
 			self.threads++;
 			self.idle++; /* it is, until it takes the job */
@@ -207,6 +242,8 @@ dispatch(const struct connection *c)
 	(void)pthread_mutex_unlock(&self.lock);
 	if (!taken)
 		free(job);
+	if (code != 0)
+		complain("new thread", code);
 	return taken;
 }
 
@@ -223,55 +260,43 @@ name_ends(struct connection *c, const struct listener *l)
 		memset(&c->peer, 0, sizeof(c->peer)); /* gone already */
 }
 
-/* Out of descriptors or memory: say so once a minute and do not spin. */
+/* Wait a little, unless accepting ends. */
 static void
-pause_accepting(int code)
+pause_accepting(int ms)
 {
-	int64_t now = clock_mono_ms();
-	struct pollfd stop = { .fd = self.stop_event, .events = POLLIN };
+	struct pollfd end = { .fd = self.accept_end, .events = POLLIN };
 
-	if (self.complained_ms == 0 || now - self.complained_ms > COMPLAIN_MS) {
-		self.complained_ms = now;
-		log_error("accept: %s", strerrordesc_np(code));
-	}
-	(void)poll(&stop, 1, ACCEPT_PAUSE_MS);
+	(void)poll(&end, 1, ms);
 }
 
-/* How many connections the worker with the fewest has. */
-static unsigned
-least_connections(void)
+static bool
+is_full(void)
 {
-	const struct worker_setup *setup = self.setup;
-	unsigned least = UINT_MAX;
-
-	for (unsigned i = 0; i < setup->worker.config->workers; i++) {
-		unsigned n = atomic_load_explicit(
-		    &setup->board->connections[i], memory_order_relaxed);
-
-		if (n < least)
-			least = n;
-	}
-	return least;
+	return worker_connections(&self.setup->worker) >=
+	    self.setup->worker.config->connections;
 }
 
 /*
- * The kernel likes to wake the same worker again and again.  One that is far
- * ahead of another, or full while another has room, steps aside: it does not
- * wait for connections and only takes those that nobody else has taken for a
- * while.
+ * This worker is full: shall it leave the connection to another that has
+ * room?  Not for long: what says that it has room may be stuck.
  */
 static bool
-steps_aside(void)
+leave_to_others(void)
 {
-	unsigned most = self.setup->worker.config->connections;
-	unsigned own = worker_connections(&self.setup->worker);
-	unsigned least = least_connections();
-	struct pollfd stop = { .fd = self.stop_event, .events = POLLIN };
+	const struct service_config *config = self.setup->worker.config;
+	int64_t now = clock_mono_ms();
+	bool room = false;
 
-	if (own < least + AHEAD && (own < most || least >= most))
+	for (unsigned i = 0; i < config->workers; i++)
+		room = room ||
+		    (i != self.setup->worker.index &&
+			atomic_load_explicit(&self.setup->board->connections[i],
+			    memory_order_relaxed) < config->connections);
+	if (!room)
 		return false;
-	(void)poll(&stop, 1, ASIDE_MS);
-	return true;
+	if (self.full_ms == 0)
+		self.full_ms = now;
+	return now - self.full_ms < FULL_PATIENCE_MS;
 }
 
 static void
@@ -283,12 +308,20 @@ accept_from(size_t index)
 	for (int i = 0; i < ACCEPT_BURST; i++) {
 		struct connection c = { .kind = l->kind, .listener = index };
 
+		if (!is_full()) {
+			self.full_ms = 0;
+		} else if (leave_to_others()) {
+			pause_accepting(FULL_PAUSE_MS);
+			return;
+		}
 		c.fd = accept4(
 		    self.setup->listen_fds[index], NULL, NULL, SOCK_CLOEXEC);
 		if (c.fd < 0) {
 			if (errno == EMFILE || errno == ENFILE ||
-			    errno == ENOBUFS || errno == ENOMEM)
-				pause_accepting(errno);
+			    errno == ENOBUFS || errno == ENOMEM) {
+				complain("accept", errno);
+				pause_accepting(ACCEPT_PAUSE_MS);
+			}
 			return;
 		}
 		name_ends(&c, l);
@@ -300,43 +333,75 @@ accept_from(size_t index)
 	}
 }
 
+/* The sockets to wait for, numbered as the listeners, and the end. */
+static int
+open_epoll(const struct service_config *config)
+{
+	struct epoll_event want = { .events = EPOLLIN,
+		.data.u64 = config->listener_count };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0 ||
+	    epoll_ctl(epoll, EPOLL_CTL_ADD, self.accept_end, &want) != 0)
+		abort();
+	for (size_t i = 0; i < config->listener_count; i++) {
+		/*
+		 * Not EPOLLEXCLUSIVE, which gives most connections to one
+		 * worker, and those that it leaves to nobody.
+		 */
+		want.data.u64 = i;
+		if (epoll_ctl(epoll, EPOLL_CTL_ADD, self.setup->listen_fds[i],
+			&want) != 0)
+			abort();
+	}
+	return epoll;
+}
+
 static void *
 accept_thread(void *arg)
 {
 	const struct service_config *config = self.setup->worker.config;
 	struct epoll_event events[8];
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
+	int epoll = open_epoll(config);
+	bool ended = false;
 
 	(void)arg;
 	(void)prctl(PR_SET_NAME, "accept", 0, 0, 0);
-	for (size_t i = 0; i <= config->listener_count; i++) {
-		struct epoll_event want = { .data.u64 = i };
-		bool stop = i == config->listener_count;
+	while (!ended) {
+		int n = epoll_wait(epoll, events, ARRAY_LEN(events), -1);
 
-		/* EXCLUSIVE: a connection wakes one worker, not all */
-		want.events = stop ? EPOLLIN : EPOLLIN | EPOLLEXCLUSIVE;
-		if (epoll_ctl(epoll, EPOLL_CTL_ADD,
-			stop ? self.stop_event : self.setup->listen_fds[i],
-			&want) != 0)
-			abort();
-	}
-	while (!service_stopping()) {
-		bool aside = steps_aside();
-		int n = epoll_wait(
-		    epoll, events, ARRAY_LEN(events), aside ? 0 : -1);
-
-		for (int i = 0; i < n && !service_stopping(); i++) {
-			if (events[i].data.u64 >= config->listener_count)
-				continue;
+		for (int i = 0; i < n; i++)
+			ended = ended ||
+			    events[i].data.u64 == config->listener_count;
+		for (int i = 0; i < n && !ended; i++)
 			accept_from(events[i].data.u64);
-		}
 	}
 	(void)close(epoll);
+	/* or nobody could bind these while our connections last */
+	for (size_t i = 0; i < config->listener_count; i++)
+		(void)close(self.setup->listen_fds[i]);
 	(void)pthread_mutex_lock(&self.lock);
-	self.others--;
+	self.accepting = false;
 	(void)pthread_cond_signal(&self.ended);
 	(void)pthread_mutex_unlock(&self.lock);
 	return NULL;
+}
+
+static void
+start_accepting(void)
+{
+	self.accepting = true;
+	if (start_thread(THREAD_STACK_SIZE, accept_thread, NULL) != 0)
+		_exit(1);
+}
+
+static void
+stop_accepting(void)
+{
+	uint64_t one = 1;
+
+	if (write(self.accept_end, &one, sizeof(one)) < 0)
+		_exit(1);
 }
 
 /* --- other threads ----------------------------------------------------------------- */
@@ -405,7 +470,6 @@ block_signals(sigset_t *set)
 	(void)sigaddset(set, SIGINT);
 	(void)sigaddset(set, SIGHUP);
 	(void)sigaddset(set, SIGUSR1);
-	(void)sigaddset(set, SIGUSR2);
 	(void)sigaddset(set, SIGPIPE);
 	(void)pthread_sigmask(SIG_BLOCK, set, NULL);
 	(void)sigdelset(set, SIGPIPE);
@@ -436,85 +500,121 @@ become_worker(struct err *e)
 	return privilege_sandbox(&sandbox, e);
 }
 
-/* Until told to stop; returns the signal. */
-static int
-wait_for_signal(const sigset_t *set)
+/* Nothing is accepted any more and all that was has ended. */
+static bool
+is_drained(void)
 {
-	const struct timespec tick = { 0, TICK_MS * 1000000L };
+	bool drained;
+
+	(void)pthread_mutex_lock(&self.lock);
+	drained = !self.accepting && connection_count() == 0;
+	/* a worker that was retired may have written to our place */
+	publish_count();
+	(void)pthread_mutex_unlock(&self.lock);
+	return drained;
+}
+
+/* Give the place on the scoreboard to the worker that comes instead. */
+static void
+move_to(unsigned place)
+{
+	(void)pthread_mutex_lock(&self.lock);
+	if (place < WORKERS_MAX + RETIRED_MAX)
+		self.place = place;
+	publish_count();
+	(void)pthread_mutex_unlock(&self.lock);
+}
+
+/* Until told to stop, or retired and drained. */
+static void
+run_until_stopped(const sigset_t *set)
+{
+	struct timespec wait = { 0, TICK_MS * 1000000L };
 	struct worker *w = &self.setup->worker;
+	bool retired = false;
 
 	for (;;) {
-		int signal = sigtimedwait(set, NULL, &tick);
+		siginfo_t info;
+		int signal = sigtimedwait(set, &info, &wait);
 
-		if (signal == SIGTERM || signal == SIGINT || signal == SIGUSR1)
-			return signal;
-		if (getppid() != self.setup->supervisor)
-			return SIGTERM;
+		if (signal == SIGTERM || signal == SIGINT ||
+		    getppid() != self.setup->supervisor)
+			return;
+		if (signal == SIGUSR1 && !retired) {
+			retired = true;
+			stop_accepting();
+			move_to((unsigned)info.si_value.sival_int);
+			wait.tv_nsec = RETIRED_TICK_MS * 1000000L;
+		}
+		if (is_drained() && retired)
+			return;
 		if (w->service->tick != NULL)
 			w->service->tick(w);
 	}
 }
 
-/* Wait for connections and threads; SIGTERM ends patience. */
+/* Wait for connections and threads until the grace is over. */
 static void
-wait_for_end(const sigset_t *set, bool retired)
+wait_for_end(void)
 {
-	const struct service *s = self.setup->worker.service;
-	int64_t grace = s->stop_grace_ms ? s->stop_grace_ms : GRACE_MS;
-	int64_t end = retired ? INT64_MAX : clock_mono_ms() + grace;
-	const struct timespec now = { 0, 0 };
+	unsigned ms = self.setup->worker.service->stop_grace_ms;
+	struct timespec until;
+	unsigned left;
 
+	deadline_after(ms ? (int)ms : GRACE_MS, &until);
 	(void)pthread_mutex_lock(&self.lock);
-	while ((connection_count() > 0 || self.others > 0) &&
-	    clock_mono_ms() < end) {
-		struct timespec until;
-
-		deadline_after(100, &until);
-		(void)pthread_cond_timedwait(&self.ended, &self.lock, &until);
-		if (retired &&
-		    (sigtimedwait(set, NULL, &now) == SIGTERM ||
-			getppid() != self.setup->supervisor)) {
-			retired = false;
-			end = clock_mono_ms() + grace;
-		}
-	}
+	while ((self.accepting || connection_count() > 0 || self.others > 0) &&
+	    pthread_cond_timedwait(&self.ended, &self.lock, &until) == 0)
+		;
+	left = connection_count();
 	(void)pthread_mutex_unlock(&self.lock);
+	if (left > 0)
+		log_info("%u connections were cut", left);
+}
+
+static NORETURN void
+fail(const struct err *e)
+{
+	struct worker_report report = { .pid = getpid() };
+
+	log_error("worker %u: %s", self.setup->worker.index, e->text);
+	(void)snprintf(report.failure, sizeof(report.failure), "%.*s",
+	    (int)sizeof(report.failure) - 1,
+	    e->text[0] != '\0' ? e->text : "unknown failure");
+	if (write(self.setup->report_fd, &report, sizeof(report)) < 0)
+		_exit(2);
+	_exit(1);
 }
 
 void
 worker_main(struct worker_setup *setup)
 {
 	struct worker *w = &setup->worker;
-	uint64_t one = 1;
+	struct worker_report up = { .pid = getpid() };
 	sigset_t signals;
 	struct err e;
-	int signal;
 
 	self.setup = setup;
 	self.last = &self.first;
-	self.stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	self.place = w->index;
+	self.accept_end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	init_conditions();
 	block_signals(&signals);
 	if (become_worker(&e) != 0 ||
 	    (w->service->worker_start != NULL &&
-		w->service->worker_start(w, &e) != 0)) {
-		log_error("worker %u: %s", w->index, e.text);
-		if (write(setup->ready_fd, e.text, strlen(e.text)) < 0)
-			_exit(2);
+		w->service->worker_start(w, &e) != 0))
+		fail(&e);
+	if (w->service->serve != NULL)
+		start_accepting();
+	if (write(setup->report_fd, &up, sizeof(up)) < 0)
 		_exit(1);
-	}
-	if (w->service->serve != NULL &&
-	    start_other(THREAD_STACK_SIZE, accept_thread, NULL, &e) != 0)
-		_exit(1);
-	if (write(setup->ready_fd, "", 1) != 1)
-		_exit(1);
-	(void)close(setup->ready_fd);
-	signal = wait_for_signal(&signals);
+	(void)close(setup->report_fd);
+	run_until_stopped(&signals);
 	atomic_store(&self.stopping, true);
-	if (write(self.stop_event, &one, sizeof(one)) < 0)
-		_exit(1);
+	stop_accepting();
 	if (w->service->worker_stop != NULL)
 		w->service->worker_stop(w);
-	wait_for_end(&signals, signal == SIGUSR1);
+	wait_for_end();
 	_exit(0);
 }
 
@@ -526,6 +626,7 @@ worker_serve_one(struct worker_setup *setup, int fd, struct err *e)
 
 	self.setup = setup;
 	self.last = &self.first;
+	init_conditions();
 	if (w->service->worker_start != NULL &&
 	    w->service->worker_start(w, e) != 0)
 		return -1;
@@ -533,6 +634,6 @@ worker_serve_one(struct worker_setup *setup, int fd, struct err *e)
 	atomic_store(&self.stopping, true);
 	if (w->service->worker_stop != NULL)
 		w->service->worker_stop(w);
-	wait_for_end(NULL, false);
+	wait_for_end();
 	return 0;
 }
