@@ -46,8 +46,8 @@ struct limits *
 limits_new(void)
 {
 	pthread_mutexattr_t attr;
-	/* cppcheck-suppress invalidFunctionArg */
 	struct limits *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE,
+	    /* cppcheck-suppress invalidFunctionArg */
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (l == MAP_FAILED)
