@@ -89,8 +89,8 @@ struct session {
 	char client_ip[IP_TEXT_SIZE];
 	const char *client_name; /* forward-confirmed, or "" */
 	bool client_name_asked;
-	bool is_xclient; /* may use XCLIENT */
-	uint64_t limit_key;
+	bool is_xclient;         /* may use XCLIENT */
+	uint64_t limit_key;      /* 0 = not counted */
 	uint64_t user_limit_key; /* 0 = not counted */
 
 	enum smtp_state state;
@@ -128,6 +128,9 @@ void session_refresh(struct session *s);
 
 /* As before the first command (after STARTTLS and XCLIENT). */
 void session_forget_greeting(struct session *s);
+
+/* Not signed in any more. */
+void session_forget_user(struct session *s);
 
 /* Our own name on the address this client came to. */
 const char *session_own_name(const struct session *s);

@@ -123,9 +123,8 @@ smtp_xclient(void *session, struct slice args)
 			    s, 501, "5.5.4", "Malformed attribute");
 	}
 	ip_format(&s->client, s->client_ip);
-	s->user = NULL;
+	session_forget_user(s);
 	session_forget_greeting(s);
-	session_refresh(s);
 	return session_reply(s, 220, NULL, "%s %s", session_own_name(s),
 	    settings_text(s->settings, SET_SMTP_GREETING));
 }

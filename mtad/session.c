@@ -198,6 +198,23 @@ session_forget_greeting(struct session *s)
 	transaction_reset(s);
 }
 
+/* One connection less of whom the key stands for. */
+static void
+leave(struct session *s, uint64_t *key)
+{
+	if (*key != 0)
+		limits_leave(s->mtad->limits, s->mtad->worker->index, *key);
+	*key = 0;
+}
+
+void
+session_forget_user(struct session *s)
+{
+	leave(s, &s->user_limit_key);
+	s->user = NULL;
+	session_refresh(s);
+}
+
 /* --- verbs without a message ------------------------------------------------- */
 
 /* 1: take the name; 0: refused; -1: the connection is over. */
@@ -368,7 +385,9 @@ smtp_starttls(void *session, struct slice args)
 		log_session(s, "reject", e.text);
 		return -1;
 	}
-	session_forget_greeting(s); /* RFC 3207 4.2 */
+	/* RFC 3207 4.2: whatever was said before counts no more */
+	session_forget_user(s);
+	session_forget_greeting(s);
 	return 0;
 }
 
@@ -565,6 +584,22 @@ is_crowding(struct session *s)
 	    limits_is_top(s->mtad->limits, s->limit_key, clock_mono_ms());
 }
 
+/* Count it with its address. */
+static int
+enter(struct session *s, struct err *e)
+{
+	uint64_t key = limits_key_ip(s->mtad->limits, &s->client);
+
+	if (!limits_enter(s->mtad->limits, s->mtad->worker->index, key,
+		(unsigned)settings_int(
+		    s->settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS)))
+		return err_set(e, ERR_TEMP, "too many connections");
+	s->limit_key = key;
+	if (is_crowding(s))
+		return err_set(e, ERR_TEMP, "the pool is nearly full");
+	return 0;
+}
+
 /* The first bytes: who is it, may they, hello. */
 static int
 open_session(struct session *s, struct err *e)
@@ -580,12 +615,15 @@ open_session(struct session *s, struct err *e)
 	    settings_has_ip(s->settings, SET_SMTP_XCLIENT_FROM, &s->client);
 	session_refresh(s);
 	log_session(s, "connect", NULL);
+	if (s->kind != MTAD_LOCAL && enter(s, e) != 0) {
+		/* before TLS nothing can be said on that port */
+		if (s->kind != MTAD_SUBMISSIONS)
+			(void)session_end(
+			    s, 421, "4.7.0", "Too many connections");
+		return -1;
+	}
 	if (s->kind == MTAD_SUBMISSIONS && start_tls(s, e) != 0)
 		return -1;
-	if (is_crowding(s)) {
-		(void)session_end(s, 421, "4.7.0", "Too many connections");
-		return err_set(e, ERR_PERM, "pool is nearly full");
-	}
 	v = policy_connect(&s->facts);
 	if (v.action != POLICY_ACCEPT) {
 		(void)session_refuse(s, &v);
@@ -617,9 +655,8 @@ release_session(struct session *s)
 {
 	transaction_reset(s);
 	pool_release(&s->tx.pool);
-	if (s->user_limit_key != 0)
-		limits_leave(
-		    s->mtad->limits, s->mtad->worker->index, s->user_limit_key);
+	leave(s, &s->user_limit_key);
+	leave(s, &s->limit_key);
 	stream_close(&s->stream);
 	forget_session(s);
 	stream_release(&s->stream);
@@ -639,7 +676,6 @@ session_serve(struct worker *w, struct connection *c)
 		.client_name = "",
 		.helo = "",
 		.state = SMTP_NEW };
-	bool counted;
 
 	stream_init(&s.stream, c->fd);
 	session_id_new(s.id);
@@ -648,21 +684,9 @@ session_serve(struct worker *w, struct connection *c)
 	s.facts.sender = s.facts.recipient = "";
 	stream_set_timeout(&s.stream,
 	    1000 * settings_int(s.settings, SET_SESSION_TLS_TIMEOUT));
-	s.limit_key = limits_key_ip(m->limits, &s.client);
-	counted = limits_enter(m->limits, w->index, s.limit_key,
-	    (unsigned)settings_int(
-		s.settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS));
-	if (!counted) {
-		ip_format(&s.client, s.client_ip);
-		log_session(&s, "reject", "too many connections");
-		if (s.kind != MTAD_SUBMISSIONS)
-			(void)session_end(
-			    &s, 421, "4.7.0", "Too many connections");
-	} else if (begin(&s) == 0) {
+	if (begin(&s) == 0) {
 		while (next_command(&s) == 0)
 			;
 	}
 	release_session(&s);
-	if (counted)
-		limits_leave(m->limits, w->index, s.limit_key);
 }

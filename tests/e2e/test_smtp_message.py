@@ -1,0 +1,142 @@
+"""What becomes of a message's bytes between DATA and the mailbox, and what
+happens when the disk cannot take them."""
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+import unittest
+
+from lib.server import Server
+from smtp_case import SmtpCase
+
+
+class Bytes(SmtpCase):
+    """With the runner, to read mailboxes."""
+
+    settings = {"service.queue-runner.enabled": "yes"}
+
+    def deliver(self, data, sender="a@remote.test", c=None):
+        """Send to bob, return what is in his mailbox."""
+        before = set(self.server.messages("bob@example.org"))
+        c = c or self.greeted()
+        self.begin(c, sender=sender)
+        c.send(data + b".\r\n")
+        code, text = c.reply()
+        self.assertEqual(code, 250, text)
+        self.id = text.split()[-1]
+        self.server.wait_messages("bob@example.org", len(before) + 1)
+        new = set(self.server.messages("bob@example.org")) - before
+        return new.pop()
+
+    def test_trace_fields(self):
+        got = self.deliver(b"Subject: x\r\n\r\nhello\r\n..\r\n")
+        head, body = got.split(b"\n\n", 1)
+        self.assertEqual(body, b"hello\n.\n")
+        self.assertNotIn(b"\r", got)
+        lines = head.decode().split("\n")
+        self.assertEqual(lines[:2], ["Return-Path: <a@remote.test>",
+                                     "Delivered-To: bob@example.org"])
+        self.assertRegex(head.decode(), (
+            r"Received: from client.example \(\[127\.0\.0\.1\]\)\n"
+            r"\tby mail\.example\.org with ESMTP id " + self.id +
+            r"\n\tfor <bob@example\.org>; "))
+        self.assertEqual(lines[-1], "Subject: x")
+
+    def test_nothing_is_added_for_strangers(self):
+        got = self.deliver(b"X-Only: this\r\n\r\nx\r\n")
+        self.assertNotRegex(got, rb"(?m)^(Date|From|Message-ID):")
+
+    def test_submission_adds_what_is_missing(self):
+        got = self.deliver(b"Bcc: z@secret.test\r\nSubject: x\r\n\r\nx\r\n",
+                           "alice@example.org", self.signed_in())
+        self.assertRegex(got, rb"(?m)^Date: \w{3}, ")
+        self.assertRegex(got, rb"(?m)^Message-ID: <" + self.id.encode())
+        self.assertRegex(got, rb"(?m)^From: <alice@example.org>$")
+        self.assertRegex(got, rb"with ESMTPSA id ")
+        self.assertRegex(got, rb"\(TLSv1\.3 ")
+        self.assertNotIn(b"secret", got)
+
+    def test_forged_results_are_removed(self):
+        got = self.deliver(
+            b"Authentication-Results: mail.example.org; spf=pass\r\n"
+            b"authentication-results : (x) MAIL.example.org\r\n ;dkim=pass\r\n"
+            b"Authentication-Results: mx.else.test; spf=pass\r\n"
+            b"Return-Path: <forged@x>\r\nSubject: x\r\n\r\nx\r\n")
+        self.assertEqual(
+            re.findall(rb"(?im)^authentication-results.*$", got),
+            [b"Authentication-Results: mx.else.test; spf=pass"])
+        self.assertNotIn(b"forged", got)
+
+    def test_A09_no_separator(self):
+        got = self.deliver(b"hello without header\r\nKey: value\r\n")
+        self.assertTrue(got.endswith(
+            b"+0000\n\nhello without header\nKey: value\n"), got)
+        got = self.deliver(b"")
+        self.assertTrue(got.endswith(b"+0000\n"), got)
+
+    def test_A14_eight_bit_is_kept(self):
+        body = bytes(range(128, 256)) + b"\r\n"
+        got = self.deliver(b"Subject: \xe4\r\n\r\n" + body)
+        self.assertTrue(got.endswith(
+            b"Subject: \xe4\n\n" + bytes(range(128, 256)) + b"\n"))
+
+    def test_several_recipients_are_not_named(self):
+        c = self.greeted()
+        self.assertEqual(c.ask("MAIL FROM:<a@remote.test>"), 250)
+        for name in ("alice", "bob"):
+            self.assertEqual(c.ask(f"RCPT TO:<{name}@example.org>"), 250)
+        self.assertEqual(c.ask("DATA"), 354)
+        self.assertEqual(c.ask("Subject: both\r\n\r\nx\r\n."), 250)
+        self.server.wait_messages("alice@example.org", 1)
+        got = self.server.messages("alice@example.org")[0]
+        self.assertNotIn(b"for <", got)
+        self.assertNotIn(b"Delivered-To", got)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class FullDisk(unittest.TestCase):
+    """A file system of its own, filled and emptied again."""
+
+    def setUp(self):
+        self.top = tempfile.mkdtemp(prefix="mailstead-test-")
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m",
+                               "tmpfs", self.top], capture_output=True)
+        if done.returncode != 0:
+            self.skipTest("cannot mount")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.top])
+
+    def test_H_full_disk(self):
+        server = Server(directory=self.top, settings={
+            "service.queue-runner.enabled": "no", "message.max_bytes": "8M"})
+        server.user("bob@example.org")
+        self.addCleanup(server.close)
+        server.start()
+        talk = SmtpCase()
+        talk.server = server
+        self.addCleanup(talk.doCleanups)
+        talk.assert_sequel()
+        filler = os.path.join(self.top, "filler")
+        with open(filler, "wb") as f:
+            try:
+                while True:
+                    f.write(b"\0" * 1048576)
+                    f.flush()
+            except OSError:
+                pass
+        time.sleep(1)
+        c = talk.greeted()
+        codes = [c.ask("MAIL FROM:<a@remote.test>"),
+                 c.ask("RCPT TO:<bob@example.org>"), c.ask("DATA")]
+        self.assertEqual(codes, [250, 250, 452])
+        self.assertEqual(c.ask("RCPT TO:<bob@example.org>"), 503)
+        before = talk.accepted()
+        os.unlink(filler)
+        time.sleep(1)
+        talk.assert_sequel(c)
+        self.assertEqual(talk.accepted(), before + 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
