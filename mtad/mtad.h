@@ -23,7 +23,7 @@
 #include "queue/envelope.h"
 #include "queue/spool.h"
 
-#include "mtad/limits.h"
+#include "proc/limits.h"
 
 /*
  * The SMTP server's own objects: the worker's, a session, and inside it but

@@ -63,26 +63,35 @@ fail(struct session *s, const char *name, const struct auth_exchange *x)
 	return ++s->auth_failures < most ? 0 : -1;
 }
 
-static int64_t
-expire_before(const struct session *s)
+static int
+refuse(struct session *s, enum mailbox_result why)
 {
-	int64_t days = settings_int(s->settings, SET_POPD_EXPIRE);
-
-	return days > 0 ? clock_wall_ms() - days * DAY_MS : 0;
+	if (why == MAILBOX_BUSY)
+		return pop3_err(
+		    s, "[IN-USE] the mailbox is open in another session");
+	if (why == MAILBOX_SOON)
+		return pop3_err(
+		    s, "[LOGIN-DELAY] wait before signing in again");
+	return pop3_err(s, "[SYS/TEMP] the mailbox cannot be opened");
 }
 
 static int
 enter(struct session *s, const char *account)
 {
+	int64_t days = settings_int(s->settings, SET_POPD_EXPIRE);
+	struct mailbox_rules rules = {
+		.expire_before_ms =
+		    days > 0 ? clock_wall_ms() - days * DAY_MS : 0,
+		.delay_s = settings_int(s->settings, SET_POPD_LOGIN_DELAY),
+	};
+	enum mailbox_result result;
 	struct err e;
 
-	if (mailbox_open(&s->box, s->popd->mail_root_fd, account,
-		expire_before(s), &e) != 0) {
+	result =
+	    mailbox_open(&s->box, s->popd->mail_root_fd, account, &rules, &e);
+	if (result != MAILBOX_OPEN) {
 		log_login(s, "refused", account, e.text);
-		if (e.kind == ERR_PERM)
-			return pop3_err(s,
-			    "[IN-USE] the mailbox is open in another session");
-		return pop3_err(s, "[SYS/TEMP] the mailbox cannot be opened");
+		return refuse(s, result);
 	}
 	free(s->account);
 	s->account = mem_strdup(account);
@@ -216,6 +225,24 @@ converse(struct session *s, struct auth_exchange *x, enum auth_result *result)
 	return 0;
 }
 
+/* AUTH alone: how clients asked before there was CAPA. */
+static int
+list_mechanisms(struct session *s)
+{
+	struct slice rest = slice_str(login_mechanisms(s)), one;
+	struct err e;
+
+	if (pop3_ok(s, "mechanisms") != 0)
+		return -1;
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, ' ', &one);
+		if (stream_printf(
+			&s->stream, &e, "%.*s\r\n", SLICE_ARGS(one)) != 0)
+			return -1;
+	}
+	return stream_printf(&s->stream, &e, ".\r\n");
+}
+
 int
 pop3_auth(void *session, struct slice args)
 {
@@ -230,6 +257,8 @@ pop3_auth(void *session, struct slice args)
 
 	if (!s->may_login)
 		return refuse_plain(s);
+	if (args.len == 0)
+		return list_mechanisms(s);
 	initial = slice_cut(args, ' ', &name);
 	if (!is_offered(s, name) ||
 	    !slice_copy(name, mechanism, sizeof(mechanism)))

@@ -12,6 +12,7 @@
 #include "popd/mailbox.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <assert.h>
 #include <errno.h>
@@ -20,11 +21,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include "maildir/name.h"
+#include "maildir/sizes.h"
 
 #define DELETED 0x80000000U
+
+enum {
+	DAY_S = 86400
+};
 
 static const char *
 name_of(const struct mailbox *b, size_t number)
@@ -59,23 +67,55 @@ pack(struct mailbox *b, struct maildir_snapshot *s)
 	maildir_snapshot_release(s);
 }
 
-static int
-take_lock(struct mailbox *b, struct err *e)
+/* *last_s_out: when somebody last signed in; 0: never. */
+static enum mailbox_result
+take_lock(struct mailbox *b, int64_t *last_s_out, struct err *e)
 {
-	int fd = openat(b->dir.root_fd, "pop3.lock",
-	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0660);
+	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(b->dir.root_fd, "pop3.lock", flags);
+	bool is_new = fd < 0 && errno == ENOENT;
+	struct stat st;
 
-	if (fd < 0)
-		return err_errno(e, "pop3.lock");
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	if (is_new)
+		fd = openat(b->dir.root_fd, "pop3.lock", flags | O_CREAT, 0660);
+	if (fd < 0) {
 		(void)err_errno(e, "pop3.lock");
-		if (errno == EWOULDBLOCK)
-			e->kind = ERR_PERM;
-		(void)close(fd);
-		return -1;
+		return MAILBOX_FAILED;
 	}
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &st) != 0) {
+		enum mailbox_result result =
+		    errno == EWOULDBLOCK ? MAILBOX_BUSY : MAILBOX_FAILED;
+
+		(void)err_errno(e, "pop3.lock");
+		(void)close(fd);
+		return result;
+	}
+	*last_s_out = is_new ? 0 : st.st_mtim.tv_sec;
 	b->lock_fd = fd;
-	return 0;
+	return MAILBOX_OPEN;
+}
+
+/* The lock is ours; may we come in so soon?  Sets the time of sign-in. */
+static enum mailbox_result
+check_delay(struct mailbox *b, const struct mailbox_rules *rules,
+    int64_t last_s, struct err *e)
+{
+	int64_t now_ms = clock_wall_ms();
+	int64_t since_s = now_ms / 1000 - last_s;
+	size_t removed;
+	struct err why;
+
+	if (since_s >= 0 && since_s < rules->delay_s) {
+		(void)err_set(e, ERR_TEMP, "signed in too often");
+		return MAILBOX_SOON;
+	}
+	if (rules->delay_s > 0 || since_s >= DAY_S) {
+		(void)futimens(b->lock_fd, NULL);
+		if (since_s >= DAY_S &&
+		    maildir_clean_tmp(&b->dir, now_ms, &removed, &why) != 0)
+			log_warning("%s: %s", b->path, why.text);
+	}
+	return MAILBOX_OPEN;
 }
 
 static int
@@ -117,37 +157,49 @@ expire(struct mailbox *b, struct maildir_snapshot *s, int64_t before_ms)
 	s->count = kept;
 }
 
-int
+static enum mailbox_result
+enter(struct mailbox *b, const struct mailbox_rules *rules, struct err *e)
+{
+	struct maildir_snapshot all;
+	enum mailbox_result result;
+	int64_t last_s;
+
+	if (open_dir(b, e) != 0)
+		return MAILBOX_FAILED;
+	result = take_lock(b, &last_s, e);
+	if (result == MAILBOX_OPEN)
+		result = check_delay(b, rules, last_s, e);
+	if (result != MAILBOX_OPEN)
+		return result;
+	if (maildir_snapshot_take(&b->dir, &all, e) != 0)
+		return MAILBOX_FAILED;
+	if (rules->expire_before_ms > 0)
+		expire(b, &all, rules->expire_before_ms);
+	pack(b, &all);
+	return MAILBOX_OPEN;
+}
+
+enum mailbox_result
 mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
-    int64_t expire_before_ms, struct err *e)
+    const struct mailbox_rules *rules, struct err *e)
 {
 	struct slice all = slice_str(account);
 	ptrdiff_t at = slice_rchr(all, '@');
-	struct maildir_snapshot all_messages;
-	int rc;
+	enum mailbox_result result;
 
 	memset(b, 0, sizeof(*b));
 	b->mail_root_fd = mail_root_fd;
 	if (at < 0 ||
 	    !maildir_path(slice_of(account, (size_t)at),
-		slice_skip(all, (size_t)at + 1), b->path, sizeof(b->path)))
-		return err_set(e, ERR_TEMP, "no mailbox path for %s", account);
-	if (open_dir(b, e) != 0) {
-		e->kind = ERR_TEMP; /* the account exists, so this is ours */
-		return -1;
+		slice_skip(all, (size_t)at + 1), b->path, sizeof(b->path))) {
+		(void)err_set(e, ERR_TEMP, "no mailbox path for %s", account);
+		return MAILBOX_FAILED;
 	}
-	rc = take_lock(b, e);
-	if (rc == 0)
-		rc = maildir_snapshot_take(&b->dir, &all_messages, e);
-	if (rc == 0) {
-		if (expire_before_ms > 0)
-			expire(b, &all_messages, expire_before_ms);
-		pack(b, &all_messages);
-	}
+	result = enter(b, rules, e);
 	close_dir(b);
-	if (rc != 0)
+	if (result != MAILBOX_OPEN)
 		mailbox_close(b);
-	return rc;
+	return result;
 }
 
 void
@@ -204,16 +256,54 @@ mailbox_undelete_all(struct mailbox *b)
 }
 
 int
-mailbox_read(struct mailbox *b, size_t number, int *fd_out, struct err *e)
+mailbox_read(struct mailbox *b, size_t number, int *fd_out, uint64_t *size_out,
+    uint64_t *wire_out, struct err *e)
 {
-	if (open_dir(b, e) != 0)
+	struct maildir_entry entry = { 0 };
+	struct stat st;
+	int fd;
+
+	if (open_dir(b, e) != 0 ||
+	    maildir_open_message(&b->dir, name_of(b, number), &fd, e) != 0)
 		return -1;
-	return maildir_open_message(&b->dir, name_of(b, number), fd_out, e);
+	if (fstat(fd, &st) != 0)
+		goto fail;
+	*size_out = (uint64_t)st.st_size;
+	*wire_out = mailbox_size(b, number);
+	/* Somebody cut or changed the file: its name is not true any more. */
+	if ((maildir_parse_name(name_of(b, number), &entry) &
+		MAILDIR_NO_SIZE) == 0 &&
+	    entry.size != *size_out &&
+	    (sizes_measure(fd, size_out, wire_out, e) != 0 ||
+		lseek(fd, 0, SEEK_SET) != 0))
+		goto fail;
+	*fd_out = fd;
+	return 0;
+fail:
+	(void)err_errno(e, "%s", name_of(b, number));
+	(void)close(fd);
+	return -1;
+}
+
+/* Tell the mailbox's usage what went; where sizes are not known it is lost. */
+static void
+settle_usage(struct mailbox *b, int64_t bytes, int64_t messages)
+{
+	struct err e;
+
+	if (messages == 0)
+		return;
+	if (b->sizes != NULL)
+		maildir_usage_forget(&b->dir);
+	else if (maildir_usage_add(&b->dir, -bytes, -messages, &e) != 0)
+		log_warning("%s: %s", b->path, e.text);
 }
 
 void
 mailbox_update(struct mailbox *b, size_t *left_out)
 {
+	int64_t bytes = 0, messages = 0;
+	struct maildir_entry entry;
 	struct err e;
 
 	*left_out = 0;
@@ -224,9 +314,16 @@ mailbox_update(struct mailbox *b, size_t *left_out)
 		return;
 	}
 	for (size_t i = 1; i <= b->count; i++) {
-		if (mailbox_is_deleted(b, i) &&
-		    maildir_remove(&b->dir, name_of(b, i), &e) != 0 &&
-		    e.kind != ERR_PERM)
+		if (!mailbox_is_deleted(b, i))
+			continue;
+		if (maildir_remove(&b->dir, name_of(b, i), &e) == 0) {
+			(void)maildir_parse_name(name_of(b, i), &entry);
+			bytes += (int64_t)entry.size;
+			messages++;
+		} else if (e.kind != ERR_PERM) {
+			log_warning("%s: %s", b->path, e.text);
 			(*left_out)++;
+		}
 	}
+	settle_usage(b, bytes, messages);
 }

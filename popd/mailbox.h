@@ -33,13 +33,24 @@ struct mailbox {
 	uint64_t expired;              /* deleted for their age */
 };
 
+enum mailbox_result {
+	MAILBOX_FAILED, /* disk; the error says what */
+	MAILBOX_BUSY,   /* another session has the lock */
+	MAILBOX_SOON,   /* the last sign-in is less than `delay_s` ago */
+	MAILBOX_OPEN
+};
+
+struct mailbox_rules {
+	int64_t expire_before_ms; /* delete what arrived before; 0: nothing */
+	int64_t delay_s;          /* between two sign-ins; 0: any */
+};
+
 /*
- * Take the lock and the snapshot; makes the mailbox if it is not there.
- * ERR_PERM: another session has the lock;
- * ERR_TEMP: disk.  `expire_before_ms` deletes older messages first; 0: none.
+ * Take the lock and the snapshot; makes the mailbox if it is not there.  Once
+ * a day it also cleans the mailbox's tmp/.
  */
-int mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
-    int64_t expire_before_ms, struct err *e) MUST_CHECK;
+enum mailbox_result mailbox_open(struct mailbox *b, int mail_root_fd,
+    const char *account, const struct mailbox_rules *rules, struct err *e);
 void mailbox_close(struct mailbox *b);
 
 /* Messages are 1..count. */
@@ -50,9 +61,12 @@ void mailbox_uidl(
 void mailbox_delete(struct mailbox *b, size_t number);
 void mailbox_undelete_all(struct mailbox *b);
 
-/* Open for reading; ERR_PERM: gone meanwhile. */
-int mailbox_read(
-    struct mailbox *b, size_t number, int *fd_out, struct err *e) MUST_CHECK;
+/*
+ * Open for reading, with the size of the file and the size on the wire, both
+ * true of what is opened.  ERR_PERM: gone meanwhile.
+ */
+int mailbox_read(struct mailbox *b, size_t number, int *fd_out,
+    uint64_t *size_out, uint64_t *wire_out, struct err *e) MUST_CHECK;
 
 /*
  * Delete what is marked.  *left_out counts those that are still there because

@@ -25,6 +25,7 @@ enum {
 static struct {
 	struct config config;
 	struct tls_ticket_keys *keys;
+	struct limits *limits;
 	uint64_t stamp;
 	char paths[PATHS_MAX][CONFIG_PATH_SIZE];
 	const char *read_paths[PATHS_MAX + 1], *write_paths[PATHS_MAX + 1];
@@ -107,6 +108,10 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	if (setup.keys == NULL)
 		setup.keys = tls_ticket_keys_new();
+	if (setup.limits == NULL)
+		setup.limits = limits_new();
+	if (setup.limits == NULL)
+		return err_set(e, ERR_TEMP, "no shared memory");
 	setup.stamp = directory_stamp(state_dir);
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
@@ -191,6 +196,8 @@ worker_start(struct worker *w, struct err *e)
 	struct popd *p = mem_zalloc(sizeof(*p));
 
 	p->worker = w;
+	p->limits = setup.limits;
+	limits_join(p->limits, w->index);
 	(void)pthread_mutex_init(&p->lock, NULL);
 	p->mail_root_fd =
 	    open(setup.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 
@@ -30,7 +31,7 @@ struct sending {
 	uint64_t lines;  /* of the body, still to be sent (TOP) */
 	bool limited;
 	bool done;
-	uint64_t bytes;
+	uint64_t left; /* of the file */
 };
 
 static int
@@ -38,7 +39,6 @@ put(struct sending *o, const char *data, size_t len)
 {
 	struct err e;
 
-	o->bytes += len;
 	return stream_write(&o->s->stream, data, len, &e);
 }
 
@@ -92,13 +92,23 @@ put_chunk(struct sending *o, const char *p, size_t len)
 static int
 send_file(struct sending *o, int fd)
 {
-	char *chunk = mem_alloc(CHUNK);
-	ssize_t n;
+	char *chunk = mem_alloc(o->left < CHUNK ? (size_t)o->left + 1 : CHUNK);
 	int rc = 0;
 
-	while (rc == 0 && !o->done && (n = read(fd, chunk, CHUNK)) != 0) {
+	while (rc == 0 && !o->done && o->left > 0) {
+		size_t want = o->left < CHUNK ? (size_t)o->left : CHUNK;
+		ssize_t n = read(fd, chunk, want);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* The file is shorter than a moment ago, or unreadable. */
+		if (n <= 0) {
+			rc = -1;
+			break;
+		}
+		o->left -= (uint64_t)n;
 		stream_set_timeout(&o->s->stream, SEND_TIMEOUT_MS);
-		rc = n < 0 ? -1 : put_chunk(o, chunk, (size_t)n);
+		rc = put_chunk(o, chunk, (size_t)n);
 	}
 	free(chunk);
 	if (rc == 0 && !o->line_start)
@@ -106,6 +116,15 @@ send_file(struct sending *o, int fd)
 	if (rc == 0)
 		rc = put(o, ".\r\n", 3);
 	return rc;
+}
+
+static int
+refuse(struct session *s, size_t number, const struct err *e)
+{
+	if (e->kind == ERR_PERM)
+		return pop3_err(s, "message %zu is gone", number);
+	log_warning("%s: %s", s->box.path, e->text);
+	return pop3_err(s, "[SYS/TEMP] message %zu cannot be read now", number);
 }
 
 static int
@@ -117,26 +136,24 @@ send_message(struct session *s, size_t number, bool limited, uint64_t lines)
 		.limited = limited,
 		.lines = lines,
 	};
+	uint64_t wire;
 	struct err e;
 	int fd, rc;
 
-	if (mailbox_read(&s->box, number, &fd, &e) != 0)
-		return pop3_err(s,
-		    e.kind == ERR_PERM ? "message %zu is gone"
-				       : "[SYS/TEMP] message %zu cannot be "
-					 "read now",
-		    number);
+	if (mailbox_read(&s->box, number, &fd, &o.left, &wire, &e) != 0)
+		return refuse(s, number, &e);
 	if (limited)
 		rc = pop3_ok(s, "top of message follows");
 	else
-		rc = pop3_ok(s, "%llu octets",
-		    (unsigned long long)mailbox_size(&s->box, number));
+		rc = pop3_ok(s, "%llu octets", (unsigned long long)wire);
 	if (rc == 0)
 		rc = send_file(&o, fd);
 	(void)close(fd);
-	s->retrieved++;
-	s->retrieved_bytes += o.bytes;
-	return rc;
+	if (rc != 0)
+		return -1;
+	s->retrieved += !limited;
+	s->retrieved_bytes += limited ? 0 : wire;
+	return 0;
 }
 
 int

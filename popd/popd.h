@@ -13,6 +13,7 @@
 #include "directory/directory.h"
 #include "net/stream.h"
 #include "net/tls.h"
+#include "proc/limits.h"
 #include "proc/service.h"
 
 #include "popd/mailbox.h"
@@ -36,7 +37,8 @@ struct popd {
 	struct accountd *accountd;
 	int mail_root_fd;
 	struct timespec tls_changed; /* the main thread's */
-	pthread_mutex_t lock;        /* of what follows */
+	struct limits *limits;
+	pthread_mutex_t lock; /* of what follows */
 	struct tls_context *tls;
 };
 
@@ -59,7 +61,9 @@ struct session {
 	char *account;  /* signed in as; heap, or NULL */
 	struct mailbox box;
 	unsigned errors, auth_failures;
-	uint64_t retrieved, retrieved_bytes;
+	uint64_t limit_key;
+	const char *end; /* why it ended, for the log */
+	uint64_t retrieved, retrieved_bytes, deleted;
 };
 
 /* --- session.c ---------------------------------------------------------------- */

@@ -22,8 +22,8 @@
 #include "popd/popd.h"
 
 enum {
-	LINE_MAX_BYTES =
-	    4096, /* RFC 5034 4: 255; initial responses are longer */
+	/* RFC 2449 4: 255; passwords and initial responses are longer */
+	LINE_MAX_BYTES = 12288,
 	TLS_TIMEOUT_MS = 30000,
 };
 
@@ -86,6 +86,7 @@ verb_capa(void *session, struct slice args)
 	struct session *s = session;
 	const char *mechanisms = login_mechanisms(s);
 	int64_t days = settings_int(s->settings, SET_POPD_EXPIRE);
+	int64_t delay = settings_int(s->settings, SET_POPD_LOGIN_DELAY);
 
 	(void)args;
 	if (pop3_ok(s, "capabilities") != 0 ||
@@ -97,6 +98,8 @@ verb_capa(void *session, struct slice args)
 	if (days == 0 && put_line(s, "EXPIRE NEVER") != 0)
 		return -1;
 	if (days > 0 && put_line(s, "EXPIRE %lld", (long long)days) != 0)
+		return -1;
+	if (delay > 0 && put_line(s, "LOGIN-DELAY %lld", (long long)delay) != 0)
 		return -1;
 	if (mechanisms[0] != '\0' &&
 	    put_line(s, "USER\r\nSASL %s", mechanisms) != 0)
@@ -193,7 +196,7 @@ list_items(struct session *s, struct slice args, bool uidl)
 	int rc;
 
 	/* `uidl all` stands in old guides */
-	if (args.len > 0 && !slice_ieq_str(args, "all")) {
+	if (args.len > 0 && !(uidl && slice_ieq_str(args, "all"))) {
 		rc = pop3_message_number(s, args, &number);
 		if (rc != 1)
 			return rc;
@@ -256,7 +259,8 @@ verb_quit(void *session, struct slice args)
 	(void)args;
 	if (s->state == POP3_TRANSACTION)
 		mailbox_update(&s->box, &left);
-	s->box.deleted -= left;
+	s->deleted = s->box.deleted - left;
+	s->end = "quit";
 	if (left > 0)
 		(void)pop3_err(s,
 		    "[SYS/TEMP] %zu deleted messages could not be removed",
@@ -350,13 +354,16 @@ run_commands(struct session *s)
 			if (pop3_err(s, "line too long") != 0)
 				return;
 		} else {
+			s->end = e.kind == ERR_TIMEOUT ? "timeout" : "closed";
 			return;
 		}
 		if (s->errors > most) {
+			s->end = "errors";
 			(void)pop3_err(s, "too many errors");
 			return;
 		}
 	}
+	s->end = "stopping";
 	(void)pop3_err(s, "[SYS/TEMP] the server is stopping");
 }
 
@@ -372,9 +379,11 @@ log_logout(const struct session *s)
 	log_int(&l, "messages", (int64_t)s->box.count);
 	log_int(&l, "retrieved", (int64_t)s->retrieved);
 	log_int(&l, "retrieved_bytes", (int64_t)s->retrieved_bytes);
-	log_int(&l, "deleted", (int64_t)s->box.deleted);
+	log_int(&l, "deleted", (int64_t)s->deleted);
+	log_int(&l, "expired", (int64_t)s->box.expired);
 	log_int(&l, "bytes_in", (int64_t)s->stream.bytes_in);
 	log_int(&l, "bytes_out", (int64_t)s->stream.bytes_out);
+	log_str(&l, "reason", s->end);
 	log_end(&l);
 }
 
@@ -406,23 +415,57 @@ greet(struct session *s, enum popd_kind kind)
 	    s, "%s POP3 ready", settings_text(s->settings, SET_HOSTNAME));
 }
 
+/* A session within the limits, from greeting to end. */
+static void
+serve(struct session *s, enum popd_kind kind)
+{
+	if (greet(s, kind) == 0)
+		run_commands(s);
+	stream_close(&s->stream);
+	if (s->account != NULL)
+		log_logout(s);
+}
+
+static void
+refuse_too_many(struct session *s, enum popd_kind kind)
+{
+	struct log_line l;
+
+	log_begin(&l, "reject", s->id, NULL);
+	log_str(&l, "service", "pop3");
+	log_str(&l, "ip", s->client_ip);
+	log_str(&l, "reason", "too many connections");
+	log_end(&l);
+	stream_set_timeout(&s->stream, TLS_TIMEOUT_MS);
+	if (kind == POPD_PLAIN)
+		(void)pop3_err(s, "[SYS/TEMP] too many connections");
+	stream_close(&s->stream);
+}
+
 void
 pop3_serve(struct worker *w, struct connection *c)
 {
 	struct session *s = mem_zalloc(sizeof(*s));
+	struct limits *limits;
 
 	s->popd = w->data;
+	s->end = "closed";
 	s->settings = directory_settings(s->popd->directory);
 	s->client = c->peer;
 	ip_format(&c->peer, s->client_ip);
 	session_id_new(s->id);
 	s->state = POP3_AUTHORIZATION;
 	stream_init(&s->stream, c->fd);
-	if (greet(s, (enum popd_kind)c->kind) == 0)
-		run_commands(s);
-	stream_close(&s->stream);
-	if (s->account != NULL)
-		log_logout(s);
+	limits = s->popd->limits;
+	s->limit_key = limits_key_ip(limits, &s->client);
+	if (limits_enter(limits, w->index, s->limit_key,
+		(unsigned)settings_int(
+		    s->settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS))) {
+		serve(s, (enum popd_kind)c->kind);
+		limits_leave(limits, w->index, s->limit_key);
+	} else {
+		refuse_too_many(s, (enum popd_kind)c->kind);
+	}
 	mailbox_close(&s->box);
 	stream_release(&s->stream);
 	settings_free(s->settings);

@@ -7,7 +7,7 @@
  *
  * Every thread of every worker; nothing blocks while the lock is held.
  */
-#include "mtad/limits.h"
+#include "proc/limits.h"
 
 #include <sys/mman.h>
 

@@ -1,5 +1,5 @@
-#ifndef MTAD_LIMITS_H
-#define MTAD_LIMITS_H
+#ifndef PROC_LIMITS_H
+#define PROC_LIMITS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,4 +49,4 @@ bool limits_is_top(struct limits *l, uint64_t key, int64_t now_ms);
 unsigned limits_messages(struct limits *l, uint64_t key, int64_t now_ms);
 void limits_message(struct limits *l, uint64_t key, int64_t now_ms);
 
-#endif /* MTAD_LIMITS_H */
+#endif /* PROC_LIMITS_H */
