@@ -1,6 +1,7 @@
 /*
  * The table of the commands about mail itself.
  */
+#include "mailstead/check.h"
 #include "mailstead/cli.h"
 #include "mailstead/queue.h"
 #include "mailstead/submit.h"
@@ -19,5 +20,8 @@ const struct command commands_mail[] = {
 	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N]",
 	    "Tell a message's whole story from the logs.", false,
 	    command_trace },
+	{ "check", "route FROM TO --ip A [--user U]",
+	    "Say what would become of an imagined message, and why.", false,
+	    command_check },
 	{ 0 },
 };

@@ -51,43 +51,6 @@ refuse_params(struct session *s, enum params_result r)
 	return session_reply(s, 501, "5.5.4", "Malformed parameter");
 }
 
-/* --- the sender's domain --------------------------------------------------- */
-
-static enum policy_sender_dns
-verify_domain(struct session *s, const char *domain)
-{
-	struct pool *pool = &s->tx.pool;
-	struct dns_config dns;
-	struct dns_mx_list mx;
-	struct dns_ip_list ips;
-	struct err e;
-	bool failed = false;
-
-	if (dns_config_parse(
-		settings_text(s->settings, SET_DNS_SERVERS), &dns, &e) != 0)
-		return POLICY_DNS_FAILED;
-	switch (dns_mx(&dns, domain, pool, &mx)) {
-	case DNS_OK:
-		return mx.count == 1 && mx.items[0].name[0] == '\0'
-		    ? POLICY_DNS_NULL_MX
-		    : POLICY_DNS_GOOD;
-	case DNS_NXDOMAIN:
-		return POLICY_DNS_NO_DOMAIN;
-	case DNS_TEMP:
-		return POLICY_DNS_FAILED;
-	case DNS_NODATA:
-		break;
-	}
-	for (int v6 = 0; v6 <= 1; v6++) {
-		enum dns_status r = dns_ip(&dns, domain, v6 != 0, pool, &ips);
-
-		if (r == DNS_OK)
-			return POLICY_DNS_GOOD;
-		failed = failed || r == DNS_TEMP;
-	}
-	return failed ? POLICY_DNS_FAILED : POLICY_DNS_NO_DOMAIN;
-}
-
 /* The confirmed name of the client: asked once, never before the greeting. */
 static void
 look_up_client(struct session *s)
@@ -141,10 +104,7 @@ gather_sender(struct session *s, const struct address *sender)
 	if (policy_gather_sender(&s->facts, s->mtad->directory, s->user, sender,
 		&s->tx.pool, &e) != 0)
 		log_trouble(&e);
-	if (s->facts.verify_domain && s->user == NULL && !s->facts.trusted &&
-	    !s->facts.sender_domain_local && !sender->is_literal &&
-	    sender->domain[0] != '\0')
-		s->facts.sender_dns = verify_domain(s, sender->domain);
+	policy_gather_dns(&s->facts, s->settings, sender, &s->tx.pool);
 }
 
 static void

@@ -29,6 +29,13 @@ int policy_gather_sender(struct policy_input *in, struct directory *d,
     const struct dir_account *user, const struct address *sender,
     struct pool *pool, struct err *e);
 
+/*
+ * Ask DNS about the sender's domain, where the settings want it and nothing
+ * else speaks for the sender.  Waits for the answer.
+ */
+void policy_gather_dns(struct policy_input *in, const struct settings *set,
+    const struct address *sender, struct pool *pool);
+
 struct policy_addresses {
 	const struct address *recipient, *sender;
 	/* is the recipient's address literal one of ours?  Its domain is then

@@ -1,0 +1,9 @@
+#ifndef MAILSTEAD_CHECK_H
+#define MAILSTEAD_CHECK_H
+
+#include "mailstead/cli.h"
+
+/* `check route`: the SMTP server's verdict without a connection. */
+int command_check(struct cli *c);
+
+#endif /* MAILSTEAD_CHECK_H */
