@@ -69,6 +69,7 @@ core_open(const char *state_dir, struct core **out, struct err *e)
 	pthread_mutex_init(&c->write_lock, NULL);
 	c->throttle = throttle_new();
 	c->cache = login_cache_new();
+	c->dkim = dkim_keys_new();
 	if (open_parts(c, e) != 0) {
 		core_close(c);
 		return -1;
@@ -87,6 +88,7 @@ core_close(struct core *c)
 	secrets_close(c->secrets);
 	sql_close(c->db);
 	login_cache_free(c->cache);
+	dkim_keys_free(c->dkim);
 	throttle_free(c->throttle);
 	pthread_mutex_destroy(&c->write_lock);
 	free(c->state_dir);

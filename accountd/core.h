@@ -13,6 +13,7 @@
 #include "directory/directory.h"
 #include "directory/sql.h"
 
+#include "dkim.h"
 #include "login_cache.h"
 #include "store_secrets.h"
 #include "throttle.h"
@@ -28,6 +29,7 @@ struct core {
 	struct secrets *secrets;
 	struct throttle *throttle;
 	struct login_cache *cache;
+	struct dkim_keys *dkim;
 	Gsasl *gsasl;
 
 	pthread_mutex_t write_lock;

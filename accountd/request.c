@@ -563,5 +563,8 @@ request_answer(struct caller *caller, struct slice packet, json_t **reply_out)
 	json_decref(q.after);
 	json_decref(q.in);
 	mem_wipe(&q.keys, sizeof(q.keys));
+	if (q.dkim != NULL)
+		mem_wipe(q.dkim, DKIM_ALGORITHMS * sizeof(*q.dkim));
+	free(q.dkim);
 	pool_release(&q.pool);
 }

@@ -52,6 +52,7 @@ struct request {
 	const char *code;
 	bool has_settings;         /* `after` has settings: tell the log */
 	struct password_keys keys; /* made before the lock is taken */
+	struct dkim_new_key *dkim; /* as well: one of each algorithm */
 };
 
 /*
@@ -122,7 +123,9 @@ verb_handler verb_init;
 verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
     verb_domain_set, verb_domain_disable, verb_domain_enable,
     verb_domain_delete;
-verb_handler prepare_password, prepare_passwd;
+verb_handler verb_dkim_add, verb_dkim_list, verb_dkim_activate,
+    verb_dkim_retire, verb_dkim_delete, verb_dkim_sign, verb_srs_key;
+verb_handler prepare_password, prepare_passwd, prepare_dkim, prepare_init;
 verb_handler verb_user_add, verb_user_list, verb_user_show, verb_user_set,
     verb_user_passwd, verb_user_disable, verb_user_enable, verb_user_delete,
     verb_user_usage;
@@ -134,6 +137,10 @@ verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
 verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
     verb_credential_delete;
 verb_handler verb_audit_list;
+
+/* The first keys of a new domain, made by prepare_dkim(). */
+int dkim_add_first(
+    struct request *q, const char *domain, struct err *e) MUST_CHECK;
 
 /* --- Shared by the verbs of the directory --------------------------------------- */
 

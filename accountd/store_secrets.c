@@ -77,6 +77,10 @@ static const char *const steps[] = {
 	" private_key BLOB NOT NULL,"
 	" created_ms INTEGER NOT NULL,"
 	" PRIMARY KEY (domain, selector)) STRICT;",
+	/* 2 */
+	"ALTER TABLE dkim_key ADD COLUMN public_key BLOB NOT NULL DEFAULT x'';"
+	"ALTER TABLE dkim_key ADD COLUMN state TEXT NOT NULL DEFAULT 'new';"
+	"ALTER TABLE dkim_key ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format on */
@@ -168,6 +172,19 @@ secrets_close(struct secrets *s)
 	pthread_mutex_destroy(&s->lock);
 	mem_wipe(s->server_key, sizeof(s->server_key));
 	free(s);
+}
+
+struct sql *
+secrets_lock(struct secrets *s)
+{
+	pthread_mutex_lock(&s->lock);
+	return s->db;
+}
+
+void
+secrets_unlock(struct secrets *s)
+{
+	pthread_mutex_unlock(&s->lock);
 }
 
 const uint8_t *

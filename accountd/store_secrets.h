@@ -31,6 +31,11 @@ int secrets_open(
     const char *state_dir, struct secrets **out, struct err *e) MUST_CHECK;
 void secrets_close(struct secrets *s);
 
+/* The connection, locked: for store_dkim.c. */
+struct sql;
+struct sql *secrets_lock(struct secrets *s) MUST_CHECK;
+void secrets_unlock(struct secrets *s);
+
 /* This server's own secret, made with the file. */
 const uint8_t *secrets_server_key(const struct secrets *s);
 

@@ -110,6 +110,8 @@ verb_domain_add(struct request *q, struct err *e)
 	if (alias_of == 0 && admin != NULL &&
 	    alias_put_reserved(q, id, admin, e) != 0)
 		return -1;
+	if (dkim_add_first(q, name, e) != 0)
+		return -1;
 	q->target.domain = name;
 	q->after = json_pack("{ss,sb}", "name", name, "default",
 	    req_bool(q, "default") || others == 0);
@@ -352,9 +354,14 @@ verb_domain_delete(struct request *q, struct err *e)
 	    sql_run(q->core->db, e, "DELETE FROM setting WHERE domain_id = ?1",
 		"i", q->target.row_id) < 0 ||
 	    sql_run(q->core->db, e, "DELETE FROM domain WHERE id = ?1", "i",
-		q->target.row_id) < 0)
+		q->target.row_id) < 0 ||
+	    roles_refresh(q, 0, e) != 0)
 		return -1;
-	return roles_refresh(q, 0, e);
+	return secrets_dkim_delete(q->core->secrets,
+		   json_string_value(json_object_get(q->before, "name")), NULL,
+		   e) < 0
+	    ? -1
+	    : 0;
 }
 
 /* --- The first domain ------------------------------------------------------------------ */
@@ -421,7 +428,8 @@ verb_init(struct request *q, struct err *e)
 	    normal_name(q, "domain", &domain, e) != 0 ||
 	    init_settings(q, host, e) != 0 ||
 	    domain_insert(q, domain, true, 0, &id, e) != 0 ||
-	    init_admin(q, id, domain, e) != 0)
+	    init_admin(q, id, domain, e) != 0 ||
+	    dkim_add_first(q, domain, e) != 0)
 		return -1;
 	q->target.domain = domain;
 	/* beside the settings, which are there already */

@@ -1,5 +1,5 @@
 /*
- * domain, user, alias: each line of the table is one verb of accountd with
+ * domain, user, alias, dkim: each line of the table is one verb of accountd with
  * the arguments it takes; the loop below turns arguments into a request and
  * the answer into text.  What is allowed and valid is accountd's to say.
  */
@@ -12,12 +12,13 @@
 #include "mailstead/cli.h"
 
 enum flags {
-	F_PASSWORD = 1, /* read a password from standard input */
-	F_KEYS = 2,     /* key=value arguments into "set" */
-	F_TARGETS = 4,  /* all remaining arguments into "targets" */
-	F_LIST = 8,     /* the answer is a list in pages */
-	F_OBJECT = 16,  /* the answer is one object */
-	F_OPTIONAL = 32 /* the argument may be missing */
+	F_PASSWORD = 1,  /* read a password from standard input */
+	F_KEYS = 2,      /* key=value arguments into "set" */
+	F_TARGETS = 4,   /* all remaining arguments into "targets" */
+	F_LIST = 8,      /* the answer is a list in pages */
+	F_OBJECT = 16,   /* the answer is one object */
+	F_OPTIONAL = 32, /* the argument may be missing */
+	F_SELECTOR = 64, /* a second argument, optional: "selector" */
 };
 
 struct option {
@@ -79,6 +80,17 @@ static const struct verb alias_verbs[] = {
 	{ "list", "alias list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
 	  { "address", "targets", NULL } },
 	{ "delete", "alias delete", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb dkim_verbs[] = {
+	{ "add", "dkim add", "domain", NULL, F_SELECTOR, { { 0 } }, { NULL } },
+	{ "list", "dkim list", "domain", "items", F_LIST, { { 0 } },
+	  { "selector", "algorithm", "state", "needed_until", "record", NULL } },
+	{ "activate", "dkim activate", "domain", NULL, F_SELECTOR, { { 0 } }, { NULL } },
+	{ "retire", "dkim retire", "domain", NULL, F_SELECTOR, { { 0 } }, { NULL } },
+	{ "delete", "dkim delete", "domain", NULL, F_SELECTOR,
+	  { { "--force", "force", AS_FLAG } }, { NULL } },
 	{ 0 },
 };
 
@@ -173,6 +185,12 @@ take_arguments(
 		if (argument != NULL && (v->flags & F_OPTIONAL) != 0)
 			json_object_set_new(request, "verb",
 			    json_sprintf("%s domain", v->verb));
+	}
+	if ((v->flags & F_SELECTOR) != 0) {
+		char *argument = cli_argument(c);
+		if (argument != NULL)
+			json_object_set_new(
+			    request, "selector", json_string(argument));
 	}
 	if ((v->flags & F_KEYS) != 0)
 		result = take_keys(c, request);
@@ -276,6 +294,12 @@ command_alias(struct cli *c)
 	return run_verbs(c, "alias", alias_verbs);
 }
 
+static int
+command_dkim(struct cli *c)
+{
+	return run_verbs(c, "dkim", dkim_verbs);
+}
+
 const struct command commands_accounts[] = {
 	{ "domain", "add|list|show|set|disable|enable|delete [NAME] ...",
 	    "Domains: add NAME [--alias-of DOMAIN|--default], set NAME "
@@ -288,5 +312,9 @@ const struct command commands_accounts[] = {
 	    false, command_user },
 	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },
+	{ "dkim", "add|list|activate|retire|delete DOMAIN [SELECTOR]",
+	    "Signing keys of a domain; `list --json` has the DNS records. "
+	    "delete [--force].",
+	    false, command_dkim },
 	{ 0 },
 };

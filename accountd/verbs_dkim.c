@@ -1,0 +1,446 @@
+/*
+ * DKIM keys: making, rotating and signing by them.  A domain has keys under
+ * its own name, an alias domain too, since the signing domain has to be the
+ * one in From.
+ *
+ * Rotation: `dkim add` makes a pair to be published, `dkim activate` uses it
+ * and retires what was used before, `dkim delete` is refused while mail signed
+ * with a key may still be under way.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "directory/settings.h"
+#include "mail/address.h"
+
+#include "dkim.h"
+#include "password.h"
+#include "request.h"
+
+/* The domain as named, which target.domain is not for an alias. */
+static int
+named_domain(struct request *q, const char **out, struct err *e)
+{
+	char *name = pool_alloc(&q->pool, ADDRESS_DOMAIN_MAX + 1);
+	const char *text;
+
+	if (req_string(q, "domain", &text, e) != 0)
+		return -1;
+	if (domain_normalise(slice_str(text), name, e) != 0)
+		return refuse(q, e, "bad-domain", "not a domain: %s", text);
+	q->target.domain = name;
+	*out = name;
+	return 0;
+}
+
+int
+prepare_dkim(struct request *q, struct err *e)
+{
+	q->dkim = mem_zalloc(DKIM_ALGORITHMS * sizeof(*q->dkim));
+	for (int a = 0; a < DKIM_ALGORITHMS; a++)
+		if (dkim_make_key((enum dkim_algorithm)a, &q->dkim[a], e) != 0)
+			return -1;
+	return 0;
+}
+
+int
+prepare_init(struct request *q, struct err *e)
+{
+	return prepare_password(q, e) != 0 ? -1 : prepare_dkim(q, e);
+}
+
+/* --- Adding --------------------------------------------------------------------- */
+
+static const char *
+selector_of(struct request *q, const char *base, int algorithm)
+{
+	return pool_printf(&q->pool, "%s-%s", base,
+	    dkim_key_type((enum dkim_algorithm)algorithm));
+}
+
+static int
+add_pair(struct request *q, const char *domain, const char *base,
+    const char *state, struct err *e)
+{
+	for (int a = 0; a < DKIM_ALGORITHMS; a++) {
+		const char *selector = selector_of(q, base, a);
+
+		if (secrets_dkim_add(q->core->secrets, domain, selector, state,
+			&q->dkim[a], e) == 0)
+			continue;
+		if (e->kind == ERR_PERM)
+			return refuse(q, e, "exists",
+			    "there is a selector %s already", selector);
+		return -1;
+	}
+	return 0;
+}
+
+/* "s20261120", or with a letter behind when that is taken. */
+static int
+free_base(
+    struct request *q, const char *domain, const char **out, struct err *e)
+{
+	char day[CLOCK_DAY_SIZE], state[16];
+	const char *base;
+	int64_t made;
+	int got = 1;
+
+	clock_day(clock_wall_ms(), day);
+	base = pool_printf(&q->pool, "s%.4s%.2s%.2s", day, day + 5, day + 8);
+	*out = base;
+	for (char c = 'b'; c <= 'z'; c++) {
+		got = secrets_dkim_state(q->core->secrets, domain,
+		    selector_of(q, *out, 0), state, &made, e);
+		if (got != 1)
+			break;
+		*out = pool_printf(&q->pool, "%s%c", base, c);
+	}
+	return got < 0 ? -1 : 0;
+}
+
+int
+dkim_add_first(struct request *q, const char *domain, struct err *e)
+{
+	const char *base;
+
+	/* what a failed commit may have left */
+	if (secrets_dkim_delete(q->core->secrets, domain, NULL, e) < 0 ||
+	    free_base(q, domain, &base, e) != 0)
+		return -1;
+	return add_pair(q, domain, base, "active", e);
+}
+
+int
+verb_dkim_add(struct request *q, struct err *e)
+{
+	struct dkim_row *rows =
+	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
+	const char *domain, *base;
+	int count;
+
+	if (named_domain(q, &domain, e) != 0 ||
+	    req_optional(q, "selector", &base, e) != 0)
+		return -1;
+	count = secrets_dkim_list(q->core->secrets, domain, rows, e);
+	if (count < 0 || (base == NULL && free_base(q, domain, &base, e) != 0))
+		return -1;
+	if (count + DKIM_ALGORITHMS > DKIM_KEYS_MAX)
+		return refuse(
+		    q, e, "too-many", "too many keys: delete old ones first");
+	if (!dkim_selector_is_valid(
+		slice_str(selector_of(q, base, DKIM_ED25519_SHA256))))
+		return refuse(q, e, "bad-value",
+		    "a selector is short and of a-z, 0-9, '-', '_' and '.'");
+	if (add_pair(q, domain, base, count == 0 ? "active" : "new", e) != 0)
+		return -1;
+	q->after = json_pack("{ss,ss}", "selector", base, "state",
+	    count == 0 ? "active" : "new");
+	return 0;
+}
+
+/* --- Showing -------------------------------------------------------------------- */
+
+static json_t *
+time_json(int64_t wall_ms)
+{
+	char text[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(wall_ms, text);
+	return json_string(text);
+}
+
+/* Until when mail signed with a key retired now may be under way. */
+static int64_t
+needed_ms(struct request *q, const struct dkim_row *r)
+{
+	struct settings *s = directory_settings(q->core->directory);
+	int64_t expire_s = settings_int(s, SET_QUEUE_EXPIRE);
+
+	settings_free(s);
+	return r->changed_ms + expire_s * 1000;
+}
+
+static json_t *
+row_json(struct request *q, const char *domain, const struct dkim_row *r)
+{
+	struct buf value;
+	json_t *item;
+
+	buf_init(&value, 4096);
+	dkim_record(r->algorithm,
+	    slice_of((const char *)r->public_key, r->public_len), &value);
+	item = json_pack("{ss,ss,ss,so,so,s:{ss,ss,ss}}", "selector",
+	    r->selector, "algorithm", dkim_key_type(r->algorithm), "state",
+	    r->state, "created_at", time_json(r->created_ms), "changed_at",
+	    time_json(r->changed_ms), "record", "type", "TXT", "name",
+	    pool_printf(&q->pool, "%s._domainkey.%s", r->selector, domain),
+	    "value", value.data);
+	if (strcmp(r->state, "retired") == 0)
+		json_object_set_new(
+		    item, "needed_until", time_json(needed_ms(q, r)));
+	buf_release(&value);
+	return item;
+}
+
+/* A signature of something nobody chose, to be tried on the published key. */
+static int
+add_test(struct request *q, const char *domain, const struct dkim_row *r,
+    json_t *item, struct err *e)
+{
+	uint8_t hash[DKIM_HASH_SIZE];
+	struct buf signature, text;
+	int got;
+
+	random_bytes(hash, sizeof(hash));
+	buf_init(&signature, DKIM_SIGNATURE_MAX);
+	buf_init(&text, 2048);
+	got = dkim_sign(q->core->dkim, q->core->secrets, domain, r->selector,
+	    hash, &signature, e);
+	if (got == 1) {
+		base64_encode(hash, sizeof(hash), &text);
+		json_object_set_new(item, "test_hash", json_string(text.data));
+		buf_reset(&text);
+		base64_encode(signature.data, signature.len, &text);
+		json_object_set_new(
+		    item, "test_signature", json_string(text.data));
+	}
+	buf_release(&signature);
+	buf_release(&text);
+	return got < 0 ? -1 : 0;
+}
+
+int
+verb_dkim_list(struct request *q, struct err *e)
+{
+	struct dkim_row *rows =
+	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
+	json_t *items = json_array();
+	const char *domain;
+	int count;
+
+	json_object_set_new(q->out, "items", items);
+	if (named_domain(q, &domain, e) != 0)
+		return -1;
+	count = secrets_dkim_list(q->core->secrets, domain, rows, e);
+	for (int i = 0; i < count; i++) {
+		json_t *item = row_json(q, domain, &rows[i]);
+
+		json_array_append_new(items, item);
+		if (req_bool(q, "test") &&
+		    add_test(q, domain, &rows[i], item, e) != 0)
+			return -1;
+	}
+	return count < 0 ? -1 : 0;
+}
+
+/* --- Rotating --------------------------------------------------------------------- */
+
+static int
+retire_others(struct request *q, const char *domain,
+    const struct dkim_row *rows, int count, const struct dkim_row *next,
+    struct err *e)
+{
+	for (int i = 0; i < count; i++) {
+		if (&rows[i] == next || rows[i].algorithm != next->algorithm ||
+		    strcmp(rows[i].state, "active") != 0)
+			continue;
+		if (secrets_dkim_set_state(q->core->secrets, domain,
+			rows[i].selector, "retired", e) < 0)
+			return -1;
+	}
+	return secrets_dkim_set_state(
+		   q->core->secrets, domain, next->selector, "active", e) < 0
+	    ? -1
+	    : 0;
+}
+
+/* The keys of the domain, and the named one among them. */
+static int
+load_keys(struct request *q, const char **domain_out,
+    struct dkim_row **rows_out, int *count_out, struct dkim_row **named_out,
+    struct err *e)
+{
+	struct dkim_row *rows =
+	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
+	const char *selector;
+	int count;
+
+	if (named_domain(q, domain_out, e) != 0 ||
+	    req_optional(q, "selector", &selector, e) != 0)
+		return -1;
+	count = secrets_dkim_list(q->core->secrets, *domain_out, rows, e);
+	if (count < 0)
+		return -1;
+	*named_out = NULL;
+	for (int i = 0; selector != NULL && i < count; i++)
+		if (ascii_casecmp(rows[i].selector, selector) == 0)
+			*named_out = &rows[i];
+	if (selector != NULL && *named_out == NULL)
+		return refuse(
+		    q, e, "not-found", "no such selector: %s", selector);
+	*rows_out = rows;
+	*count_out = count;
+	return 0;
+}
+
+/* One key, or without a selector all that are new. */
+int
+verb_dkim_activate(struct request *q, struct err *e)
+{
+	struct dkim_row *rows, *named;
+	const char *domain;
+	int count, done = 0;
+
+	if (load_keys(q, &domain, &rows, &count, &named, e) != 0)
+		return -1;
+	q->after = json_object();
+	for (int i = 0; i < count; i++) {
+		if (named != NULL ? &rows[i] != named
+				  : strcmp(rows[i].state, "new") != 0)
+			continue;
+		if (retire_others(q, domain, rows, count, &rows[i], e) != 0)
+			return -1;
+		snprintf(rows[i].state, sizeof(rows[i].state), "active");
+		json_object_set_new(
+		    q->after, rows[i].selector, json_string("active"));
+		done++;
+	}
+	if (done == 0)
+		return refuse(q, e, "not-found", "there is no new key");
+	return 0;
+}
+
+static int
+need_selector(struct request *q, const struct dkim_row *named, struct err *e)
+{
+	if (named == NULL)
+		return refuse(q, e, "missing", "selector is missing");
+	q->before = json_pack("{ss}", named->selector, named->state);
+	return 0;
+}
+
+int
+verb_dkim_retire(struct request *q, struct err *e)
+{
+	struct dkim_row *rows, *named;
+	const char *domain;
+	int count;
+
+	if (load_keys(q, &domain, &rows, &count, &named, e) != 0 ||
+	    need_selector(q, named, e) != 0)
+		return -1;
+	if (strcmp(named->state, "retired") == 0)
+		return 0;
+	q->after = json_pack("{ss}", named->selector, "retired");
+	return secrets_dkim_set_state(
+		   q->core->secrets, domain, named->selector, "retired", e) < 0
+	    ? -1
+	    : 0;
+}
+
+int
+verb_dkim_delete(struct request *q, struct err *e)
+{
+	char until[CLOCK_RFC3339_SIZE];
+	struct dkim_row *rows, *named;
+	const char *domain;
+	int count;
+
+	if (load_keys(q, &domain, &rows, &count, &named, e) != 0 ||
+	    need_selector(q, named, e) != 0)
+		return -1;
+	if (strcmp(named->state, "active") == 0)
+		return refuse(q, e, "in-use",
+		    "mail is signed with it: activate another or retire it");
+	clock_rfc3339(needed_ms(q, named), until);
+	if (strcmp(named->state, "retired") == 0 && !req_bool(q, "force") &&
+	    clock_wall_ms() < needed_ms(q, named))
+		return refuse(q, e, "still-needed",
+		    "mail signed with it may be under way until %s", until);
+	return secrets_dkim_delete(
+		   q->core->secrets, domain, named->selector, e) < 0
+	    ? -1
+	    : 0;
+}
+
+/* --- For the queue runner ------------------------------------------------------------ */
+
+static int
+sign_one(struct request *q, const char *domain, json_t *item, json_t *out,
+    struct err *e)
+{
+	const char *selector =
+		       json_string_value(json_object_get(item, "selector")),
+		   *hash = json_string_value(json_object_get(item, "hash"));
+	struct buf raw, signature;
+	int r = 0;
+
+	buf_init(&raw, DKIM_HASH_SIZE);
+	buf_init(&signature, DKIM_SIGNATURE_MAX);
+	if (selector == NULL || hash == NULL ||
+	    !base64_decode(slice_str(hash), &raw) || raw.len != DKIM_HASH_SIZE)
+		r = refuse(q, e, "bad-value", "a selector and a hash each");
+	if (r == 0)
+		r = dkim_sign(q->core->dkim, q->core->secrets, domain, selector,
+		    (const uint8_t *)raw.data, &signature, e);
+	buf_release(&raw);
+	if (r == 1) {
+		buf_init(&raw, 2048);
+		base64_encode(signature.data, signature.len, &raw);
+		json_array_append_new(out, json_string(raw.data));
+		buf_release(&raw);
+	} else if (r == 0) {
+		r = refuse(q, e, "no-such-key", "no active key %s", selector);
+	}
+	buf_release(&signature);
+	return r < 0 ? -1 : 0;
+}
+
+/* {domain, hashes: [{selector, hash}]} -> {signatures: [base64...]} */
+int
+verb_dkim_sign(struct request *q, struct err *e)
+{
+	json_t *hashes = json_object_get(q->in, "hashes");
+	json_t *out = json_array(), *item;
+	const char *domain;
+	size_t i;
+
+	json_object_set_new(q->out, "signatures", out);
+	if (named_domain(q, &domain, e) != 0)
+		return -1;
+	if (!json_is_array(hashes) || json_array_size(hashes) == 0 ||
+	    json_array_size(hashes) > DKIM_ALGORITHMS)
+		return refuse(q, e, "bad-value", "hashes must be one or two");
+	json_array_foreach(hashes, i, item)
+		if (sign_one(q, domain, item, out, e) != 0)
+			return -1;
+	return 0;
+}
+
+/*
+ * What return paths of forwarded mail are sealed with (mail/srs.h).  It seals
+ * nothing else, so those who have it learn nothing of the server's key.
+ */
+int
+verb_srs_key(struct request *q, struct err *e)
+{
+	static const char label[] = "srs";
+	uint8_t key[SECRET_KEY_LEN];
+	struct buf text;
+
+	(void)e;
+	keyed_hash(
+	    secrets_server_key(q->core->secrets), label, sizeof(label), key);
+	buf_init(&text, 64);
+	base64_encode(key, sizeof(key), &text);
+	mem_wipe(key, sizeof(key));
+	json_object_set_new(q->out, "key", json_string(text.data));
+	mem_wipe(text.data, text.len);
+	buf_release(&text);
+	return 0;
+}
