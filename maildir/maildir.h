@@ -272,4 +272,11 @@ enum {
 
 void maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE]);
 
+/*
+ * For a message whose id the one before it in the listing has already (others
+ * may have given two files names that differ only behind the ','): the hash
+ * of the whole base name.
+ */
+void maildir_uidl_again(const char *name, char out[MAILDIR_UIDL_SIZE]);
+
 #endif /* MAILDIR_MAILDIR_H */

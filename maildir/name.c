@@ -210,21 +210,34 @@ maildir_order(const char *a, const char *b)
 	return base_a.len < base_b.len ? -1 : 1;
 }
 
+static void
+put_digest(const char *name, size_t len, char out[MAILDIR_UIDL_SIZE])
+{
+	unsigned char digest[32];
+
+	if (EVP_Digest(name, len, digest, NULL, EVP_sha256(), NULL) != 1)
+		memset(digest, 0, sizeof(digest));
+	hex_encode(digest, sizeof(digest), out);
+}
+
 void
 maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE])
 {
 	size_t len = strcspn(name, ",:");
-	unsigned char digest[32];
 	bool good = len > 0 && len <= UIDL_MAX;
 
 	for (size_t i = 0; i < len && good; i++)
 		good = name[i] >= 0x21 && name[i] <= 0x7E;
-	if (good) {
-		memcpy(out, name, len);
-		out[len] = '\0';
+	if (!good) {
+		put_digest(name, len, out);
 		return;
 	}
-	if (EVP_Digest(name, len, digest, NULL, EVP_sha256(), NULL) != 1)
-		memset(digest, 0, sizeof(digest));
-	hex_encode(digest, sizeof(digest), out);
+	memcpy(out, name, len);
+	out[len] = '\0';
+}
+
+void
+maildir_uidl_again(const char *name, char out[MAILDIR_UIDL_SIZE])
+{
+	put_digest(name, maildir_base_name(name).len, out);
 }

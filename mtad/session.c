@@ -577,11 +577,9 @@ is_crowding(struct session *s)
 {
 	const struct worker *w = s->mtad->worker;
 	uint64_t pool = (uint64_t)w->config->workers * w->config->connections;
-	bool nearly_full =
-	    (uint64_t)limits_total(s->mtad->limits) * 10 > pool * 9;
 
-	return nearly_full &&
-	    limits_is_top(s->mtad->limits, s->limit_key, clock_mono_ms());
+	return limits_is_crowding(
+	    s->mtad->limits, s->limit_key, pool, clock_mono_ms());
 }
 
 /* Count it with its address. */

@@ -209,8 +209,7 @@ converse(struct session *s, struct auth_exchange *x, enum auth_result *result)
 		if (stream_printf(&s->stream, &e, "+ %s\r\n",
 			x->text ? x->text : "") != 0)
 			return -1;
-		if (stream_read_line(
-			&s->stream, RESPONSE_MAX, &line, NULL, &e) != 0) {
+		if (pop3_read_line(s, RESPONSE_MAX, &line, &e) != 0) {
 			if (e.kind != ERR_SYNTAX)
 				return -1;
 			*result = AUTH_SYNTAX;

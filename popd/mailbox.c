@@ -235,7 +235,15 @@ void
 mailbox_uidl(
     const struct mailbox *b, size_t number, char out[MAILDIR_UIDL_SIZE])
 {
-	maildir_uidl(name_of(b, number), out);
+	const char *name = name_of(b, number);
+	const char *before = number > 1 ? name_of(b, number - 1) : "";
+	size_t len = strcspn(name, ",:");
+
+	/* unique, whatever somebody else put there: see maildir_uidl_again() */
+	if (len == strcspn(before, ",:") && memcmp(name, before, len) == 0)
+		maildir_uidl_again(name, out);
+	else
+		maildir_uidl(name, out);
 }
 
 void
@@ -253,6 +261,23 @@ mailbox_undelete_all(struct mailbox *b)
 		b->offsets[i] &= ~DELETED;
 	b->deleted = 0;
 	b->deleted_bytes = 0;
+}
+
+bool
+mailbox_has_room(const struct mailbox *b, uint64_t bytes, uint64_t messages)
+{
+	struct maildir_entry entry;
+	uint64_t used = 0;
+
+	for (size_t i = 1; i <= b->count; i++) {
+		if (mailbox_is_deleted(b, i))
+			continue;
+		entry.size = mailbox_size(b, i); /* for a name without S= */
+		(void)maildir_parse_name(name_of(b, i), &entry);
+		used += entry.size;
+	}
+	return (bytes == 0 || used < bytes) &&
+	    (messages == 0 || b->count - b->deleted < messages);
 }
 
 int

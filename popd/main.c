@@ -2,6 +2,7 @@
  * popd: the POP3 server.  Settings to listeners, what workers share, and the
  * certificates' reload; the protocol is in session.c.
  */
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <fcntl.h>
@@ -222,6 +223,20 @@ popd_tls(struct popd *p)
 	return ctx;
 }
 
+/* Wake the sessions that wait for their clients; nothing is deleted. */
+static void
+worker_stop(struct worker *w)
+{
+	struct popd *p = w->data;
+
+	(void)pthread_mutex_lock(&p->lock);
+	for (struct session *s = p->sessions; s != NULL; s = s->next) {
+		if (atomic_load(&s->idle))
+			(void)shutdown(s->stream.fd, SHUT_RD);
+	}
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
 static const struct service service = {
 	.name = "popd",
 	.deny_outgoing = true,
@@ -232,6 +247,7 @@ static const struct service service = {
 	.tick = tick,
 	.serve = pop3_serve,
 	.busy = pop3_busy,
+	.worker_stop = worker_stop,
 };
 
 int

@@ -27,6 +27,7 @@ struct sending {
 	struct session *s;
 	bool line_start; /* the next byte begins a line */
 	bool after_cr;   /* the last byte was a CR */
+	bool has_text;   /* the line has more than a CR */
 	bool in_body;    /* behind the empty line */
 	uint64_t lines;  /* of the body, still to be sent (TOP) */
 	bool limited;
@@ -42,18 +43,33 @@ put(struct sending *o, const char *data, size_t len)
 	return stream_write(&o->s->stream, data, len, &e);
 }
 
-/* The end of a line at `line`..`line + len`, LF not included. */
+/* At an LF. */
 static int
-put_line_end(struct sending *o, bool empty)
+put_line_end(struct sending *o)
 {
+	bool has_cr = o->after_cr;
+
 	if (o->in_body && o->limited && --o->lines == 0)
 		o->done = true;
-	if (!o->in_body && empty) {
+	if (!o->in_body && !o->has_text) {
 		o->in_body = true;
 		o->done = o->limited && o->lines == 0;
 	}
 	o->line_start = true;
-	return o->after_cr ? put(o, "\n", 1) : put(o, "\r\n", 2);
+	o->after_cr = o->has_text = false;
+	return has_cr ? put(o, "\n", 1) : put(o, "\r\n", 2);
+}
+
+/* A piece of a line, without its LF; a line may come in several. */
+static int
+put_text(struct sending *o, const char *p, size_t n)
+{
+	if (o->line_start && *p == '.' && put(o, ".", 1) != 0)
+		return -1;
+	o->has_text = o->has_text || !o->line_start || n > 1 || *p != '\r';
+	o->line_start = false;
+	o->after_cr = p[n - 1] == '\r';
+	return put(o, p, n);
 }
 
 static int
@@ -64,25 +80,13 @@ put_chunk(struct sending *o, const char *p, size_t len)
 	while (p < end && !o->done) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
 		const char *stop = nl ? nl : end;
-		bool started = o->line_start;
-		size_t n = (size_t)(stop - p);
 
-		if (started && n > 0 && *p == '.' && put(o, ".", 1) != 0)
+		if (stop > p && put_text(o, p, (size_t)(stop - p)) != 0)
 			return -1;
-		if (n > 0) {
-			if (put(o, p, n) != 0)
-				return -1;
-			o->after_cr = stop[-1] == '\r';
-			o->line_start = false;
-		} else if (started) {
-			o->after_cr = false;
-		}
 		if (nl == NULL)
 			return 0;
-		if (put_line_end(
-			o, started && (n == 0 || (n == 1 && *p == '\r'))) != 0)
+		if (put_line_end(o) != 0)
 			return -1;
-		o->after_cr = false;
 		p = nl + 1;
 	}
 	return 0;
@@ -161,7 +165,7 @@ pop3_message_number(struct session *s, struct slice arg, size_t *out)
 {
 	uint64_t n;
 
-	if (!num_parse(arg, SIZE_MAX, &n) || n == 0)
+	if (!num_parse(arg, SIZE_MAX, &n) || arg.data[0] == '0')
 		return pop3_err(s, "which message?");
 	if (n > s->box.count)
 		return pop3_err(s, "no such message");

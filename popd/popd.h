@@ -2,6 +2,7 @@
 #define POPD_POPD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -40,6 +41,7 @@ struct popd {
 	struct limits *limits;
 	pthread_mutex_t lock; /* of what follows */
 	struct tls_context *tls;
+	struct session *sessions;
 };
 
 enum pop3_state {
@@ -51,6 +53,8 @@ enum pop3_state {
 struct session {
 	struct popd *popd;
 	struct stream stream;
+	struct session *next, *prev; /* under the worker's lock */
+	atomic_bool idle;            /* waits for the client */
 	struct settings *settings;
 	char id[SESSION_ID_SIZE];
 	struct ip client;
@@ -74,6 +78,13 @@ void pop3_busy(struct worker *w, const struct connection *c);
 /* One reply line, "+OK ..." or "-ERR ...": 0, or -1 when the peer is gone. */
 int pop3_ok(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int pop3_err(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/*
+ * A line from the client, as stream_read_line(); worker_stop() may end the
+ * wait.  After any failure but ERR_SYNTAX the session is over.
+ */
+int pop3_read_line(struct session *s, size_t max, struct slice *line_out,
+    struct err *e) MUST_CHECK;
 
 /* The TLS context now in force, a reference; NULL: no certificate. */
 struct tls_context *popd_tls(struct popd *p);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -25,7 +26,10 @@ enum {
 	/* RFC 2449 4: 255; passwords and initial responses are longer */
 	LINE_MAX_BYTES = 12288,
 	TLS_TIMEOUT_MS = 30000,
+	ASK_TIMEOUT_MS = 2000,
 };
+
+#define STOPPING "[SYS/TEMP] the server is stopping"
 
 /* --- replies --------------------------------------------------------------------- */
 
@@ -137,7 +141,8 @@ verb_lang(void *session, struct slice args)
 			return -1;
 		return put_line(s, ".");
 	}
-	if (slice_eq_str(args, "*") || slice_istarts(args, "en"))
+	if (slice_eq_str(args, "*") || slice_ieq_str(args, "en") ||
+	    slice_istarts(args, "en-"))
 		return pop3_ok(s, "en English");
 	return pop3_err(s, "only English is spoken here");
 }
@@ -249,6 +254,36 @@ verb_rset(void *session, struct slice args)
 	return pop3_ok(s, "%zu messages", s->box.count);
 }
 
+/*
+ * Tell accountd when a mailbox that was full has room again, so that its mail
+ * is no longer refused at the door.
+ */
+static void
+clear_quota_flag(struct session *s)
+{
+	struct slice all = slice_str(s->account);
+	size_t at = (size_t)slice_rchr(all, '@');
+	struct pool pool = { 0 };
+	struct dir_account a;
+	json_t *ask, *reply;
+	struct err e;
+
+	if (dir_find_account(s->popd->directory, slice_of(all.data, at),
+		s->account + at + 1, &pool, &a, &e) == DIR_FOUND &&
+	    a.quota_full &&
+	    mailbox_has_room(&s->box, a.quota_bytes, a.quota_messages)) {
+		ask = json_pack("{s:s,s:s,s:b}", "verb", "user usage",
+		    "address", s->account, "full", 0);
+		if (accountd_call(s->popd->accountd, ask, ASK_TIMEOUT_MS,
+			&reply, &e) == 0)
+			json_decref(reply);
+		else
+			log_warning("quota of %s: %s", s->account, e.text);
+		json_decref(ask);
+	}
+	pool_release(&pool);
+}
+
 /* UPDATE (RFC 1939 6): the only place where messages are deleted. */
 static int
 verb_quit(void *session, struct slice args)
@@ -260,6 +295,8 @@ verb_quit(void *session, struct slice args)
 	if (s->state == POP3_TRANSACTION)
 		mailbox_update(&s->box, &left);
 	s->deleted = s->box.deleted - left;
+	if (s->deleted > 0)
+		clear_quota_flag(s);
 	s->end = "quit";
 	if (left > 0)
 		(void)pop3_err(s,
@@ -336,35 +373,57 @@ set_deadline(struct session *s)
 		    &s->stream, settings_int(s->settings, id) * 1000);
 }
 
-static void
-run_commands(struct session *s)
+/* Why reading failed; whoever still listens is told that we stop. */
+static const char *
+reason_of_end(struct session *s, const struct err *e)
+{
+	if (service_stopping()) {
+		stream_last_words(&s->stream, "-ERR " STOPPING "\r\n");
+		return "stopping";
+	}
+	return e->kind == ERR_TIMEOUT ? "timeout" : "closed";
+}
+
+int
+pop3_read_line(
+    struct session *s, size_t max, struct slice *line_out, struct err *e)
+{
+	int rc;
+
+	atomic_store(&s->idle, true);
+	/* who asks here after worker_stop() sees that it was called */
+	if (service_stopping() && !stream_has_input(&s->stream))
+		rc = err_set(e, ERR_CLOSED, "stopping");
+	else
+		rc = stream_read_line(&s->stream, max, line_out, NULL, e);
+	atomic_store(&s->idle, false);
+	if (rc != 0 && e->kind != ERR_SYNTAX)
+		s->end = reason_of_end(s, e);
+	return rc;
+}
+
+/* Read and run one command: 0, or -1 at the end of the session. */
+static int
+next_command(struct session *s)
 {
 	unsigned most =
 	    (unsigned)settings_int(s->settings, SET_POPD_MAX_ERRORS);
 	struct slice line;
 	struct err e;
+	int rc;
 
-	while (!service_stopping()) {
-		set_deadline(s);
-		if (stream_read_line(
-			&s->stream, LINE_MAX_BYTES, &line, NULL, &e) == 0) {
-			if (command(s, line) != 0)
-				return;
-		} else if (e.kind == ERR_SYNTAX) {
-			if (pop3_err(s, "line too long") != 0)
-				return;
-		} else {
-			s->end = e.kind == ERR_TIMEOUT ? "timeout" : "closed";
-			return;
-		}
-		if (s->errors > most) {
-			s->end = "errors";
-			(void)pop3_err(s, "too many errors");
-			return;
-		}
+	set_deadline(s);
+	rc = pop3_read_line(s, LINE_MAX_BYTES, &line, &e);
+	if (rc == 0)
+		rc = command(s, line);
+	else if (e.kind == ERR_SYNTAX)
+		rc = pop3_err(s, "line too long");
+	if (rc == 0 && s->errors > most) {
+		s->end = "errors";
+		(void)pop3_err(s, "too many errors");
+		rc = -1;
 	}
-	s->end = "stopping";
-	(void)pop3_err(s, "[SYS/TEMP] the server is stopping");
+	return rc;
 }
 
 static void
@@ -419,8 +478,10 @@ greet(struct session *s, enum popd_kind kind)
 static void
 serve(struct session *s, enum popd_kind kind)
 {
-	if (greet(s, kind) == 0)
-		run_commands(s);
+	if (greet(s, kind) == 0) {
+		while (next_command(s) == 0)
+			;
+	}
 	stream_close(&s->stream);
 	if (s->account != NULL)
 		log_logout(s);
@@ -442,11 +503,53 @@ refuse_too_many(struct session *s, enum popd_kind kind)
 	stream_close(&s->stream);
 }
 
+static void
+register_session(struct session *s)
+{
+	struct popd *p = s->popd;
+
+	(void)pthread_mutex_lock(&p->lock);
+	s->next = p->sessions;
+	if (s->next != NULL)
+		s->next->prev = s;
+	p->sessions = s;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+static void
+forget_session(struct session *s)
+{
+	struct popd *p = s->popd;
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		p->sessions = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	(void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Count a connection of this address; false: it has enough. */
+static bool
+count_in(struct session *s)
+{
+	const struct worker *w = s->popd->worker;
+	uint64_t pool = (uint64_t)w->config->workers * w->config->connections;
+	struct limits *l = s->popd->limits;
+
+	s->limit_key = limits_key_ip(l, &s->client);
+	return !limits_is_crowding(l, s->limit_key, pool, clock_mono_ms()) &&
+	    limits_enter(l, w->index, s->limit_key,
+		(unsigned)settings_int(
+		    s->settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS));
+}
+
 void
 pop3_serve(struct worker *w, struct connection *c)
 {
 	struct session *s = mem_zalloc(sizeof(*s));
-	struct limits *limits;
 
 	s->popd = w->data;
 	s->end = "closed";
@@ -456,16 +559,14 @@ pop3_serve(struct worker *w, struct connection *c)
 	session_id_new(s->id);
 	s->state = POP3_AUTHORIZATION;
 	stream_init(&s->stream, c->fd);
-	limits = s->popd->limits;
-	s->limit_key = limits_key_ip(limits, &s->client);
-	if (limits_enter(limits, w->index, s->limit_key,
-		(unsigned)settings_int(
-		    s->settings, SET_LIMIT_CONNECTIONS_PER_ADDRESS))) {
+	register_session(s);
+	if (count_in(s)) {
 		serve(s, (enum popd_kind)c->kind);
-		limits_leave(limits, w->index, s->limit_key);
+		limits_leave(s->popd->limits, w->index, s->limit_key);
 	} else {
 		refuse_too_many(s, (enum popd_kind)c->kind);
 	}
+	forget_session(s);
 	mailbox_close(&s->box);
 	stream_release(&s->stream);
 	settings_free(s->settings);

@@ -192,24 +192,18 @@ limits_leave(struct limits *l, unsigned worker, uint64_t key)
 	unlock(l);
 }
 
-unsigned
-limits_total(struct limits *l)
-{
-	unsigned total;
-
-	lock(l);
-	total = l->total;
-	unlock(l);
-	return total;
-}
-
 bool
-limits_is_top(struct limits *l, uint64_t key, int64_t now_ms)
+limits_is_crowding(
+    struct limits *l, uint64_t key, uint64_t pool, int64_t now_ms)
 {
 	const struct slot *s;
 	bool is_top;
 
 	lock(l);
+	if ((uint64_t)l->total * 10 <= pool * 9) {
+		unlock(l);
+		return false;
+	}
 	if (now_ms - l->top_ms > TOP_AGE_MS) {
 		l->top = 0;
 		for (size_t i = 0; i < SLOTS; i++) {

@@ -41,9 +41,12 @@ bool limits_enter(
     struct limits *l, unsigned worker, uint64_t key, unsigned max) MUST_CHECK;
 void limits_leave(struct limits *l, unsigned worker, uint64_t key);
 
-/* Connections of all, and: has nobody more of them than `key`? */
-unsigned limits_total(struct limits *l);
-bool limits_is_top(struct limits *l, uint64_t key, int64_t now_ms);
+/*
+ * Are more than nine tenths of `pool` connections taken, and has nobody more
+ * of them than `key`?  Then it gets no more.
+ */
+bool limits_is_crowding(
+    struct limits *l, uint64_t key, uint64_t pool, int64_t now_ms);
 
 /* Messages in this hour; limits_message() counts one more. */
 unsigned limits_messages(struct limits *l, uint64_t key, int64_t now_ms);
