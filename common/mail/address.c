@@ -361,7 +361,9 @@ scan_mailbox(struct scan *p, struct parsed *out, struct err *e)
 	if ((out->is_literal ? scan_literal(p, out->domain, &out->literal, e)
 			     : scan_domain(p, out->domain, e)) != 0)
 		return -1;
-	if (p->pos - start + 2 > ADDRESS_PATH_MAX)
+	/* A-labels may be longer than what was given */
+	if (p->pos - start + 2 > ADDRESS_PATH_MAX ||
+	    out->local_len + strlen(out->domain) + 3 > ADDRESS_PATH_MAX)
 		return err_set(e, ERR_SYNTAX, "address is too long");
 	return 0;
 }
