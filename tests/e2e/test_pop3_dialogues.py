@@ -18,9 +18,8 @@ MESSAGES = [b"Subject: one\n\nHello.\n",
 
 def wire(data):
     """A message as it goes over the wire, before dots are stuffed."""
-    if data and not data.endswith(b"\n"):
-        data += b"\n"
-    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    end = b"" if not data or data.endswith(b"\n") else b"\r\n"
+    return data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + end
 
 
 def put(server, address, messages):

@@ -1,0 +1,501 @@
+"""POP3 against the threat catalogue (groups J, H, I), by row, and a model."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.dialogue import Connection  # noqa: E402
+from lib.server import PASSWORD, SLOW, Server, wait_until  # noqa: E402
+from test_pop3_dialogues import wire  # noqa: E402
+
+BOX = "bob@example.org"
+# The sequences of the model in `make check`; a long run sets this higher.
+SEQUENCES = int(os.environ.get("POP3_SEQUENCES", "300"))
+
+
+class Client(Connection):
+    """Commands and their replies, counted in lines."""
+
+    def __init__(self, server, user=BOX, login=True):
+        super().__init__(server.host, server.port["pop3"], 30 * SLOW)
+        self.line()
+        if login:
+            for text in ("USER " + user, "PASS " + PASSWORD):
+                reply = self.ask(text)
+            if not reply.startswith("+OK"):
+                raise AssertionError(reply)
+
+    def ask(self, text):
+        self.send(text.encode("latin-1") + b"\r\n")
+        return self.line()
+
+    def raw_until_dot(self):
+        """A multi-line answer as bytes, dots still stuffed."""
+        while not (self.buffer.startswith(b".\r\n") or
+                   b"\r\n.\r\n" in self.buffer):
+            if not self.fill():
+                raise AssertionError("cut off")
+        if self.buffer.startswith(b".\r\n"):
+            body, self.buffer = b"", self.buffer[3:]
+        else:
+            body, self.buffer = self.buffer.split(b"\r\n.\r\n", 1)
+            body += b"\r\n"
+        return body
+
+    def retr(self, number):
+        """(octets announced, message) or (None, reply)."""
+        reply = self.ask(f"RETR {number}")
+        if not reply.startswith("+OK"):
+            return None, reply
+        body = self.raw_until_dot()
+        body = re.sub(rb"(?m)^\.", b"", body)
+        return int(reply.split()[1]), body
+
+    def listing(self, verb="UIDL"):
+        reply = self.ask(verb)
+        assert reply.startswith("+OK"), reply
+        return [line.split(b" ", 1)[1].decode()
+                for line in self.raw_until_dot().split(b"\r\n")[:-1]]
+
+
+class Pop3(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server(settings={"auth.plaintext_networks": "127.0.0.0/8"})
+        cls.s.user(BOX)
+        cls.s.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        assert code == 0, f"run ended with {code}"
+
+    def setUp(self):
+        shutil.rmtree(self.s.mailbox(BOX), ignore_errors=True)
+        for sub in ("new", "cur", "tmp"):
+            (self.s.mailbox(BOX) / sub).mkdir(parents=True)
+        self.box = self.s.mailbox(BOX)
+
+    def put(self, data, name=None, sub="new"):
+        """A message with its sizes in its name; the name."""
+        self.counter = getattr(self, "counter", 0) + 1
+        name = name or (f"{1700000000 + self.counter}.t.host,S={len(data)},"
+                        f"W={len(wire(data))}")
+        (self.box / sub / name).write_bytes(data)
+        return name
+
+    def names(self):
+        return sorted(os.listdir(self.box / "new") +
+                      os.listdir(self.box / "cur"))
+
+    # -- J --------------------------------------------------------------------
+    def test_j03_vanished_moved_truncated(self):
+        names = [self.put(b"Subject: %d\n\nhello %d\n" % (i, i))
+                 for i in range(4)]
+        c = Client(self.s)
+        (self.box / "new" / names[0]).unlink()
+        (self.box / "new" / names[1]).rename(
+            self.box / "cur" / (names[1] + ":2,FS"))
+        os.truncate(self.box / "new" / names[2], 5)
+        self.assertIsNone(c.retr(1)[0])
+        octets, body = c.retr(2)
+        self.assertEqual((octets, body),
+                         (len(body), b"Subject: 1\r\n\r\nhello 1\r\n"))
+        octets, body = c.retr(3)
+        self.assertEqual((octets, body), (7, b"Subje\r\n"))
+        self.assertEqual(c.retr(4)[1], b"Subject: 3\r\n\r\nhello 3\r\n")
+        for i in range(1, 5):
+            self.assertTrue(c.ask(f"DELE {i}").startswith("+OK"))
+        # the one that vanished is as good as deleted
+        self.assertTrue(c.ask("QUIT").startswith("+OK"))
+        self.assertEqual(self.names(), [])
+
+    def test_j04_j05_lock(self):
+        self.put(b"x\n")
+        c = Client(self.s)
+        with self.assertRaisesRegex(AssertionError, "IN-USE"):
+            Client(self.s)
+        # the client vanishes; the lock goes with the connection
+        c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                          b"\1\0\0\0\0\0\0\0")
+        c.close()
+        wait_until(lambda: self.can_login(), 5, "free lock")
+
+    def can_login(self):
+        try:
+            Client(self.s).close()
+            return True
+        except AssertionError:
+            return False
+
+    def test_j05_lock_of_a_killed_worker(self):
+        self.put(b"x\n")
+        holder = Client(self.s)
+        for pid in self.s.workers("popd"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(self.try_connect, 10, "new worker")
+        wait_until(self.can_login, 5, "free lock")
+        holder.close()
+
+    def try_connect(self):
+        try:
+            Client(self.s, login=False).close()
+            return True
+        except (OSError, AssertionError):
+            return False
+
+    def test_j06_uidl_is_stable(self):
+        names = [self.put(b"x\n"),
+                 self.put(b"x\n", "1700000100.foreign.host"),
+                 self.put(b"x\n", "1700000200.\xe4.host"),
+                 self.put(b"x\n", "1700000300." + "l" * 90)]
+        c = Client(self.s)
+        before = c.listing()
+        c.close()
+        for uid in before:
+            self.assertRegex(uid, r"^[\x21-\x7e]{1,70}$")
+        self.assertEqual(len(set(before)), 4)
+        self.assertEqual(before[0], names[0].split(",")[0])
+        for name, flags in zip(names, ("", "S", "FST", "Sxyz")):
+            (self.box / "new" / name).rename(
+                self.box / "cur" / (name + ":2," + flags))
+        c = Client(self.s)
+        self.assertEqual(c.listing(), before)
+        c.close()
+
+    def test_j07_pipelining(self):
+        messages = [b"Subject: %d\n\n%s\n" % (i, b"z" * (i % 70))
+                    for i in range(1000)]
+        for m in messages:
+            self.put(m)
+        c = Client(self.s, login=False)
+        lines = ["USER " + BOX, "PASS " + PASSWORD, "STAT", "UIDL"]
+        lines += [f"RETR {i}" for i in range(1, 1001)] + ["QUIT"]
+        sender = threading.Thread(
+            target=c.send, args=("\r\n".join(lines + [""]).encode(),))
+        sender.start()
+        for _ in range(2):
+            self.assertTrue(c.line().startswith("+OK"))
+        self.assertEqual(
+            c.line(), "+OK 1000 %d" % sum(len(wire(m)) for m in messages))
+        self.assertTrue(c.line().startswith("+OK"))
+        self.assertEqual(len(c.raw_until_dot().split(b"\r\n")), 1001)
+        for m in messages:
+            self.assertEqual(c.line(), f"+OK {len(wire(m))} octets")
+            self.assertEqual(c.raw_until_dot(), wire(m))
+        self.assertTrue(c.line().startswith("+OK"))
+        self.assertTrue(c.at_end())
+        sender.join()
+        c.close()
+
+    def test_j09_only_quit_deletes(self):
+        name = self.put(b"x\n")
+        c = Client(self.s)
+        self.assertTrue(c.ask("DELE 1").startswith("+OK"))
+        c.close()
+        time.sleep(0.1)
+        self.assertEqual(self.names(), [name])
+        line = wait_until(lambda: [
+            text for text in self.s.log("popd").splitlines()
+            if "event=logout" in text][-1:], 5)[0]
+        self.assertIn("deleted=0", line)
+        self.assertIn("reason=closed", line)
+
+    def hold_fast(self, path, on):
+        """Make a file impossible to delete, by mode or attribute."""
+        if os.geteuid() != 0:
+            os.chmod(path.parent, 0o500 if on else 0o770)
+        elif subprocess.run(["chattr", "+i" if on else "-i", str(path)],
+                            capture_output=True).returncode != 0:
+            self.skipTest("no immutable files here")
+
+    def test_j09_partial_failure(self):
+        names = [self.put(b"x\n", sub="cur"), self.put(b"y\n"),
+                 self.put(b"z\n", sub="cur")]
+        c = Client(self.s)
+        for i in (1, 2, 3):
+            c.ask(f"DELE {i}")
+        self.hold_fast(self.box / "new" / names[1], True)
+        try:
+            reply = c.ask("QUIT")
+        finally:
+            self.hold_fast(self.box / "new" / names[1], False)
+        self.assertTrue(reply.startswith("-ERR [SYS/TEMP] 1 "), reply)
+        self.assertEqual(self.names(), [names[1]])
+
+    def test_j10_contents(self):
+        messages = [b"", b"\n", b".", b".\n", b"..\n.\n", b"no end",
+                    b"crlf\r\n.\r\nmixed\n", b"bare\rCR\r", b"\0\xff\n\0",
+                    b"x" * 70000 + b"\n." + b"y" * 70000,
+                    b"\r", b"a\r\r\n", b"\n.\n\n.."]
+        for m in messages:
+            self.put(m)
+            self.put(m, f"{1600000000 + self.counter}.foreign")
+        c = Client(self.s)
+        sizes = [int(n) for n in c.listing("LIST")]
+        n = len(messages)
+        for i, m in enumerate(messages):
+            for number in (i + 1, n + i + 1):
+                octets, body = c.retr(number)
+                self.assertEqual(body, wire(m), m[:20])
+                self.assertEqual(octets, len(body), m[:20])
+                self.assertEqual(sizes[number - 1], octets, m[:20])
+        c.ask("QUIT")
+
+    def test_j10_long_line_and_bounded_memory(self):
+        size = 100 * 1000 * 1000
+        path = self.box / "new" / f"1700000000.big,S={size + 1},W={size + 2}"
+        with open(path, "wb") as f:
+            for _ in range(100):
+                f.write(b"a" * 1000 * 1000)
+            f.write(b"\n")
+        c = Client(self.s)
+        c.send(b"RETR 1\r\n")
+        self.assertEqual(c.line(), f"+OK {size + 2} octets")
+        total = len(c.buffer)
+        tail = c.buffer
+        while not tail.endswith(b"\r\n.\r\n"):
+            data = c.sock.recv(1 << 20)
+            self.assertTrue(data)
+            total += len(data)
+            tail = (tail + data)[-10:]
+        self.assertEqual(total, size + 2 + 3)
+        for pid in self.s.workers("popd"):
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+            self.assertLess(peak, 60000 * (10 if SLOW > 1 else 1))
+        c.buffer = b""
+        self.assertTrue(c.ask("QUIT").startswith("+OK"))
+
+    def test_j12_password_with_spaces(self):
+        self.s.user("space@example.org", "  two words, and a tail  ")
+        c = Client(self.s, login=False)
+        self.assertTrue(c.ask("USER space@example.org").startswith("+OK"))
+        self.assertTrue(c.ask("PASS   two words, and a tail  ")
+                        .startswith("+OK"))
+        c.close()
+
+    def test_j13_refused_mailbox(self):
+        os.chmod(self.box, 0o777)
+        with self.assertRaisesRegex(AssertionError, "SYS/TEMP"):
+            Client(self.s)
+        shutil.rmtree(self.box)
+        self.box.symlink_to("/tmp")
+        try:
+            with self.assertRaisesRegex(AssertionError, "SYS/TEMP"):
+                Client(self.s)
+        finally:
+            self.box.unlink()
+
+    # -- other work at the same time --------------------------------------------
+    def test_delivery_during_a_session(self):
+        self.put(b"one\n")
+        c = Client(self.s)
+        self.put(b"two\n")
+        self.assertEqual(c.ask("STAT"), "+OK 1 5")
+        c.ask("DELE 1")
+        c.ask("QUIT")
+        c = Client(self.s)
+        self.assertEqual(c.ask("STAT"), "+OK 1 5")
+        self.assertEqual(c.retr(1)[1], b"two\r\n")
+        c.close()
+
+    def test_i07_kill_during_update(self):
+        for attempt in range(5):
+            names = [self.put(b"%d\n" % i) for i in range(1000)]
+            c = Client(self.s)
+            before = dict(zip(names, c.listing()))
+            for i in range(1, 1001, 2):
+                c.send(b"DELE %d\r\n" % i)
+            for _ in range(500):
+                c.line()
+            pids = self.s.workers("popd")
+            c.send(b"QUIT\r\n")
+            time.sleep(random.random() * 0.004)
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            c.close()
+            left = set(self.names())
+            # what was not deleted is there, whole
+            self.assertLessEqual(set(names[1::2]), left, attempt)
+            wait_until(self.try_connect, 10, "new worker")
+            wait_until(self.can_login, 5, "free lock")
+            c = Client(self.s)
+            uids = c.listing()
+            self.assertEqual(uids, [before[n] for n in names if n in left])
+            c.close()
+            self.setUp()
+
+    def test_cut_off_at_every_byte(self):
+        name = self.put(b"x\n")
+        text = (f"USER {BOX}\r\nPASS {PASSWORD}\r\nDELE 1\r\n"
+                "QUIT\r\n").encode()
+        for end in range(len(text) - 1):
+            with socket.create_connection(
+                    (self.s.host, self.s.port["pop3"])) as sock:
+                sock.sendall(text[:end])
+        wait_until(self.can_login, 5, "free lock")
+        self.assertEqual(self.names(), [name])
+
+    def test_foreign_maildir_in_place(self):
+        """As Dovecot, Courier and mutt leave them; nothing is lost."""
+        self.put(b"a\n", "1700000001.M1P2.host,S=2,W=3:2,S", "cur")
+        self.put(b"b\n", "1700000002.H3P4.host,S=2:2,", "cur")
+        self.put(b"c\n", "1700000003.5_6.host:2,RS", "cur")
+        self.put(b"d\n", "1700000004.R7.host")
+        for extra in ("dovecot-uidlist", "courierpop3dsizelist",
+                      "subscriptions"):
+            (self.box / extra).write_text("3 V1 N5\n")
+        (self.box / ".Sent" / "cur").mkdir(parents=True)
+        before = self.names()
+        c = Client(self.s)
+        self.assertEqual(c.ask("STAT"), "+OK 4 12")
+        self.assertEqual([c.retr(i)[1] for i in (1, 2, 3, 4)],
+                         [b"a\r\n", b"b\r\n", b"c\r\n", b"d\r\n"])
+        c.ask("QUIT")
+        self.assertEqual(self.names(), before)
+        self.assertTrue((self.box / "dovecot-uidlist").exists())
+
+    def test_usage_follows_deletions(self):
+        self.put(b"12345\n")
+        self.put(b"123\n")
+        (self.box / "maildirsize").write_text("0S\n10 2\n")
+        c = Client(self.s)
+        c.ask("DELE 2")
+        c.ask("QUIT")
+        self.assertEqual((self.box / "maildirsize").read_text(),
+                         "0S\n10 2\n-4 -1\n")
+
+    def test_expire_and_login_delay(self):
+        now = time.time()
+        self.put(b"old\n", f"{int(now) - 10 * 86400}.old,S=4,W=5")
+        self.put(b"new\n", f"{int(now) - 5 * 86400}.new,S=4,W=5")
+        self.s.set("popd.expire_days", "7")
+        self.s.set("popd.login_delay", "1h")
+        time.sleep(1.2)
+        try:
+            c = Client(self.s)
+            self.assertEqual(c.ask("STAT"), "+OK 1 5")
+            c.send(b"CAPA\r\n")
+            capa = c.line() and c.raw_until_dot().decode().split("\r\n")
+            self.assertIn("EXPIRE 7", capa)
+            self.assertIn("LOGIN-DELAY 3600", capa)
+            c.ask("QUIT")
+            with self.assertRaisesRegex(AssertionError, "LOGIN-DELAY"):
+                Client(self.s)
+        finally:
+            self.s.set("popd.expire_days", "0")
+            self.s.set("popd.login_delay", "0")
+            time.sleep(1.2)
+
+    def test_connections_per_address(self):
+        self.s.set("limit.connections_per_address", "3")
+        time.sleep(1.2)
+        held = [Client(self.s, login=False) for _ in range(3)]
+        try:
+            c = Connection(self.s.host, self.s.port["pop3"])
+            self.assertTrue(c.line().startswith("-ERR [SYS/TEMP] too many"))
+            self.assertTrue(c.at_end())
+            c.close()
+            held.pop().close()
+            wait_until(self.try_connect, 5, "place")
+        finally:
+            for h in held:
+                h.close()
+            self.s.set("limit.connections_per_address", "0")
+            time.sleep(1.2)
+
+    def test_access_switch(self):
+        self.s.user("off@example.org")
+        self.s.cli("user", "set", "off@example.org", "access.pop3=no")
+        with self.assertRaisesRegex(AssertionError, "AUTH"):
+            Client(self.s, "off@example.org")
+
+    # -- the reference model ------------------------------------------------------
+    def test_model(self):
+        seed = int(os.environ.get("POP3_SEED", time.time_ns()))
+        rng = random.Random(seed)
+        for sequence in range(SEQUENCES):
+            with self.subTest(seed=seed, sequence=sequence):
+                self.play(rng)
+
+    def play(self, rng):
+        """One session of random commands beside a dictionary of messages."""
+        messages = {}
+        for name in self.names():
+            path = self.box / "new" / name
+            messages[name] = path.read_bytes()
+        while len(messages) < 6:
+            data = bytes(rng.choice(b"ab.\n") for _ in range(rng.randrange(40)))
+            messages[self.put(data)] = data
+        order = sorted(messages)
+        deleted = set()
+        c = Client(self.s)
+        for _ in range(rng.randrange(12)):
+            self.step(rng, c, messages, order, deleted)
+        if rng.random() < 0.5:
+            self.assertTrue(c.ask("QUIT").startswith("+OK"))
+            order = [n for i, n in enumerate(order) if i not in deleted]
+        c.close()
+        wait_until(lambda: self.unlocked(), 5, "lock")
+        self.assertEqual(self.names(), order)
+
+    def unlocked(self):
+        import fcntl
+        with open(self.box / "pop3.lock", "r+b") as f:
+            try:
+                fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                return False
+
+    def step(self, rng, c, messages, order, deleted):
+        verb = rng.choice(("STAT", "LIST", "UIDL", "RETR", "DELE", "DELE",
+                           "RSET", "NOOP", "TOP", "XXXX"))
+        i = rng.randrange(-1, len(order) + 1)
+        here = 0 <= i < len(order) and i not in deleted
+        left = [k for k in range(len(order)) if k not in deleted]
+        size = {k: len(wire(messages[order[k]])) for k in left}
+        if verb == "STAT":
+            self.assertEqual(c.ask(verb),
+                             f"+OK {len(left)} {sum(size.values())}")
+        elif verb == "LIST":
+            self.assertEqual(c.listing(verb), [str(size[k]) for k in left])
+        elif verb == "UIDL":
+            self.assertEqual(c.listing(verb),
+                             [order[k].split(",")[0] for k in left])
+        elif verb == "RETR":
+            octets, body = c.retr(i + 1)
+            self.assertEqual(octets is not None, here)
+            if here:
+                self.assertEqual(body, wire(messages[order[i]]))
+        elif verb == "TOP":
+            reply = c.ask(f"TOP {i + 1} 3")
+            self.assertEqual(reply.startswith("+OK"), here)
+            if here:
+                c.raw_until_dot()
+        elif verb == "DELE":
+            self.assertEqual(
+                c.ask(f"DELE {i + 1}").startswith("+OK"), here)
+            if here:
+                deleted.add(i)
+        elif verb == "RSET":
+            self.assertTrue(c.ask(verb).startswith("+OK"))
+            deleted.clear()
+        else:
+            self.assertEqual(c.ask(verb).startswith("+OK"), verb == "NOOP")
+
+
+if __name__ == "__main__":
+    unittest.main()
