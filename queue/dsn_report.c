@@ -154,13 +154,11 @@ send_report(struct job *j, struct dsn *d)
 {
 	const struct envelope *v = d->envelope;
 	uint64_t limit = (uint64_t)settings_int(j->settings, SET_DSN_FULL_MAX);
-	char id[ID_SIZE];
 	struct buf original, text;
 	struct err e;
 	int rc;
 
-	report_id(d, id);
-	if (spool_knows(j->runner->spool, id))
+	if (spool_knows(j->runner->spool, d->id))
 		return 0;
 	if (d->kind != DSN_FAILURE || (v->flags & ENVELOPE_RET_HDRS) != 0)
 		limit = 0;
@@ -169,7 +167,6 @@ send_report(struct job *j, struct dsn *d)
 		/* the report matters more than what it returns */
 		d->original_whole = false;
 	}
-	d->id = id;
 	d->original = buf_slice(&original);
 	buf_init(&text, REPORT_ROOM + original.len);
 	dsn_build(d, &text);
@@ -227,8 +224,10 @@ report(struct job *j, enum dsn_kind kind, const char *postmaster)
 {
 	struct envelope *v = &j->item->envelope;
 	size_t *which = mem_alloc((v->recipient_count + 1) * sizeof(*which)), i;
+	char id[ID_SIZE];
 	struct dsn d = {
 		.kind = kind,
+		.id = id,
 		.host = settings_text(j->settings, SET_HOSTNAME),
 		.now_ms = clock_wall_ms(),
 		.envelope = v,
@@ -243,8 +242,10 @@ report(struct job *j, enum dsn_kind kind, const char *postmaster)
 	for (i = 0; i < v->recipient_count; i++)
 		if (is_due(j, &v->recipients[i], kind))
 			which[d.count++] = i;
-	if (d.count > 0)
+	if (d.count > 0) {
+		report_id(&d, id);
 		rc = send_report(j, &d);
+	}
 	for (i = 0; rc == 0 && i < d.count; i++)
 		mark_told(&v->recipients[which[i]], kind);
 	free(which);
