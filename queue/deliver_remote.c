@@ -119,7 +119,7 @@ enqueue(struct job *j, const struct waiting *w, size_t count, bool bulk)
 		put_off_all(d, &dead);
 		break;
 	case LANES_FULL:
-		job_release(j, FULL_MS + random_below(FULL_MS));
+		job_release(j, FULL_MS + random_below(4 * FULL_MS));
 		job_unref(j);
 		free(d);
 		break;

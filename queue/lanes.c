@@ -18,9 +18,11 @@
 
 enum {
 	BUCKETS = 4096,
-	QUEUED_MAX = 5000, /* in one lane */
-	TURN_MAX = 20,     /* deliveries a slot makes while others wait */
-	IDLE_MAX = 256,    /* connections kept open, all lanes together */
+	QUEUED_MAX = 5000,    /* in one lane */
+	QUEUED_ALL = 10000,   /* in all */
+	QUEUED_UNSURE = 8000, /* the rest is for lanes that are well */
+	TURN_MAX = 20,        /* deliveries a slot makes while others wait */
+	IDLE_MAX = 256,       /* connections kept open, all lanes together */
 	IDLE_MS = 5000,
 	FORGET_MS = 600000, /* an unused lane, and that it failed before */
 	CEILING_MS = 60000, /* how long a refused connection is minded */
@@ -214,7 +216,8 @@ lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
 	if (now < lane->dead_until_ms) {
 		answer = LANES_DEAD;
 		*o = lane->reason;
-	} else if (lane->queued >= QUEUED_MAX || l->stopping) {
+	} else if (lane->queued >= QUEUED_MAX || l->stopping ||
+	    l->queued >= (size_t)(lane->well ? QUEUED_ALL : QUEUED_UNSURE)) {
 		answer = LANES_FULL;
 	} else {
 		fifo_put(d->bulk ? &lane->bulk : &lane->letters, d);

@@ -42,8 +42,8 @@ enum {
 	CLAIM_WAIT_MS = 500,
 	SPOOL_WAIT_MS = 10000,
 	SPOOL_PAUSE_US = 50000,
-	JOBS_RETRY_MAX = 5000, /* then retries wait for first attempts */
-	JOBS_MAX = 10000,      /* then all do */
+	JOBS_RETRY_MAX = 9000, /* then retries wait for first attempts */
+	JOBS_MAX = 20000,      /* then all do; the lanes are full before */
 	BIG_LOCAL = 500,       /* recipients; one such message at a time */
 	BIG_LOCAL_WAIT_MS = 200,
 	FLUSH_EVERY_MS = 1000,

@@ -35,7 +35,8 @@ struct outcome_list {
 
 struct walk {
 	const struct resolve_context *c;
-	struct pool *pool;
+	struct pool *pool;    /* of the envelope */
+	struct pool *scratch; /* of this resolution */
 	struct set *finals; /* mailboxes and remote addresses of the message */
 	struct set seen;    /* addresses followed for this recipient */
 	struct outcome_list out;
@@ -136,7 +137,7 @@ add_final(struct walk *w, const char *address, enum recipient_kind kind,
 		if (r->delivered_to == NULL)
 			r->delivered_to = w->origin->address;
 	}
-	if (!set_add(w->finals, final_key(w->pool, r), w->pool)) {
+	if (!set_add(w->finals, final_key(w->scratch, r), w->scratch)) {
 		w->doubled = true;
 		return;
 	}
@@ -192,7 +193,7 @@ follow_domain(struct walk *w, const struct address *a, const char *at,
 
 	if (target[0] == '@') {
 		moved.domain = target + 1;
-		target = address_format(&moved, w->pool);
+		target = address_format(&moved, w->scratch);
 	}
 	return follow_all(w, at, &target, 1, depth);
 }
@@ -240,18 +241,18 @@ follow(struct walk *w, const char *address, unsigned depth)
 	struct address a;
 
 	if (depth > RESOLVE_DEPTH_MAX ||
-	    !set_add(&w->seen, folded(w->pool, address), w->pool)) {
+	    !set_add(&w->seen, folded(w->scratch, address), w->scratch)) {
 		w->looped = true;
 		return 0;
 	}
 	if (address_parse(slice_str(address), ADDRESS_NO_DOMAIN | ADDRESS_UTF8,
-		w->pool, &a, &w->err) != 0) {
+		w->scratch, &a, &w->err) != 0) {
 		w->status = "5.1.3";
 		w->reply = "not a mail address";
 		return 0;
 	}
 	switch (dir_resolve(w->c->directory, slice_str(a.local), a.domain,
-	    w->pool, &t, &w->err)) {
+	    w->scratch, &t, &w->err)) {
 	case DIR_TEMP:
 		return -1;
 	case DIR_FOUND:
@@ -302,11 +303,12 @@ store(struct walk *w, struct envelope *v, size_t index)
 /* True if something was followed. */
 static bool
 resolve_one(const struct resolve_context *c, struct envelope *v, size_t index,
-    struct set *finals, struct pool *pool)
+    struct set *finals, struct pool *pool, struct pool *scratch)
 {
 	struct walk w = {
 		.c = c,
 		.pool = pool,
+		.scratch = scratch,
 		.finals = finals,
 		.origin = &v->recipients[index],
 		.room = ENVELOPE_RECIPIENTS_MAX - v->recipient_count + 1,
@@ -330,6 +332,7 @@ resolve_recipients(
     const struct resolve_context *c, struct envelope *v, struct pool *pool)
 {
 	size_t i, count = v->recipient_count;
+	struct pool scratch = { 0 };
 	struct set finals = { 0 };
 	bool followed = false, any = false;
 
@@ -340,11 +343,13 @@ resolve_recipients(
 		return false;
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind != RECIPIENT_UNRESOLVED)
-			(void)set_add(
-			    &finals, final_key(pool, &v->recipients[i]), pool);
+			(void)set_add(&finals,
+			    final_key(&scratch, &v->recipients[i]), &scratch);
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind == RECIPIENT_UNRESOLVED &&
 		    v->recipients[i].state == RECIPIENT_WAITING)
-			followed |= resolve_one(c, v, i, &finals, pool);
+			followed |=
+			    resolve_one(c, v, i, &finals, pool, &scratch);
+	pool_release(&scratch);
 	return followed;
 }
