@@ -27,7 +27,7 @@
 
 enum {
 	BULK_RECIPIENTS = 200, /* a message for more of them is not a letter */
-	FULL_MS = 1000,        /* then a full lane is tried again */
+	FULL_MS = 500,         /* then a full lane is tried again */
 	SENDS_MAX = ROUTE_ADDRESSES_MAX + 1,
 };
 
@@ -119,7 +119,7 @@ enqueue(struct job *j, const struct waiting *w, size_t count, bool bulk)
 		put_off_all(d, &dead);
 		break;
 	case LANES_FULL:
-		job_release(j, FULL_MS + random_below(4 * FULL_MS));
+		job_release(j, FULL_MS + random_below(3 * FULL_MS));
 		job_unref(j);
 		free(d);
 		break;

@@ -18,9 +18,9 @@
 
 enum {
 	BUCKETS = 4096,
-	QUEUED_MAX = 5000,    /* in one lane */
-	QUEUED_ALL = 10000,   /* in all */
-	QUEUED_UNSURE = 8000, /* the rest is for lanes that are well */
+	QUEUED_MAX = 4000,    /* in one lane */
+	QUEUED_ALL = 5000,    /* in all */
+	QUEUED_UNSURE = 4000, /* the rest is for lanes that are well */
 	TURN_MAX = 20,        /* deliveries a slot makes while others wait */
 	IDLE_MAX = 256,       /* connections kept open, all lanes together */
 	IDLE_MS = 5000,

@@ -42,8 +42,8 @@ enum {
 	CLAIM_WAIT_MS = 500,
 	SPOOL_WAIT_MS = 10000,
 	SPOOL_PAUSE_US = 50000,
-	JOBS_RETRY_MAX = 9000, /* then retries wait for first attempts */
-	JOBS_MAX = 20000,      /* then all do; the lanes are full before */
+	JOBS_RETRY_MAX = 4500, /* then retries wait for first attempts */
+	JOBS_MAX = 10000,      /* then all do; the lanes are full before */
 	BIG_LOCAL = 500,       /* recipients; one such message at a time */
 	BIG_LOCAL_WAIT_MS = 200,
 	FLUSH_EVERY_MS = 1000,
@@ -141,11 +141,11 @@ was_at(void *arg, const char *address)
 
 /* Find out where the recipients are.  -1: not now. */
 static int
-resolve(struct job *j)
+resolve(struct job *j, struct pool *scratch)
 {
 	struct visit visit = { .job = j };
 	struct resolve_context c = { j->runner->directory, j->settings, was_at,
-		&visit };
+		&visit, scratch };
 	bool followed;
 	struct err e;
 
@@ -174,13 +174,13 @@ count_local(const struct envelope *v)
 
 /* Work on one message until nothing more can be done at once. */
 static void
-work(struct runner *r, struct spool_item *item)
+work(struct runner *r, struct spool_item *item, struct pool *scratch)
 {
 	struct job *j = job_new(r, item, directory_settings(r->directory));
 	bool big;
 
 	job_recover(j);
-	if (resolve(j) != 0) {
+	if (resolve(j, scratch) != 0) {
 		job_release(j, job_retry_ms(j->settings, 1));
 		job_unref(j);
 		return;
@@ -212,6 +212,7 @@ nap(long ms)
 static void
 claim_thread(struct worker *w, void *arg)
 {
+	struct pool scratch = { 0 };
 	struct runner *r = arg;
 	struct spool_item *item;
 	struct err e;
@@ -228,8 +229,9 @@ claim_thread(struct worker *w, void *arg)
 			continue;
 		}
 		if (item != NULL)
-			work(r, item);
+			work(r, item, &scratch);
 	}
+	pool_release(&scratch);
 }
 
 /* --- Flushing ------------------------------------------------------------------ */

@@ -303,12 +303,12 @@ store(struct walk *w, struct envelope *v, size_t index)
 /* True if something was followed. */
 static bool
 resolve_one(const struct resolve_context *c, struct envelope *v, size_t index,
-    struct set *finals, struct pool *pool, struct pool *scratch)
+    struct set *finals, struct pool *pool)
 {
 	struct walk w = {
 		.c = c,
 		.pool = pool,
-		.scratch = scratch,
+		.scratch = c->scratch,
 		.finals = finals,
 		.origin = &v->recipients[index],
 		.room = ENVELOPE_RECIPIENTS_MAX - v->recipient_count + 1,
@@ -332,7 +332,6 @@ resolve_recipients(
     const struct resolve_context *c, struct envelope *v, struct pool *pool)
 {
 	size_t i, count = v->recipient_count;
-	struct pool scratch = { 0 };
 	struct set finals = { 0 };
 	bool followed = false, any = false;
 
@@ -344,12 +343,12 @@ resolve_recipients(
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind != RECIPIENT_UNRESOLVED)
 			(void)set_add(&finals,
-			    final_key(&scratch, &v->recipients[i]), &scratch);
+			    final_key(c->scratch, &v->recipients[i]),
+			    c->scratch);
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind == RECIPIENT_UNRESOLVED &&
 		    v->recipients[i].state == RECIPIENT_WAITING)
-			followed |=
-			    resolve_one(c, v, i, &finals, pool, &scratch);
-	pool_release(&scratch);
+			followed |= resolve_one(c, v, i, &finals, pool);
+	pool_reset(c->scratch);
 	return followed;
 }

@@ -32,6 +32,7 @@ struct resolve_context {
 	/* Has the message been at this address (Delivered-To)?  May be NULL. */
 	bool (*was_at)(void *arg, const char *address);
 	void *arg;
+	struct pool *scratch; /* for the time of the call; reset by it */
 };
 
 /*
