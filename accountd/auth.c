@@ -18,6 +18,7 @@
 #include "base/num.h"
 
 #include "password.h"
+#include "totp.h"
 
 #define KNOWN_MS (INT64_C(30) * 86400 * 1000)
 
@@ -158,8 +159,10 @@ auth_verify(struct core *c, struct auth_attempt *a, struct slice password)
 	app = is_app_password(c, a, password);
 	if (app < 0)
 		return AUTH_BUSY;
-	if (app > 0 && !web)
+	if (app > 0 && !web) {
+		a->by_app_password = true;
 		return AUTH_OK;
+	}
 	if (hash != NULL && cache_ms > 0 &&
 	    login_cache_has(c->cache, a->account.id, hash, password, now)) {
 		a->cached = true;
@@ -175,6 +178,31 @@ auth_verify(struct core *c, struct auth_attempt *a, struct slice password)
 		login_cache_add(c->cache, a->account.id, hash, password,
 		    clock_mono_ms() + cache_ms);
 	return good ? AUTH_OK : AUTH_FAILED;
+}
+
+/*
+ * With a second factor the account's own password opens the web alone, where
+ * the code is asked for (session.c).
+ */
+static enum auth_result
+check_factor(struct core *c, struct auth_attempt *a)
+{
+	struct err e;
+	enum totp_state state;
+
+	if (a->by_app_password)
+		return AUTH_OK;
+	state = totp_state(c->secrets, a->account.id, &e);
+	if (state == TOTP_FAILED) {
+		log_error("login: %s", e.text);
+		a->reason = "secrets-failed";
+		return AUTH_BUSY;
+	}
+	a->needs_code = state == TOTP_ON;
+	if (!a->needs_code || strcmp(a->client.service, "web") == 0)
+		return AUTH_OK;
+	a->reason = "needs-application-password";
+	return AUTH_FAILED;
 }
 
 /* The right password is not enough: account, domain and service must be on. */
@@ -239,6 +267,18 @@ failed(struct core *c, struct auth_attempt *a)
 	log_end(&l);
 }
 
+void
+auth_code_checked(struct core *c, struct auth_attempt *a, bool right)
+{
+	a->needs_code = false;
+	if (right) {
+		succeeded(c, a);
+	} else {
+		a->reason = "wrong-code";
+		failed(c, a);
+	}
+}
+
 enum auth_result
 auth_finish(struct core *c, struct auth_attempt *a, enum auth_result verified)
 {
@@ -249,7 +289,12 @@ auth_finish(struct core *c, struct auth_attempt *a, enum auth_result verified)
 	if (r == AUTH_OK)
 		r = may_use(c, a);
 	if (r == AUTH_OK)
+		r = check_factor(c, a);
+	/* a guesser of codes must not be forgiven for knowing the password */
+	if (r == AUTH_OK && !a->needs_code)
 		succeeded(c, a);
+	else if (r == AUTH_OK)
+		log_login(a, "password-ok");
 	else if (r == AUTH_FAILED)
 		failed(c, a);
 	else

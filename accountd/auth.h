@@ -40,6 +40,8 @@ struct auth_attempt {
 	char *name;  /* the account's address, or the login in lower case */
 	const char *mechanism;
 	bool begun, found, known, cached;
+	bool by_app_password;
+	bool needs_code; /* of the second factor, before it is signed in */
 	struct dir_account account; /* when found */
 	struct password_keys keys;  /* invented when not found */
 	const char *reason;         /* static, for the log */
@@ -56,6 +58,12 @@ enum auth_result auth_verify(
 /* The decision; logs it. */
 enum auth_result auth_finish(
     struct core *c, struct auth_attempt *a, enum auth_result verified);
+
+/*
+ * After auth_finish() with needs_code: only now does the attempt count as good
+ * or as failed.
+ */
+void auth_code_checked(struct core *c, struct auth_attempt *a, bool right);
 
 void auth_attempt_release(struct auth_attempt *a); /* wipes; reusable */
 

@@ -119,6 +119,7 @@ verb_handler verb_auth_start, verb_auth_step, verb_auth_password;
 verb_handler verb_session_create, verb_session_check, verb_session_list,
     verb_session_end;
 verb_handler verb_app_add, verb_app_list, verb_app_delete;
+verb_handler verb_totp_begin, verb_totp_confirm, verb_totp_remove;
 verb_handler verb_init;
 verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
     verb_domain_set, verb_domain_disable, verb_domain_enable,

@@ -14,6 +14,7 @@
 
 #include "auth.h"
 #include "password.h"
+#include "totp.h"
 
 enum {
 	TOKEN_BYTES = 32,
@@ -233,6 +234,36 @@ create(struct request *q, const struct auth_attempt *a, struct err *e)
 	return 0;
 }
 
+/*
+ * The web's second factor: without a code in the request the answer is "more"
+ * with the text "code", and the client asks again with both.
+ */
+static int
+check_code(struct request *q, struct auth_attempt *a, enum auth_result *r,
+    struct err *e)
+{
+	const char *code;
+	int got;
+
+	if (!a->needs_code)
+		return 0;
+	if (req_optional(q, "code", &code, e) != 0)
+		return -1;
+	if (code == NULL) {
+		*r = AUTH_MORE;
+		a->reason = "code";
+		return 0;
+	}
+	got = totp_check(q->core->secrets, a->account.id, slice_str(code),
+	    clock_wall_ms(), e);
+	if (got < 0)
+		return -1;
+	auth_code_checked(q->core, a, got > 0);
+	if (got == 0)
+		*r = AUTH_FAILED;
+	return 0;
+}
+
 int
 verb_session_create(struct request *q, struct err *e)
 {
@@ -244,6 +275,8 @@ verb_session_create(struct request *q, struct err *e)
 	if (done == 0 && r == AUTH_OK && q->caller->program == FROM_ADMIN &&
 	    a.account.roles == 0)
 		r = AUTH_FAILED;
+	if (done == 0 && r == AUTH_OK)
+		done = check_code(q, &a, &r, e);
 	if (done == 0)
 		done = put_result(q, r, &a, e);
 	if (done == 0 && r == AUTH_OK)

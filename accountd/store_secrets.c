@@ -81,6 +81,11 @@ static const char *const steps[] = {
 	"ALTER TABLE dkim_key ADD COLUMN public_key BLOB NOT NULL DEFAULT x'';"
 	"ALTER TABLE dkim_key ADD COLUMN state TEXT NOT NULL DEFAULT 'new';"
 	"ALTER TABLE dkim_key ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0;",
+	/* the second factor's other half */
+	"CREATE TABLE recovery_code ("
+	" account_id INTEGER NOT NULL,"
+	" mac BLOB NOT NULL,"
+	" PRIMARY KEY (account_id, mac)) STRICT;",
 };
 
 /* clang-format on */
@@ -289,6 +294,7 @@ secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
 		"DELETE FROM password WHERE account_id = ?1",
 		"DELETE FROM app_password WHERE account_id = ?1",
 		"DELETE FROM totp WHERE account_id = ?1",
+		"DELETE FROM recovery_code WHERE account_id = ?1",
 		"DELETE FROM session WHERE account_id = ?1",
 		"DELETE FROM known_address WHERE account_id = ?1",
 	};

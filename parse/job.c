@@ -32,9 +32,11 @@ job_prepare(void)
 		"SHIFT_JIS", "EUC-JP", "ISO-2022-JP", "EUC-KR", "TIS-620",
 		"UTF-16", "US-ASCII" };
 
+	static iconv_t kept[ARRAY_LEN(charsets)]; /* for good */
+
 	g_mime_init();
 	for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
-		(void)iconv_open("UTF-8", charsets[i]); /* kept for good */
+		kept[i] = iconv_open("UTF-8", charsets[i]);
 }
 
 static bool
