@@ -20,6 +20,9 @@ enum {
 	CHUNK = 65536
 };
 
+/* Held for good, so that their tables stay loaded. */
+static iconv_t converters[32];
+
 void
 job_prepare(void)
 {
@@ -32,11 +35,9 @@ job_prepare(void)
 		"SHIFT_JIS", "EUC-JP", "ISO-2022-JP", "EUC-KR", "TIS-620",
 		"UTF-16", "US-ASCII" };
 
-	static iconv_t kept[ARRAY_LEN(charsets)]; /* for good */
-
 	g_mime_init();
 	for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
-		kept[i] = iconv_open("UTF-8", charsets[i]);
+		converters[i] = iconv_open("UTF-8", charsets[i]);
 }
 
 static bool
