@@ -45,6 +45,8 @@ static const struct verb verbs[] = {
 	{ "user enable",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_enable },
 	{ "user delete",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_delete },
 	{ "user usage",      FROM_QUEUE | FROM_POPD | FROM_WEBMAIL, RIGHT_NONE, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
+	{ "mailbox view",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_mailbox_view },
+	{ "mailbox usage",   FROM_MAILSTEAD, RIGHT_SERVER, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
 	{ "alias add",       STAFF, RIGHT_DOMAIN, BY_NEW, VERB_WRITE, NULL, verb_alias_add },
 	{ "alias list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_alias_list },
 	{ "alias list domain", STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_READ, NULL, verb_alias_list },

@@ -682,3 +682,18 @@ verb_user_usage(struct request *q, struct err *e)
 		return -1;
 	return 0;
 }
+
+/*
+ * An administrator is about to look into the mailbox; "what": "list" or the
+ * id of a message.  All that happens is the line in the audit log.
+ */
+int
+verb_mailbox_view(struct request *q, struct err *e)
+{
+	const char *what;
+
+	if (req_string(q, "what", &what, e) != 0)
+		return -1;
+	q->after = json_pack("{s:s}", "what", what);
+	return 0;
+}

@@ -251,6 +251,10 @@ int maildir_usage_get(const struct maildir *root, struct maildir_usage *out,
 int maildir_usage_recount(const struct maildir *root, struct maildir_usage *out,
     struct err *e) MUST_CHECK;
 
+/* Count without looking at maildirsize or writing it. */
+int maildir_usage_count(const struct maildir *root, struct maildir_usage *out,
+    struct err *e) MUST_CHECK;
+
 /*
  * Messages came or went: one appended line.  Where there is no maildirsize
  * nothing is kept and nothing happens.
@@ -264,6 +268,22 @@ void maildir_usage_forget(const struct maildir *root);
 /* The text of maildirsize, parsed: for tests and fuzzing.  False: damaged. */
 bool maildir_usage_parse(
     struct slice text, struct maildir_usage *out) MUST_CHECK;
+
+/* --- Checking (check.c) ------------------------------------------------------ */
+
+struct maildir_check_rules {
+	bool repair; /* put right what can be, without losing anything */
+	void (*found)(void *arg, const char *line);
+	void *arg;
+};
+
+/*
+ * Look through a mailbox and its folders; each thing found is one line.  -1:
+ * something could not be read.
+ */
+int maildir_check(const struct maildir *root,
+    const struct maildir_check_rules *rules, size_t *found_out,
+    struct err *e) MUST_CHECK;
 
 /* RFC 1939 7: the name up to the first ',' or ':', else its SHA-256 in hex. */
 enum {

@@ -84,11 +84,13 @@ count_folder(const struct maildir *m, struct maildir_usage *sum, struct err *e)
 	return 0;
 }
 
-static int
-count_all(const struct maildir *root, struct maildir_usage *sum, struct err *e)
+int
+maildir_usage_count(
+    const struct maildir *root, struct maildir_usage *out, struct err *e)
 {
+	struct maildir_usage sum = { 0, 0 };
 	struct maildir_folders folders;
-	int rc = count_folder(root, sum, e);
+	int rc = count_folder(root, &sum, e);
 
 	if (rc != 0 || maildir_folder_list(root, &folders, e) != 0)
 		return -1;
@@ -99,10 +101,12 @@ count_all(const struct maildir *root, struct maildir_usage *sum, struct err *e)
 		/* One that goes away meanwhile, or is no Maildir of ours. */
 		if (maildir_open_sub(root, folders.items[i].dir, &m, &why) != 0)
 			continue;
-		rc = count_folder(&m, sum, e);
+		rc = count_folder(&m, &sum, e);
 		maildir_close(&m);
 	}
 	maildir_folders_release(&folders);
+	if (rc == 0)
+		*out = sum;
 	return rc;
 }
 
@@ -162,9 +166,10 @@ int
 maildir_usage_recount(
     const struct maildir *root, struct maildir_usage *out, struct err *e)
 {
-	struct maildir_usage sum = { 0, 0 };
+	struct maildir_usage sum;
 
-	if (count_all(root, &sum, e) != 0 || write_usage(root, &sum, e) != 0)
+	if (maildir_usage_count(root, &sum, e) != 0 ||
+	    write_usage(root, &sum, e) != 0)
 		return -1;
 	*out = sum;
 	return 0;

@@ -11,7 +11,7 @@ _mailstead()
 	local offer
 	case ${words[0]:-} in
 	"") offer="init run wait status version tls domain user alias set get
-		settings submit queue trace check help --state --json" ;;
+		settings submit queue mailbox trace check help --state --json" ;;
 	domain) offer="add list show set disable enable delete --alias-of --default" ;;
 	user) offer="add list show set passwd disable enable delete --name --role
 		--quota-bytes --quota-messages" ;;
@@ -20,6 +20,7 @@ _mailstead()
 	set | get) offer=$(mailstead settings list 2>/dev/null | cut -d" " -f1) ;;
 	queue) offer="list show retry hold release bounce delete suspend resume
 		check --sender --recipient --destination --all" ;;
+	mailbox) offer="list show check repair recount" ;;
 	wait) offer="--for --timeout ready empty" ;;
 	check) offer="route domain --ip --user" ;;
 	tls) offer="install" ;;

@@ -3,6 +3,7 @@
  */
 #include "mailstead/check.h"
 #include "mailstead/cli.h"
+#include "mailstead/mailbox.h"
 #include "mailstead/queue.h"
 #include "mailstead/submit.h"
 #include "mailstead/trace.h"
@@ -23,5 +24,9 @@ const struct command commands_mail[] = {
 	{ "check", "route FROM TO --ip A [--user U]",
 	    "Say what would become of an imagined message, and why.", false,
 	    command_check },
+	{ "mailbox",
+	    "list ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]",
+	    "Look into a mailbox (the audit log tells); check the store.",
+	    false, command_mailbox },
 	{ 0 },
 };

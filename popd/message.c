@@ -179,7 +179,7 @@ int
 pop3_retr(void *session, struct slice args)
 {
 	struct session *s = session;
-	size_t number;
+	size_t number = 0;
 	int rc = pop3_message_number(s, args, &number);
 
 	return rc == 1 ? send_message(s, number, false, 0) : rc;
@@ -191,7 +191,7 @@ pop3_top(void *session, struct slice args)
 	struct session *s = session;
 	struct slice first, rest;
 	uint64_t lines;
-	size_t number;
+	size_t number = 0;
 	int rc;
 
 	rest = slice_trim(slice_cut(args, ' ', &first));

@@ -1,0 +1,97 @@
+"""mailstead mailbox: looking into mailboxes, checking and repairing them."""
+
+import json
+import os
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.server import Server  # noqa: E402
+
+ANN = "ann@example.org"
+
+
+class MailboxCommand(unittest.TestCase):
+    def setUp(self):
+        self.s = Server()
+        self.addCleanup(self.s.close)
+        self.s.user(ANN)
+        self.box = self.s.mailbox(ANN)
+        for sub in ("new", "cur", "tmp", ".Sent/new", ".Sent/cur", ".Sent/tmp"):
+            (self.box / sub).mkdir(parents=True)
+        (self.box / "new/1700000001.M1.h,S=4,W=6").write_bytes(b"a\nb\n")
+        (self.box / "cur/1700000002.M2.h:2,FS").write_bytes(b"c\n")
+        (self.box / ".Sent/cur/1700000003.M3.h:2,S").write_bytes(b"\xff\n")
+
+    def findings(self, *args):
+        p = self.s.run_cli("--json", "mailbox", *args)
+        found = json.loads(p.stdout)
+        self.assertEqual(p.returncode, 1 if found else 0, p.stderr)
+        return [f"{f['mailbox']}: {f['text']}" for f in found]
+
+    def test_list_and_show_are_audited(self):
+        found = self.s.json("mailbox", "list", "ANN@example.org")
+        self.assertEqual([(m["id"], m["folder"], m["size"], m["flags"],
+                           m["new"]) for m in found],
+                         [("1700000001.M1.h", "INBOX", 4, "", True),
+                          ("1700000002.M2.h", "INBOX", 2, "FS", False),
+                          ("1700000003.M3.h", "Sent", 2, "S", False)])
+        self.assertTrue(found[0]["arrived_at"].startswith("2023-11-14T22:13:21"))
+        self.assertEqual(self.s.cli("mailbox", "show", ANN, "1700000001.M1.h"),
+                         "a\nb\n")
+        p = self.s.run_cli("mailbox", "show", ANN, "nothing")
+        self.assertEqual(p.returncode, 1)
+        self.assertEqual(
+            self.s.run_cli("mailbox", "list", "no@example.org").returncode, 1)
+        lines = [json.loads(line) for f in (self.s.state / "log/audit").iterdir()
+                 for line in f.read_text().splitlines()]
+        views = [(x["target"], x["after"]["what"]) for x in lines
+                 if x["verb"] == "mailbox view"]
+        self.assertEqual(views, [(ANN, "list"), (ANN, "1700000001.M1.h"),
+                                 (ANN, "nothing")])
+
+    def test_recount(self):
+        self.assertEqual(
+            self.s.json("mailbox", "recount", ANN),
+            [{"address": ANN, "used_bytes": 8, "used_messages": 3}])
+        user = self.s.json("user", "show", ANN)
+        self.assertEqual((user["used_bytes"], user["used_messages"]), (8, 3))
+        self.assertEqual((self.box / "maildirsize").read_text(), "0S\n8 3\n")
+        self.assertEqual(len(self.s.json("mailbox", "recount")), 2)
+
+    def test_check_and_repair(self):
+        self.assertEqual(self.findings("check", ANN), [])
+        (self.box / "maildirsize").write_text("0S\n8 3\n")
+        self.assertEqual(self.findings("check", ANN), [])
+        (self.box / "new/1700000004.M4.h,S=9,U=1,W=9:2,S").write_bytes(b"\n")
+        (self.box / "cur/pipe").symlink_to("/etc/passwd")
+        (self.box / "cur/1700000002.M2.h:2,").write_bytes(b"c\n")
+        old = self.box / "tmp/old"
+        old.write_bytes(b"")
+        os.utime(old, (0, 0))
+        want = [f"{ANN}: cur/pipe is not a file",
+                f"{ANN}: 1 files share a name with another",
+                f"{ANN}: new/1700000004.M4.h,S=9,U=1,W=9:2,S has 1 bytes",
+                f"{ANN}: maildirsize is wrong"]
+        self.assertCountEqual(self.findings("check", ANN), want)
+        want[2] += ": renamed"
+        self.assertCountEqual(self.findings("repair", ANN), want)
+        self.assertEqual(
+            (self.box / "new/1700000004.M4.h,U=1,S=1,W=2:2,S").read_bytes(),
+            b"\n")
+        self.assertEqual(self.findings("check", ANN), want[:2])
+        self.assertTrue(old.exists(), "renewed less than 36 hours ago")
+
+    def test_strays(self):
+        (self.s.state / "mail/example.org/ghost/cur").mkdir(parents=True)
+        (self.s.state / "mail/gone.example/x").mkdir(parents=True)
+        self.assertCountEqual(
+            self.findings("check"),
+            ["admin@example.org: no mailbox yet",
+             "example.org/ghost: belongs to no account",
+             "gone.example/x: belongs to no account"])
+
+
+if __name__ == "__main__":
+    unittest.main()
