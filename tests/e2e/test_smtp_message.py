@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from lib.server import Server
+from lib.server import Server, wait_until
 from smtp_case import SmtpCase
 
 
@@ -93,6 +93,27 @@ class Bytes(SmtpCase):
         got = self.server.messages("alice@example.org")[0]
         self.assertNotIn(b"for <", got)
         self.assertNotIn(b"Delivered-To", got)
+
+
+class QueueLimit(SmtpCase):
+    """queue.max_messages with a queue that does not move."""
+
+    settings = {"service.queue-runner.enabled": "yes",
+                "queue.suspended": "all", "queue.max_messages": 3}
+
+    def test_G06_full_queue(self):
+        held = self.greeted()
+        for _ in range(3):
+            self.assert_sequel()
+        c = wait_until(self.refused, 15, "421")
+        self.assertEqual(c, "421 4.3.1 Service Unavailable")
+        self.assertEqual(held.ask("MAIL FROM:<a@remote.test>"), 421)
+        self.server.set("queue.suspended", "no")
+        wait_until(lambda: not self.refused(), 15, "an empty queue")
+
+    def refused(self):
+        code, text = self.connect().reply()
+        return text if code == 421 else None
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")
