@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,27 @@ board_path(const char *state_dir, const char *name, char *out, struct err *e)
 	return 0;
 }
 
+/*
+ * By a descriptor of its own: a mapping keeps what it was made from open, so
+ * the workers would hold on to the lock of a killed supervisor.
+ */
+static struct scoreboard *
+map_board(const char *path, struct err *e)
+{
+	struct scoreboard *board = MAP_FAILED;
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	/* never shorter: workers of a killed supervisor may still have it */
+	if (fd >= 0 && ftruncate(fd, sizeof(*board)) == 0)
+		board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
+		    MAP_SHARED, fd, 0);
+	if (board == MAP_FAILED)
+		(void)err_errno(e, "%s", path);
+	if (fd >= 0)
+		(void)close(fd);
+	return board == MAP_FAILED ? NULL : board;
+}
+
 int
 scoreboard_open(const char *state_dir, const char *name,
     struct scoreboard **out, int *fd_out, struct err *e)
@@ -52,16 +74,8 @@ scoreboard_open(const char *state_dir, const char *name,
 		return err_set(
 		    e, ERR_PERM, "%s is running already (%s)", name, path);
 	}
-	/* never shorter: workers of a killed supervisor may still have it */
-	if (ftruncate(fd, sizeof(*board)) != 0) {
-		(void)err_errno(e, "%s", path);
-		(void)close(fd);
-		return -1;
-	}
-	board = mmap(
-	    NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (board == MAP_FAILED) {
-		(void)err_errno(e, "%s", path);
+	board = map_board(path, e);
+	if (board == NULL) {
 		(void)close(fd);
 		return -1;
 	}
@@ -92,6 +106,11 @@ is_held(int fd)
 static void
 fill_status(const struct scoreboard *b, struct service_status *out)
 {
+	/* a new supervisor has the lock, but has not written yet */
+	if (kill(b->pid, 0) != 0 && errno == ESRCH) {
+		out->state = SERVICE_STARTING;
+		return;
+	}
 	out->state = (enum service_state)b->state;
 	out->pid = b->pid;
 	memcpy(out->version, b->program_version, sizeof(out->version));
