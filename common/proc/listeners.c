@@ -113,7 +113,7 @@ int
 listeners_bind(const struct service_config *old,
     const struct service_config *next, int *fds, struct err *e)
 {
-	int next_fds[SERVICE_LISTENERS_MAX];
+	int next_fds[SERVICE_LISTENERS_MAX] = { 0 };
 	bool kept[SERVICE_LISTENERS_MAX] = { false };
 	bool is_new[SERVICE_LISTENERS_MAX] = { false };
 	int64_t wait_end =
