@@ -33,7 +33,7 @@ enum {
 
 /* --- replies --------------------------------------------------------------------- */
 
-static int
+__attribute__((format(printf, 3, 0))) static int
 reply(struct session *s, const char *status, const char *fmt, va_list args)
 {
 	char text[400];
@@ -68,6 +68,7 @@ pop3_err(struct session *s, const char *fmt, ...)
 	return rc;
 }
 
+PRINTF_LIKE(2, 3)
 static int
 put_line(struct session *s, const char *fmt, ...)
 {
