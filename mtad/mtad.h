@@ -18,12 +18,11 @@
 #include "net/stream.h"
 #include "net/tls.h"
 #include "policy/policy.h"
+#include "proc/limits.h"
 #include "proc/service.h"
 
 #include "queue/envelope.h"
 #include "queue/spool.h"
-
-#include "proc/limits.h"
 
 /*
  * The SMTP server's own objects: the worker's, a session, and inside it but
