@@ -218,6 +218,7 @@ launch(void (*prepare)(void))
 	char name[] = "fixture", option[] = "--state", path[sizeof(dir) + 8];
 	char *argv[] = { name, option, dir, NULL };
 	pid_t pid;
+	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s/stderr", dir);
 	pid = fork();
@@ -225,7 +226,8 @@ launch(void (*prepare)(void))
 	if (pid > 0)
 		return pid;
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (freopen(path, "w", stderr) == NULL)
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || dup2(fd, 2) != 2)
 		_exit(99);
 	if (prepare != NULL)
 		prepare();
