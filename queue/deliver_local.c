@@ -25,6 +25,7 @@
 #include "mail/address.h"
 
 #include "maildir/maildir.h"
+#include "queue/mailboxes.h"
 #include "queue/quota.h"
 #include "queue/spool.h"
 
@@ -40,8 +41,7 @@ struct local {
 	uint64_t size, wire_size;
 	bool look; /* an earlier attempt may have left something */
 
-	bool has_first; /* its file waits in tmp/ to be published */
-	struct maildir first;
+	struct mailbox *first; /* its file waits in tmp/ to be published */
 	char first_name[MAILDIR_NAME_SIZE];
 	size_t first_index;
 };
@@ -71,15 +71,17 @@ prepared(struct local *l, size_t i)
 }
 
 /* Move from tmp/ to new/ and be done. */
-static void
+static int
 publish(struct local *l, const struct maildir *m, const char *name, size_t i)
 {
 	struct err e;
+	int rc = maildir_publish(m, name, &e);
 
-	if (maildir_publish(m, name, &e) == 0)
+	if (rc == 0)
 		succeed(l, i);
 	else
 		fail(l, i, &e);
+	return rc;
 }
 
 /*
@@ -116,7 +118,7 @@ resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 		if (maildir_locate(m, name, &place, &e) != 0)
 			fail(l, i, &e);
 		else if (place == MAILDIR_TMP)
-			publish(l, m, name, i);
+			(void)publish(l, m, name, i);
 		else
 			succeed(l, i);
 		return true;
@@ -149,10 +151,14 @@ write_copy(
 	return maildir_write_tmp(m, name, pieces, n, e);
 }
 
-/* Bring the message into an opened mailbox.  True: *m was taken over. */
-static bool
-put(struct local *l, struct maildir *m, size_t i)
+/*
+ * Bring the message into an opened mailbox; -1: something there did not work.
+ * The first mailbox is kept, in l->first.
+ */
+static int
+put(struct local *l, struct mailbox *box, size_t i)
 {
+	const struct maildir *m = &box->dir;
 	char name[MAILDIR_NAME_SIZE];
 	struct err e;
 
@@ -160,28 +166,24 @@ put(struct local *l, struct maildir *m, size_t i)
 	    l->wire_size, name);
 	if ((l->look || l->job->item->envelope.recipients[i].attempts > 0) &&
 	    resume(l, m, name, i))
-		return false;
-	if (l->has_first &&
-	    maildir_link_tmp(m, name, l->first.tmp_fd, l->first_name, &e) ==
-		0) {
+		return 0;
+	if (l->first != NULL &&
+	    maildir_link_tmp(
+		m, name, l->first->dir.tmp_fd, l->first_name, &e) == 0) {
 		prepared(l, i);
-		publish(l, m, name, i);
-		return false;
+		return publish(l, m, name, i);
 	}
 	if (write_copy(l, m, name, &e) != 0) {
 		fail(l, i, &e);
-		return false;
+		return -1;
 	}
 	prepared(l, i);
-	if (l->has_first || l->body.data == NULL) {
-		publish(l, m, name, i);
-		return false;
-	}
-	l->has_first = true;
-	l->first = *m;
+	if (l->first != NULL || l->body.data == NULL)
+		return publish(l, m, name, i);
+	l->first = box;
 	l->first_index = i;
 	memcpy(l->first_name, name, sizeof(name));
-	return true;
+	return 0;
 }
 
 static void
@@ -258,7 +260,7 @@ tell_full(struct local *l, const struct dir_account *a, bool full)
 
 /* May it go in?  False: the recipient has its outcome. */
 static bool
-quota_allows(struct local *l, const struct maildir *m, size_t i)
+quota_allows(struct local *l, struct mailbox *m, size_t i)
 {
 	const struct envelope_recipient *r =
 	    &l->job->item->envelope.recipients[i];
@@ -268,14 +270,17 @@ quota_allows(struct local *l, const struct maildir *m, size_t i)
 	struct address a;
 	struct err e;
 
-	if ((l->job->item->envelope.flags & ENVELOPE_GENERATED) != 0)
+	if ((l->job->item->envelope.flags & ENVELOPE_GENERATED) != 0 ||
+	    atomic_load(&m->unlimited))
 		return true;
 	if (address_parse(slice_str(r->address), ADDRESS_UTF8, &pool, &a, &e) ==
 		0 &&
 	    dir_find_account(l->job->runner->directory, slice_str(a.local),
 		a.domain, &pool, &account, &e) == DIR_FOUND) {
-		verdict = quota_take(l->job->runner->quota, m, r->target,
+		verdict = quota_take(l->job->runner->quota, &m->dir, r->target,
 		    &account, l->size, l->job->settings);
+		atomic_store(&m->unlimited,
+		    account.quota_bytes == 0 && account.quota_messages == 0);
 		tell_full(l, &account, verdict == QUOTA_FULL);
 		if (verdict == QUOTA_WARN)
 			warn_owner(l, &account);
@@ -292,16 +297,20 @@ deliver_one(struct local *l, size_t i)
 {
 	const struct envelope_recipient *r =
 	    &l->job->item->envelope.recipients[i];
-	struct maildir m;
+	struct mailboxes *table = l->job->runner->mailboxes;
+	struct mailbox *m, *first = l->first;
 	struct err e;
+	int rc = 0;
 
-	if (maildir_open(l->job->runner->mail_root_fd, r->target, "", true, &m,
-		&e) != 0) {
+	if (mailboxes_take(table, r->target, &m, &e) != 0) {
 		fail(l, i, &e);
 		return;
 	}
-	if (!quota_allows(l, &m, i) || !put(l, &m, i))
-		maildir_close(&m);
+	if (quota_allows(l, m, i))
+		rc = put(l, m, i);
+	/* two recipients may share a mailbox: `m` alone does not tell */
+	if (l->first == first)
+		mailboxes_give(table, m, rc != 0);
 }
 
 static int
@@ -351,9 +360,9 @@ deliver_local(struct job *j)
 		if (job_is_waiting(j, i) &&
 		    v->recipients[i].kind == RECIPIENT_LOCAL)
 			deliver_one(&l, i);
-	if (l.has_first) {
-		publish(&l, &l.first, l.first_name, l.first_index);
-		maildir_close(&l.first);
-	}
+	if (l.first != NULL)
+		mailboxes_give(j->runner->mailboxes, l.first,
+		    publish(&l, &l.first->dir, l.first_name, l.first_index) !=
+			0);
 	spool_body_close(&l.body);
 }

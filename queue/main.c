@@ -32,6 +32,7 @@
 #include "queue/deliver_remote.h"
 #include "queue/job.h"
 #include "queue/lanes.h"
+#include "queue/mailboxes.h"
 #include "queue/quota.h"
 #include "queue/resolve.h"
 #include "queue/runner.h"
@@ -264,6 +265,7 @@ flush_thread(struct worker *w, void *arg)
 	(void)w;
 	for (;;) {
 		nap(50);
+		mailboxes_expire(r->mailboxes);
 		now = clock_mono_ms();
 		if (service_stopping() && stop_ms == 0)
 			stop_ms = now + STOP_MS;
@@ -321,6 +323,7 @@ open_all(struct runner *r, struct err *e)
 	if (fd < 0)
 		return err_errno(e, "%s", setup.mail_root);
 	r->mail_root_fd = fd;
+	r->mailboxes = mailboxes_new(fd);
 	if (directory_open(r->state_dir, &r->directory, e) != 0 ||
 	    spool_create(setup.spool, e) != 0 ||
 	    open_spool(notify, &r->spool, e) != 0)

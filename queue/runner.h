@@ -38,6 +38,7 @@ struct runner {
 	struct quota *quota;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
+	struct mailboxes *mailboxes;
 	int64_t started_ms;      /* wall clock */
 	atomic_size_t jobs;      /* claimed and not yet ended */
 	atomic_size_t big_local; /* big local deliveries under way: 0 or 1 */

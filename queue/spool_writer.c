@@ -638,12 +638,12 @@ commit_record(struct spool_message *m, struct err *e)
 	(void)pthread_mutex_unlock(&w->lock);
 	while (sem_wait(&m->wake) < 0)
 		assert(errno == EINTR);
-	(void)pthread_mutex_lock(&w->lock);
+	/* written before the post; a whole group asking for the lock would
+	 * queue up behind the next leader */
 	if (m->lead) {
+		(void)pthread_mutex_lock(&w->lock);
 		lead(w, m);
-		return m->result;
 	}
-	(void)pthread_mutex_unlock(&w->lock);
 	return m->result;
 }
 

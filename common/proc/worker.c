@@ -237,10 +237,12 @@ dispatch(const struct connection *c)
 		self.last = &job->next;
 		self.jobs++;
 		publish_count();
-		(void)pthread_cond_signal(&self.work);
 	}
 	(void)pthread_mutex_unlock(&self.lock);
-	if (!taken)
+	/* only now, or whom it wakes waits for the lock */
+	if (taken)
+		(void)pthread_cond_signal(&self.work);
+	else
 		free(job);
 	if (code != 0)
 		complain("new thread", code);
