@@ -9,6 +9,7 @@
 #include "base/slice.h"
 
 static const char boundary[] = "boundary=";
+static const char message[] = "message";
 
 enum {
 	EMPTY_PART_LINES = 4
@@ -20,6 +21,14 @@ guard_init(struct guard *g)
 	memset(g, 0, sizeof(*g));
 	g->line_start = true;
 	g->in_headers = true;
+}
+
+/* This line may begin a part: the one before was "--..." in a multipart. */
+static void
+count_part(struct guard *g)
+{
+	if (g->lines_since_dash == 1 && g->boundaries > 0)
+		g->parts++;
 }
 
 static void
@@ -46,6 +55,9 @@ begin_field(struct guard *g)
 		g->header_bytes = g->header_lines = 0;
 	}
 	g->header_lines++;
+	g->all_lines++;
+	g->matched_message = 0;
+	count_part(g);
 }
 
 /* "--": a boundary, perhaps; many close together are empty parts. */
@@ -96,6 +108,19 @@ match_boundary(struct guard *g, unsigned char c)
 }
 
 static void
+match_message(struct guard *g, unsigned char c)
+{
+	if (ascii_lower(c) == message[g->matched_message])
+		g->matched_message++;
+	else
+		g->matched_message = ascii_lower(c) == message[0];
+	if (message[g->matched_message] == '\0') {
+		g->embedded++;
+		g->matched_message = 0;
+	}
+}
+
+static void
 value_byte(struct guard *g, unsigned char c)
 {
 	g->field_bytes++;
@@ -105,6 +130,7 @@ value_byte(struct guard *g, unsigned char c)
 		g->parens += c == '(';
 	} else if (g->kind == GUARD_CONTENT) {
 		g->semicolons += c == ';';
+		match_message(g, c);
 	}
 }
 
@@ -116,6 +142,7 @@ begin_line(struct guard *g, unsigned char c)
 	if (c == ' ' || c == '\t') { /* goes on with the field before */
 		g->name_done = true;
 		g->header_lines += g->in_headers;
+		g->all_lines += g->in_headers;
 		return;
 	}
 	g->name_done = false;
@@ -133,7 +160,8 @@ within(const struct guard *g)
 	    g->parens <= GUARD_PARENS && g->semicolons <= GUARD_SEMICOLONS &&
 	    g->boundaries <= GUARD_BOUNDARIES &&
 	    g->dash_lines <= GUARD_DASH_LINES &&
-	    g->close_dashes <= GUARD_EMPTY_PARTS;
+	    g->close_dashes <= GUARD_EMPTY_PARTS && g->parts <= GUARD_PARTS &&
+	    g->embedded <= GUARD_EMBEDDED && g->all_lines <= GUARD_ALL_LINES;
 }
 
 static void
@@ -142,8 +170,11 @@ end_line(struct guard *g)
 	/* an empty line ends the headers */
 	if (!g->line_start && g->name_len == 0 && !g->name_done)
 		g->in_headers = false;
-	if (g->line_start)
+	if (g->line_start) {
 		g->in_headers = false;
+		g->lines_since_dash++;
+		count_part(g);
+	}
 	if (!g->in_headers)
 		g->kind = GUARD_OTHER;
 	g->line_start = true;

@@ -24,6 +24,9 @@ enum {
 	GUARD_BOUNDARIES = 100,    /* "boundary=": depth of multiparts */
 	GUARD_DASH_LINES = 20000,  /* lines that begin with "--" */
 	GUARD_EMPTY_PARTS = 2000,  /* "--" lines close behind another */
+	GUARD_PARTS = 1000,        /* "--" lines, then a field or empty line */
+	GUARD_EMBEDDED = 100,      /* "message" in Content-* fields */
+	GUARD_ALL_LINES = 20000,   /* header lines, wherever */
 };
 
 struct guard {
@@ -42,6 +45,8 @@ struct guard {
 	unsigned colons, commas, parens, semicolons;
 	unsigned boundaries, dash_lines, close_dashes;
 	unsigned matched; /* of "boundary=" */
+	unsigned parts, embedded, all_lines;
+	unsigned matched_message; /* of "message" */
 	unsigned lines_since_dash;
 };
 

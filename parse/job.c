@@ -1,170 +1,288 @@
 /*
- * What mailstead-parse does with a message.  A table of jobs; GMime is used
- * only on what the guard let through, and reads from the descriptor, so a
- * large message does not become memory.
+ * What mailstead-parse does with a message: the table of jobs, and those that
+ * show parts.  The mailbox index's summary is in summary.c.
  */
 #include "parse/job.h"
 
-#include <gmime/gmime.h>
-#include <iconv.h>
+#include <libxml/parser.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
-#include "base/slice.h"
+#include "mime/mime.h"
 
-#include "parse/guard.h"
+#include "parse/flowed.h"
+#include "parse/message.h"
+#include "parse/sanitise.h"
+#include "parse/summary.h"
 
 enum {
-	TEXT_MAX = 998,
-	CHUNK = 65536
+	FIELDS_MAX = 2000,
+	FIELD_MAX = 64 * 1024,
 };
-
-/* Held for good, so that their tables stay loaded. */
-static iconv_t converters[32];
 
 void
 job_prepare(void)
 {
-	/* their tables are files, which the jail cannot open later */
-	static const char *const charsets[] = { "ISO-8859-1", "ISO-8859-2",
-		"ISO-8859-5", "ISO-8859-7", "ISO-8859-8", "ISO-8859-9",
-		"ISO-8859-15", "WINDOWS-1250", "WINDOWS-1251", "WINDOWS-1252",
-		"WINDOWS-1253", "WINDOWS-1254", "WINDOWS-1255", "WINDOWS-1256",
-		"KOI8-R", "KOI8-U", "GB2312", "GBK", "GB18030", "BIG5",
-		"SHIFT_JIS", "EUC-JP", "ISO-2022-JP", "EUC-KR", "TIS-620",
-		"UTF-16", "US-ASCII" };
+	message_prepare();
+	xmlInitParser();
+}
 
-	g_mime_init();
-	for (size_t i = 0; i < ARRAY_LEN(charsets); i++)
-		converters[i] = iconv_open("UTF-8", charsets[i]);
+static const char *
+text_of(const json_t *job, const char *key, const char *missing)
+{
+	const char *text = json_string_value(json_object_get(job, key));
+
+	return text != NULL ? text : missing;
+}
+
+static void
+job_summary(const struct message *m, const json_t *job, struct answer *a)
+{
+	(void)job;
+	answer_end(a, summary_make(m));
 }
 
 static bool
-pass_guard(int fd)
+add_part(void *arg, const struct message_part *part)
 {
-	char *chunk = g_malloc(CHUNK);
-	struct guard guard;
-	ssize_t n;
-	bool good = true;
-
-	guard_init(&guard);
-	while (good && (n = read(fd, chunk, CHUNK)) > 0)
-		good = guard_feed(&guard, chunk, (size_t)n);
-	g_free(chunk);
-	return good && lseek(fd, 0, SEEK_SET) == 0;
-}
-
-/* UTF-8 without control characters, of bounded length. */
-static json_t *
-clean_text(const char *text)
-{
-	char *valid, *cut;
-	json_t *value;
-
-	if (text == NULL)
-		return json_string("");
-	valid = g_utf8_make_valid(text, -1);
-	if (strlen(valid) > TEXT_MAX) {
-		cut = g_utf8_find_prev_char(valid, valid + TEXT_MAX);
-		*cut = '\0';
-	}
-	for (char *p = valid; *p != '\0'; p++) {
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = ' ';
-	}
-	value = json_string(valid);
-	g_free(valid);
-	return value;
+	json_array_append_new(arg, message_describe(part));
+	return true;
 }
 
 static void
-put_header(json_t *out, GMimeMessage *m, const char *name, const char *key)
+job_structure(const struct message *m, const json_t *job, struct answer *a)
 {
-	const char *raw = g_mime_object_get_header(GMIME_OBJECT(m), name);
-	char *decoded = raw ? g_mime_utils_header_decode_text(
-				  g_mime_parser_options_get_default(), raw)
-			    : NULL;
-
-	json_object_set_new(out, key, clean_text(decoded));
-	g_free(decoded);
-}
-
-struct count {
-	json_int_t parts, attachments;
-};
-
-static void
-count_part(GMimeObject *parent, GMimeObject *part, gpointer arg)
-{
-	struct count *count = arg;
-
-	(void)parent;
-	count->parts++;
-	if (GMIME_IS_PART(part) && g_mime_part_is_attachment((GMimePart *)part))
-		count->attachments++;
-}
-
-static json_t *
-describe(GMimeMessage *m)
-{
-	static const struct {
-		const char *name, *key;
-	} fields[] = { { "From", "from" }, { "To", "to" }, { "Cc", "cc" },
-		{ "Subject", "subject" }, { "Message-ID", "message_id" },
-		{ "In-Reply-To", "in_reply_to" },
-		{ "References", "references" } };
-	struct count count = { 0, 0 };
-	GDateTime *date = g_mime_message_get_date(m);
-	json_t *out = json_pack("{sb,sb,sI}", "ok", 1, "broken", 0, "date_ms",
-	    (json_int_t)(date ? g_date_time_to_unix(date) * 1000 : 0));
-
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		put_header(out, m, fields[i].name, fields[i].key);
-	g_mime_message_foreach(m, count_part, &count);
-	json_object_set_new(out, "parts", json_integer(count.parts));
-	json_object_set_new(
-	    out, "attachments", json_integer(count.attachments));
-	return out;
-}
-
-static json_t *
-job_summary(const json_t *job, int fd)
-{
-	GMimeStream *stream;
-	GMimeParser *parser;
-	GMimeMessage *m;
-	json_t *out;
+	json_t *parts = json_array();
+	json_t *out = json_pack("{so}", "parts", parts);
 
 	(void)job;
-	if (!pass_guard(fd))
-		return json_pack("{sb,sb}", "ok", 1, "broken", 1);
-	stream = g_mime_stream_fs_new(dup(fd));
-	parser = g_mime_parser_new_with_stream(stream);
-	m = g_mime_parser_construct_message(parser, NULL);
-	/* NULL: empty, or it does not begin with a header */
-	out = m != NULL ? describe(m)
-			: json_pack("{sb,sb}", "ok", 1, "broken", 1);
-	if (m != NULL)
-		g_object_unref(m);
-	g_object_unref(parser);
-	g_object_unref(stream);
-	return out;
+	if (m->broken != NULL) {
+		json_object_set_new(out, "broken", json_string(m->broken));
+		json_array_append_new(parts, message_describe_opaque(m));
+	}
+	message_walk(m, add_part, parts);
+	answer_end(a, out);
 }
 
-json_t *
-job_run(const json_t *job, int fd)
+/* A message's own fields; GMime keeps Content-* with its root part. */
+static void
+add_fields(json_t *fields, GMimeObject *object)
 {
+	GMimeHeaderList *list = g_mime_object_get_header_list(object);
+	int count = list ? g_mime_header_list_get_count(list) : 0;
+	struct buf name, value;
+
+	buf_init(&name, 256);
+	buf_init(&value, FIELD_MAX * 3);
+	for (int i = 0; i < count && json_array_size(fields) < FIELDS_MAX;
+	     i++) {
+		GMimeHeader *h = g_mime_header_list_get_header_at(list, i);
+
+		buf_reset(&name);
+		buf_reset(&value);
+		message_clean_header(g_mime_header_get_name(h), &name);
+		message_clean_header(g_mime_header_get_raw_value(h), &value);
+		json_array_append_new(fields,
+		    json_pack(
+			"[s%,s%]", name.data, name.len, value.data, value.len));
+	}
+	buf_release(&name);
+	buf_release(&value);
+}
+
+/* The message itself (""), an embedded one, or a part. */
+static void
+job_headers(const struct message *m, const json_t *job, struct answer *a)
+{
+	const char *path = text_of(job, "path", "");
+	GMimeMessage *message = path[0] == '\0' ? m->root : NULL;
+	GMimeObject *part = path[0] == '\0' ? NULL : message_find(m, path);
+	json_t *fields;
+
+	if (part != NULL && GMIME_IS_MESSAGE_PART(part))
+		message =
+		    g_mime_message_part_get_message(GMIME_MESSAGE_PART(part));
+	if (m->broken != NULL || (part == NULL && message == NULL)) {
+		answer_refuse(a, "%s", m->broken ? m->broken : "no such part");
+		return;
+	}
+	fields = json_array();
+	if (message != NULL)
+		add_fields(fields, GMIME_OBJECT(message));
+	if (message != NULL && message->mime_part != NULL)
+		add_fields(fields, message->mime_part);
+	if (message == NULL)
+		add_fields(fields, part);
+	answer_end(a, json_pack("{so}", "fields", fields));
+}
+
+/* Refuses if there is none. */
+static GMimeObject *
+part_of(const struct message *m, const json_t *job, struct answer *a)
+{
+	GMimeObject *part = message_find(m, text_of(job, "path", ""));
+
+	if (part == NULL)
+		answer_refuse(a, "%s", m->broken ? m->broken : "no such part");
+	return part;
+}
+
+static bool
+send_piece(void *arg, const char *data, size_t len)
+{
+	answer_data(arg, data, len);
+	return !answer_is_lost(arg);
+}
+
+/* A broken message is its own only part. */
+static void
+send_opaque(const struct message *m, struct answer *a)
+{
+	json_t *about = message_describe_opaque(m);
+	char chunk[8192];
+	off_t at = 0;
+	ssize_t n;
+
+	answer_begin(a, about);
+	json_decref(about);
+	while ((n = pread(m->fd, chunk, sizeof(chunk), at)) > 0 &&
+	    !answer_is_lost(a)) {
+		answer_data(a, chunk, (size_t)n);
+		at += n;
+	}
+	answer_end(a, json_object());
+}
+
+static void
+job_part(const struct message *m, const json_t *job, struct answer *a)
+{
+	const char *path = text_of(job, "path", "");
+	struct message_part part = { .path = path };
+	json_t *about;
+
+	if (m->broken != NULL && strcmp(path, "1") == 0) {
+		send_opaque(m, a);
+		return;
+	}
+	part.object = part_of(m, job, a);
+	if (part.object == NULL)
+		return;
+	if (GMIME_IS_MULTIPART(part.object)) {
+		answer_refuse(a, "a container");
+		return;
+	}
+	about = message_describe(&part);
+	answer_begin(a, about);
+	json_decref(about);
+	if (message_decode(part.object, send_piece, a))
+		answer_end(a, json_object());
+	else
+		answer_refuse(a, "a container");
+}
+
+static bool
+parameter_is(GMimeObject *part, const char *name, const char *value)
+{
+	const char *is = g_mime_object_get_content_type_parameter(part, name);
+
+	return is != NULL && ascii_casecmp(is, value) == 0;
+}
+
+static void
+send_text(struct answer *a, const struct buf *text, json_t *info)
+{
+	json_t *nothing = json_object();
+
+	answer_begin(a, nothing);
+	json_decref(nothing);
+	answer_data(a, text->data, text->len);
+	answer_end(a, info);
+}
+
+static void
+job_text(const struct message *m, const json_t *job, struct answer *a)
+{
+	GMimeObject *part = part_of(m, job, a);
+	bool flowed = part && parameter_is(part, "format", "flowed");
+	struct buf text, unfolded;
+
+	if (part == NULL)
+		return;
+	buf_init(&text, MIME_TEXT_MAX);
+	buf_init(&unfolded, MIME_TEXT_MAX);
+	if (!message_text(part, &text)) {
+		answer_refuse(a, "not a text");
+	} else {
+		if (flowed)
+			flowed_unfold(buf_slice(&text),
+			    parameter_is(part, "delsp", "yes"), &unfolded);
+		send_text(a, flowed ? &unfolded : &text,
+		    json_pack("{sb,sb}", "truncated",
+			buf_overflowed(&text) || buf_overflowed(&unfolded),
+			"flowed", flowed));
+	}
+	buf_release(&text);
+	buf_release(&unfolded);
+}
+
+static void
+job_html(const struct message *m, const json_t *job, struct answer *a)
+{
+	const struct sanitise_options options = {
+		.remote_pictures =
+		    json_is_true(json_object_get(job, "remote_pictures")),
+		.cid_prefix = text_of(job, "cid_prefix", NULL),
+	};
+	GMimeObject *part = part_of(m, job, a);
+	struct sanitise_info info;
+	struct buf text, clean;
+
+	if (part == NULL)
+		return;
+	buf_init(&text, MIME_TEXT_MAX);
+	buf_init(&clean, MIME_TEXT_MAX);
+	if (!g_mime_content_type_is_type(
+		g_mime_object_get_content_type(part), "text", "html") ||
+	    !message_text(part, &text)) {
+		answer_refuse(a, "not HTML");
+	} else {
+		sanitise_html(buf_slice(&text), &options, &clean, &info);
+		send_text(a, &clean,
+		    json_pack("{si,si,sb,sb}", "pictures", (int)info.pictures,
+			"blocked_pictures", (int)info.blocked_pictures,
+			"truncated", info.truncated || buf_overflowed(&text),
+			"coloured", info.coloured));
+	}
+	buf_release(&text);
+	buf_release(&clean);
+}
+
+void
+job_run(const json_t *job, int fd, struct answer *a)
+{
+	/* clang-format off */
 	static const struct {
 		const char *name;
-		json_t *(*run)(const json_t *job, int fd);
-	} jobs[] = { { "summary", job_summary } };
+		void (*run)(const struct message *m, const json_t *job,
+		    struct answer *a);
+	} jobs[] = {
+		{ "summary", job_summary }, { "structure", job_structure },
+		{ "headers", job_headers }, { "part", job_part },
+		{ "text", job_text }, { "html", job_html },
+	};
 
-	const char *name = json_string_value(json_object_get(job, "job"));
+	/* clang-format on */
+	const char *name = text_of(job, "job", "");
+	struct message m;
 
-	for (size_t i = 0; name != NULL && i < ARRAY_LEN(jobs); i++) {
-		if (strcmp(jobs[i].name, name) == 0)
-			return jobs[i].run(job, fd);
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+		if (strcmp(jobs[i].name, name) != 0)
+			continue;
+		message_open(&m, fd);
+		jobs[i].run(&m, job, a);
+		message_release(&m);
+		return;
 	}
-	return json_pack("{sb,ss}", "ok", 0, "text", "no such job");
+	answer_refuse(a, "no such job");
 }

@@ -3,13 +3,15 @@
 
 #include <jansson.h>
 
+#include "parse/answer.h"
+
 /*
- * One job of mime/mime.h: the answer, always an object.  `fd` is the message.
+ * One job of mime/wire.h: always ends the answer.  `fd` is the message.
  * Runs on a thread with an 8 MB stack in a process that may be killed.
  */
-json_t *job_run(const json_t *job, int fd);
+void job_run(const json_t *job, int fd, struct answer *a);
 
-/* Once per process, before the jail: GMime and the charsets it may need. */
+/* Once per process, before the jail: GMime, libxml2, charset tables. */
 void job_prepare(void);
 
 #endif /* PARSE_JOB_H */

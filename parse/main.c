@@ -2,12 +2,14 @@
  * mailstead-parse: takes strangers' messages apart, in a jail.
  *
  * A worker has no path, no socket call, no exec; it gets one descriptor and
- * one JSON object, and answers with one JSON object.  A job that needs more
- * than CPU_MS of processor time ends its process: the message was a bomb the
- * guard did not know, the client hears of it, the supervisor starts another.
+ * one JSON object, and answers by packets (mime/wire.h).  A job that needs
+ * more than CPU_MS of processor time ends its process: the message was a bomb
+ * the guard did not know, the client hears of it, the supervisor starts
+ * another.
  */
 #include <sys/socket.h>
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +20,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "directory/config.h"
-#include "mime/mime.h"
+#include "mime/wire.h"
 #include "net/sock.h"
 #include "proc/service.h"
 
+#include "parse/answer.h"
 #include "parse/job.h"
 
 enum {
@@ -70,47 +73,48 @@ start_timer(timer_t *out)
 }
 
 static void
-answer(int sock, const char *packet, size_t len, int fd)
+answer_job(int sock, const char *packet, size_t len, int fd)
 {
 	json_t *job = json_loadb(packet, len, JSON_REJECT_DUPLICATES, NULL);
-	json_t *reply = NULL;
-	struct err e;
+	struct answer a = { .sock = sock };
 	timer_t timer;
-	char *text;
 
-	if (job == NULL || fd < 0)
-		reply = json_pack("{sb,ss}", "ok", 0, "text", "not a job");
-	else if (start_timer(&timer) == 0) {
-		reply = job_run(job, fd);
+	if (job == NULL || fd < 0) {
+		answer_refuse(&a, "not a job");
+	} else if (start_timer(&timer) == 0) {
+		job_run(job, fd, &a);
 		(void)timer_delete(timer);
 	}
-	text = reply ? json_dumps(reply, JSON_COMPACT) : NULL;
-	/* a client that has gone does not want it any more */
-	if (text != NULL && strlen(text) <= MIME_PACKET_MAX)
-		(void)!sock_send_packet(sock, text, strlen(text), -1,
-		    clock_mono_ms() + REQUEST_MS, &e);
-	free(text);
-	json_decref(reply);
 	json_decref(job);
 }
 
 static void
 serve(struct worker *w, struct connection *c)
 {
-	char *packet = mem_alloc(MIME_PACKET_MAX);
+	char *packet = mem_alloc(WIRE_PACKET_MAX);
 	struct err e;
 	ssize_t len;
 	int fd = -1;
 
 	(void)w;
-	len = sock_recv_packet(c->fd, packet, MIME_PACKET_MAX, &fd,
+	len = sock_recv_packet(c->fd, packet, WIRE_PACKET_MAX, &fd,
 	    clock_mono_ms() + REQUEST_MS, &e);
 	if (len > 0)
-		answer(c->fd, packet, (size_t)len, fd);
+		answer_job(c->fd, packet, (size_t)len, fd);
 	if (fd >= 0)
 		(void)close(fd);
 	(void)close(c->fd);
 	free(packet);
+}
+
+/* A second arena reserves more address space than the jail grants. */
+static int
+worker_start(struct worker *w, struct err *e)
+{
+	(void)w;
+	(void)e;
+	(void)mallopt(M_ARENA_MAX, 1);
+	return 0;
 }
 
 int
@@ -122,6 +126,7 @@ main(int argc, char **argv)
 		.jail = true,
 		.memory_max = MEMORY_MAX,
 		.configure = configure,
+		.worker_start = worker_start,
 		.serve = serve,
 	};
 

@@ -24,7 +24,7 @@ may_include() {
 	maildir)	echo "base mail maildir" ;;
 	spool)		echo "base mail $spool" ;;
 	accountd)	echo "$below accountd" ;;
-	parse)		echo "base net proc mime parse directory" ;;
+	parse)		echo "base net proc mail mime directory parse" ;;
 	queue)		echo "$below mime maildir queue" ;;
 	mtad)		echo "$below $spool mtad" ;;
 	popd)		echo "$below maildir popd" ;;

@@ -1,6 +1,7 @@
 /*
- * Asking mailstead-parse; see mime.h.  A connection lives for one job, so a
- * parser process that is killed by a message takes nothing along.  Any thread.
+ * Asking mailstead-parse; see mime.h and wire.h.  A connection lives for one
+ * job, so a parser process that is killed by a message takes nothing along.
+ * Any thread.
  */
 #include "mime/mime.h"
 
@@ -9,15 +10,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/num.h"
+#include "mime/wire.h"
 #include "net/sock.h"
 
 enum {
 	PATH_SIZE = 4096,
-	TRIES = 2
+	TIMEOUT_MS = 10000, /* of a whole answer, or of the next piece */
+	DEATHS_MAX = 2,     /* under one message: it is to blame */
+	BUSY_PAUSE_MS = 10,
 };
 
 struct mime {
@@ -40,70 +46,229 @@ mime_free(struct mime *m)
 	free(m);
 }
 
-/* One connection, one job.  ERR_CLOSED: the parser died. */
-static int
-ask_once(struct mime *m, const char *packet, int fd, int64_t deadline_ms,
-    char *answer, size_t *len_out, struct err *e)
-{
-	ssize_t n = -1;
+/* One connection's state. */
+struct answer {
 	int sock;
+	const struct mime_sink *sink;
+	struct buf json;
+	char *packet;
+	bool begun; /* the caller has seen something: no second try */
+};
 
-	if (sock_connect_unix(m->path, SOCK_SEQPACKET, &sock, e) != 0)
-		return -1;
-	if (sock_send_packet(
-		sock, packet, strlen(packet), fd, deadline_ms, e) == 0)
-		n = sock_recv_packet(
-		    sock, answer, MIME_PACKET_MAX, NULL, deadline_ms, e);
-	(void)close(sock);
-	if (n == 0)
-		return err_set(e, ERR_CLOSED, "the parser gave up");
-	if (n < 0)
-		return -1;
-	*len_out = (size_t)n;
+static int
+parse_json(struct slice text, json_t **out, struct err *e)
+{
+	*out = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	if (*out == NULL)
+		return err_set(e, ERR_TEMP, "the parser's answer is damaged");
 	return 0;
 }
 
 static int
-read_answer(const char *answer, size_t len, json_t **reply_out, struct err *e)
+begin_data(struct answer *a, struct slice text, struct err *e)
 {
-	json_t *reply = json_loadb(answer, len, JSON_REJECT_DUPLICATES, NULL);
-	const char *text;
+	json_t *part;
+	int rc = 0;
 
-	if (reply == NULL)
-		return err_set(e, ERR_TEMP, "the parser's answer is damaged");
-	if (json_is_true(json_object_get(reply, "ok"))) {
-		*reply_out = reply;
+	a->begun = true;
+	if (parse_json(text, &part, e) != 0)
+		return -1;
+	if (a->sink != NULL && a->sink->begin != NULL)
+		rc = a->sink->begin(a->sink->arg, part, e);
+	json_decref(part);
+	return rc;
+}
+
+static int
+refused(struct slice text, struct err *e)
+{
+	if (!utf8_is_valid(text))
+		text = SLICE_LIT("refused");
+	return err_set(e, ERR_PERM, "%.*s", SLICE_ARGS(text));
+}
+
+/* 1: the end; 0: go on. */
+static int
+take_packet(struct answer *a, size_t len, json_t **out, struct err *e)
+{
+	struct slice text = slice_of(a->packet + 1, len - 1);
+
+	switch (a->packet[0]) {
+	case WIRE_BEGIN:
+		return begin_data(a, text, e);
+	case WIRE_DATA:
+		if (a->sink == NULL || !a->begun)
+			break;
+		return a->sink->data(a->sink->arg, text.data, text.len, e);
+	case WIRE_JSON:
+		buf_addslice(&a->json, text);
 		return 0;
+	case WIRE_END:
+		return parse_json(buf_slice(&a->json), out, e) == 0 ? 1 : -1;
+	case WIRE_REFUSED:
+		return refused(text, e);
+	default:
+		break;
 	}
-	text = json_string_value(json_object_get(reply, "text"));
-	(void)err_set(e, ERR_PERM, "%s", text ? text : "refused");
-	json_decref(reply);
-	return -1;
+	return err_set(e, ERR_TEMP, "the parser's answer is damaged");
+}
+
+static int
+read_answer(struct answer *a, json_t **out, struct err *e)
+{
+	int rc = 0;
+
+	while (rc == 0) {
+		ssize_t n = sock_recv_packet(a->sock, a->packet,
+		    WIRE_PACKET_MAX, NULL, clock_mono_ms() + TIMEOUT_MS, e);
+
+		if (n == 0)
+			return err_set(e, ERR_CLOSED, "the parser gave up");
+		if (n < 0)
+			return -1;
+		rc = take_packet(a, (size_t)n, out, e);
+	}
+	return rc == 1 ? 0 : -1;
+}
+
+/* One connection, one job.  ERR_CLOSED: the parser died, or was busy. */
+static int
+ask_once(struct mime *m, const char *question, int fd, struct answer *a,
+    json_t **out, struct err *e)
+{
+	int rc = -1;
+
+	buf_reset(&a->json);
+	if (sock_connect_unix(m->path, SOCK_SEQPACKET, &a->sock, e) != 0)
+		return -1;
+	if (sock_send_packet(a->sock, question, strlen(question), fd,
+		clock_mono_ms() + TIMEOUT_MS, e) == 0)
+		rc = read_answer(a, out, e);
+	(void)close(a->sock);
+	return rc;
+}
+
+/*
+ * Until an answer, a refusal, or the deadline.  A busy parser closes at once,
+ * one that died over this message took a while: that is how they differ.
+ */
+static int
+ask(struct mime *m, json_t *question, int fd, const struct mime_sink *sink,
+    json_t **out, struct err *e)
+{
+	const struct timespec pause = { 0, BUSY_PAUSE_MS * 1000000L };
+	int64_t deadline = clock_mono_ms() + TIMEOUT_MS;
+	char *text = json_dumps(question, JSON_COMPACT);
+	struct answer a = { .sink = sink };
+	int rc = -1, deaths = 0;
+
+	json_decref(question);
+	if (text == NULL || strlen(text) > WIRE_PACKET_MAX) {
+		free(text);
+		return err_set(e, ERR_PERM, "not a question");
+	}
+	a.packet = mem_alloc(WIRE_PACKET_MAX);
+	buf_init(&a.json, WIRE_JSON_MAX);
+	do {
+		int64_t started = clock_mono_ms();
+
+		rc = ask_once(m, text, fd, &a, out, e);
+		if (rc == 0 || e->kind != ERR_CLOSED || a.begun)
+			break;
+		deaths += clock_mono_ms() - started > BUSY_PAUSE_MS * 20;
+		(void)nanosleep(&pause, NULL);
+	} while (deaths < DEATHS_MAX && clock_mono_ms() < deadline);
+	if (rc != 0 && deaths >= DEATHS_MAX)
+		(void)err_set(e, ERR_PERM, "too complex to be taken apart");
+	else if (rc != 0 && e->kind == ERR_CLOSED)
+		e->kind = ERR_TEMP;
+	buf_release(&a.json);
+	free(a.packet);
+	free(text);
+	return rc;
+}
+
+/* --- The jobs ------------------------------------------------------------------ */
+
+int
+mime_summary(struct mime *m, int fd, json_t **out, struct err *e)
+{
+	return ask(m, json_pack("{ss}", "job", "summary"), fd, NULL, out, e);
 }
 
 int
-mime_ask(struct mime *m, const json_t *job, int fd, int timeout_ms,
-    json_t **reply_out, struct err *e)
+mime_structure(struct mime *m, int fd, json_t **out, struct err *e)
 {
-	int64_t deadline = clock_mono_ms() + timeout_ms;
-	char *packet = json_dumps(job, JSON_COMPACT);
-	char *answer = mem_alloc(MIME_PACKET_MAX);
-	size_t len = 0;
-	int rc = -1;
+	return ask(m, json_pack("{ss}", "job", "structure"), fd, NULL, out, e);
+}
 
-	if (packet == NULL || strlen(packet) >= MIME_PACKET_MAX)
-		(void)err_set(e, ERR_PERM, "not a job");
+int
+mime_headers(
+    struct mime *m, int fd, const char *path, json_t **out, struct err *e)
+{
+	return ask(m,
+	    json_pack("{ss,ss}", "job", "headers", "path", path ? path : ""),
+	    fd, NULL, out, e);
+}
+
+int
+mime_part(struct mime *m, int fd, const char *path,
+    const struct mime_sink *sink, struct err *e)
+{
+	json_t *end;
+
+	if (ask(m, json_pack("{ss,ss}", "job", "part", "path", path), fd, sink,
+		&end, e) != 0)
+		return -1;
+	json_decref(end);
+	return 0;
+}
+
+static int
+add_to_buf(void *arg, const void *data, size_t len, struct err *e)
+{
+	struct buf *out = arg;
+
+	(void)e;
+	buf_add(out, data, num_min(len, out->max - out->len));
+	return 0;
+}
+
+static int
+ask_text(struct mime *m, json_t *question, int fd, struct buf *out,
+    json_t **info_out, struct err *e)
+{
+	const struct mime_sink sink = { .data = add_to_buf, .arg = out };
+	size_t before = out->len;
+	json_t *info;
+
+	if (ask(m, question, fd, &sink, &info, e) != 0) {
+		buf_truncate(out, before);
+		return -1;
+	}
+	if (info_out != NULL)
+		*info_out = info;
 	else
-		for (int i = 0; i < TRIES; i++) {
-			rc = ask_once(m, packet, fd, deadline, answer, &len, e);
-			if (rc == 0 || e->kind != ERR_CLOSED)
-				break;
-		}
-	if (rc == 0)
-		rc = read_answer(answer, len, reply_out, e);
-	else if (e->kind != ERR_PERM && e->kind != ERR_TIMEOUT)
-		e->kind = ERR_TEMP;
-	free(packet);
-	free(answer);
-	return rc;
+		json_decref(info);
+	return 0;
+}
+
+int
+mime_text(struct mime *m, int fd, const char *path, struct buf *out,
+    json_t **info_out, struct err *e)
+{
+	return ask_text(m, json_pack("{ss,ss}", "job", "text", "path", path),
+	    fd, out, info_out, e);
+}
+
+int
+mime_html(struct mime *m, int fd, const char *path,
+    const struct mime_html_options *options, struct buf *out, json_t **info_out,
+    struct err *e)
+{
+	return ask_text(m,
+	    json_pack("{ss,ss,sb,ss*}", "job", "html", "path", path,
+		"remote_pictures", options->remote_pictures, "cid_prefix",
+		options->cid_prefix),
+	    fd, out, info_out, e);
 }

@@ -22,7 +22,7 @@
  * "no such part"); ERR_TEMP the parser is dead, busy or too slow.  A parser
  * that died under somebody else's message is asked once more.
  *
- * A struct mime is shared by the threads of a process.
+ * A struct mime is shared by the threads of a process.  On the wire: wire.h.
  *
  * A part is named by a path: "1" is the message's root, "1.2" its second
  * child; the root of an embedded message/rfc822 "1.3" is "1.3.1".
@@ -30,7 +30,6 @@
 struct mime;
 
 enum {
-	MIME_PACKET_MAX = 65536,
 	MIME_TEXT_MAX = 5 * 1024 * 1024,   /* of a text or html answer */
 	MIME_SEARCH_TEXT_MAX = 256 * 1024, /* of summary's "text" */
 	MIME_PATH_SIZE = 512,
@@ -55,7 +54,7 @@ int mime_summary(
 
 /*
  * {broken?: text, parts: [{path, type, name, size, disposition, cid, encoding,
- * charset, depth, flowed}]} in the order of the message, containers included;
+ * charset, depth, flowed, attachment}]} in the order of the message, containers included;
  * type is lower case "text/plain"; size: decoded bytes, as estimated; name
  * "" or scrubbed (mime_scrub_name()); disposition "inline", "attachment" or
  * "".  At most 1000 parts.  Broken: one part "1" of application/octet-stream.
@@ -108,10 +107,6 @@ struct mime_html_options {
 int mime_html(struct mime *m, int fd, const char *path,
     const struct mime_html_options *options, struct buf *out, json_t **info_out,
     struct err *e) MUST_CHECK;
-
-/* One job (parse/job.c), one answer. */
-int mime_ask(struct mime *m, const json_t *job, int fd, int timeout_ms,
-    json_t **reply_out, struct err *e) MUST_CHECK;
 
 /*
  * A file name from a message or an upload made harmless, appended to `out`:

@@ -1,5 +1,4 @@
 /* The pre-parse guard and the summary job, against generated bombs. */
-#include <sys/mman.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +14,6 @@
 #include "base/buf.h"
 
 #include "parse/guard.h"
-#include "parse/job.h"
 
 enum {
 	BOMB_MAX = 32 * 1024 * 1024
@@ -134,69 +132,12 @@ test_bombs_are_refused(void **state)
 	buf_release(&b);
 }
 
-static json_t *
-summary(const struct buf *b)
-{
-	int fd = memfd_create("message", MFD_CLOEXEC);
-	json_t *job = json_pack("{ss}", "job", "summary"), *reply;
-
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, b->data, b->len), b->len);
-	assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
-	reply = job_run(job, fd);
-	json_decref(job);
-	(void)close(fd);
-	return reply;
-}
-
-static void
-test_summary(void **state)
-{
-	struct buf b;
-	json_t *reply;
-
-	(void)state;
-	job_prepare();
-	buf_init(&b, BOMB_MAX);
-	buf_addstr(&b,
-	    "From: =?utf-8?q?J=C3=B6rg?= <j@example.org>\nSubject: "
-	    "=?iso-8859-1?q?=E4?=\n\tb\nDate: Fri, 20 Nov 2026 20:44:23 "
-	    "+0000\nMessage-ID: <a@b>\nContent-Type: multipart/mixed; "
-	    "boundary=x\n\n--x\n\nhello\n--x\nContent-Type: "
-	    "image/png\nContent-Disposition: attachment; "
-	    "filename=a.png\n\nxx\n--x--\n");
-	reply = summary(&b);
-	assert_true(json_is_true(json_object_get(reply, "ok")));
-	assert_true(json_is_false(json_object_get(reply, "broken")));
-	assert_string_equal(json_string_value(json_object_get(reply, "from")),
-	    "J\xc3\xb6rg <j@example.org>");
-	assert_string_equal(
-	    json_string_value(json_object_get(reply, "subject")), "\xc3\xa4 b");
-	assert_int_equal(
-	    json_integer_value(json_object_get(reply, "attachments")), 1);
-	assert_int_equal(json_integer_value(json_object_get(reply, "date_ms")),
-	    1795207463000);
-	json_decref(reply);
-	for (unsigned i = 0; i < BOMBS; i++) {
-		make_bomb(&b, i);
-		reply = summary(&b);
-		assert_true(json_is_true(json_object_get(reply, "broken")));
-		json_decref(reply);
-	}
-	buf_reset(&b);
-	reply = summary(&b);
-	assert_true(json_is_true(json_object_get(reply, "broken")));
-	json_decref(reply);
-	buf_release(&b);
-}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ordinary),
 		cmocka_unit_test(test_bombs_are_refused),
-		cmocka_unit_test(test_summary),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,751 @@
+/*
+ * The HTML sanitiser; see sanitise.h.  libxml2's push parser only cuts the
+ * input into tags and text (SAX: no tree, no recursion); what is written is
+ * decided here and kept balanced by a stack of its own.  One pass is not
+ * always a fixed point (a dropped element may have kept two others apart), so
+ * passes follow until nothing changes; what never settles becomes plain text.
+ */
+#include "parse/sanitise.h"
+
+#include <libxml/HTMLparser.h>
+#include <string.h>
+
+#include "base/compiler.h"
+#include "base/mem.h"
+
+#include "parse/charset.h"
+#include "parse/style.h"
+
+enum {
+	TAG_MAX = 96 * 1024, /* a data: picture fits */
+	TAG_ATTRIBUTES_MAX = 64,
+	DATA_URL_MAX = 64 * 1024,
+	URL_MAX = 4096,
+	PASSES_MAX = 6,
+	CHUNK = 4096,
+};
+
+/* --- What may stay -------------------------------------------------------- */
+
+enum {
+	EMPTY = 1 << 0,   /* no content, no end tag */
+	SILENCE = 1 << 1, /* dropped with its content */
+	BLOCK = 1 << 2,   /* a line of its own in text */
+	RENAME = 1 << 3,  /* written as <div> */
+	DROP = 1 << 4,    /* the tag goes, the content stays */
+};
+
+struct element {
+	const char *name;
+	unsigned flags;
+};
+
+/* clang-format off */
+static const struct element elements[] = {
+	{ "a", 0 }, { "abbr", 0 }, { "b", 0 }, { "bdo", 0 }, { "big", 0 },
+	{ "blockquote", BLOCK }, { "br", EMPTY | BLOCK }, { "caption", BLOCK },
+	{ "center", BLOCK }, { "cite", 0 }, { "code", 0 }, { "col", EMPTY },
+	{ "colgroup", 0 }, { "dd", BLOCK }, { "del", 0 }, { "dfn", 0 },
+	{ "div", BLOCK }, { "dl", BLOCK }, { "dt", BLOCK }, { "em", 0 },
+	{ "font", 0 }, { "h1", BLOCK }, { "h2", BLOCK }, { "h3", BLOCK },
+	{ "h4", BLOCK }, { "h5", BLOCK }, { "h6", BLOCK },
+	{ "hr", EMPTY | BLOCK }, { "i", 0 }, { "img", EMPTY }, { "ins", 0 },
+	{ "kbd", 0 }, { "li", BLOCK }, { "mark", 0 }, { "ol", BLOCK },
+	{ "p", BLOCK }, { "pre", BLOCK }, { "q", 0 }, { "s", 0 },
+	{ "samp", 0 }, { "small", 0 }, { "span", 0 }, { "strike", 0 },
+	{ "strong", 0 }, { "sub", 0 }, { "sup", 0 }, { "table", BLOCK },
+	{ "tbody", 0 }, { "td", BLOCK }, { "tfoot", 0 }, { "th", BLOCK },
+	{ "thead", 0 }, { "tr", BLOCK }, { "tt", 0 }, { "u", 0 },
+	{ "ul", BLOCK }, { "var", 0 }, { "wbr", EMPTY },
+	{ "body", BLOCK | RENAME }, { "article", BLOCK | RENAME },
+	{ "section", BLOCK | RENAME }, { "header", BLOCK | RENAME },
+	{ "footer", BLOCK | RENAME }, { "main", BLOCK | RENAME },
+	{ "input", EMPTY | DROP }, { "link", EMPTY | DROP },
+	{ "meta", EMPTY | DROP }, { "base", EMPTY | DROP },
+	{ "embed", EMPTY | DROP }, { "frame", EMPTY | DROP },
+	{ "area", EMPTY | DROP }, { "source", EMPTY | DROP },
+	{ "track", EMPTY | DROP },
+	{ "script", SILENCE }, { "style", SILENCE }, { "title", SILENCE },
+	{ "object", SILENCE }, { "applet", SILENCE }, { "iframe", SILENCE },
+	{ "frameset", SILENCE }, { "svg", SILENCE }, { "math", SILENCE },
+	{ "template", SILENCE }, { "noscript", SILENCE },
+	{ "button", SILENCE }, { "select", SILENCE },
+	{ "textarea", SILENCE }, { "audio", SILENCE }, { "video", SILENCE },
+	{ "canvas", SILENCE }, { "xmp", SILENCE }, { "plaintext", SILENCE },
+	{ "noembed", SILENCE }, { "noframes", SILENCE }, { "map", SILENCE },
+	{ "option", SILENCE }, { "datalist", SILENCE }, { "dialog", SILENCE },
+};
+/* clang-format on */
+
+static const struct element dropped = { "", DROP };
+
+static const struct element *
+find_element(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(elements); i++) {
+		/* libxml2 has lowered it */
+		if (name[0] == elements[i].name[0] &&
+		    strcmp(name, elements[i].name) == 0)
+			return &elements[i];
+	}
+	return &dropped;
+}
+
+/* --- One pass --------------------------------------------------------------- */
+
+struct pass {
+	const struct sanitise_options *options;
+	struct sanitise_info *info;
+	struct buf *out;
+	const struct element *open[SANITISE_DEPTH_MAX];
+	size_t depth;
+	unsigned elements;
+	const struct element *silence; /* in a dropped element... */
+	unsigned silence_depth;        /* ...so many of its name deep */
+	struct buf text;               /* not written yet */
+	bool text_only;
+	bool ended; /* beyond a limit: write no more */
+};
+
+/* Stand-ins of the same length (U+FDD0, U+FDD1) within this file. */
+#define HELD_LESS      "\xef\xb7\x90"
+#define HELD_AMPERSAND "\xef\xb7\x91"
+
+static char
+held_character(struct slice s)
+{
+	if (s.len < 3 || s.data[0] != HELD_LESS[0])
+		return '\0';
+	return slice_starts(s, HELD_LESS)     ? '<'
+	    : slice_starts(s, HELD_AMPERSAND) ? '&'
+					      : '\0';
+}
+
+static void
+add_escaped(struct slice s, struct buf *out)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char held = held_character(slice_skip(s, i));
+
+		i += held != '\0' ? strlen(HELD_LESS) - 1 : 0;
+		switch (held != '\0' ? held : s.data[i]) {
+		case '&':
+			buf_addstr(out, "&amp;");
+			break;
+		case '<':
+			buf_addstr(out, "&lt;");
+			break;
+		case '>':
+			buf_addstr(out, "&gt;");
+			break;
+		case '"':
+			buf_addstr(out, "&quot;");
+			break;
+		case '\'':
+			buf_addstr(out, "&#39;");
+			break;
+		default:
+			buf_addc(out, s.data[i]);
+		}
+	}
+}
+
+static void
+add_attribute(struct pass *p, const char *name, struct slice value)
+{
+	buf_addf(p->out, " %s=\"", name);
+	add_escaped(value, p->out);
+	buf_addc(p->out, '"');
+}
+
+/* --- Values of attributes ------------------------------------------------------ */
+
+static bool
+is_made_of(struct slice s, size_t max, const char *others)
+{
+	if (s.len == 0 || s.len > max)
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (!ascii_is_alnum((unsigned char)s.data[i]) &&
+		    (s.data[i] == '\0' || strchr(others, s.data[i]) == NULL))
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_number(struct slice s)
+{
+	size_t digits = 0;
+
+	if (s.len > 0 && (s.data[0] == '+' || s.data[0] == '-'))
+		s = slice_skip(s, 1);
+	while (digits < s.len && ascii_is_digit((unsigned char)s.data[digits]))
+		digits++;
+	if (digits == 0 || digits > 5)
+		return false;
+	s = slice_skip(s, digits);
+	return s.len == 0 || slice_eq_str(s, "%") || slice_eq_str(s, "px");
+}
+
+/* Printable and without space, so that what is checked is what is followed. */
+static bool
+is_plain_url(struct slice url)
+{
+	for (size_t i = 0; i < url.len; i++) {
+		unsigned char c = (unsigned char)url.data[i];
+
+		if (c <= ' ' || c == 127 || c == '\\')
+			return false;
+	}
+	return url.len > 0 && url.len <= URL_MAX;
+}
+
+static void
+put_number(struct pass *p, const char *name, struct slice v)
+{
+	if (is_number(v))
+		add_attribute(p, name, v);
+}
+
+static void
+put_keyword(struct pass *p, const char *name, struct slice v)
+{
+	if (is_made_of(v, 40, "-"))
+		add_attribute(p, name, v);
+}
+
+static void
+put_colour(struct pass *p, const char *name, struct slice v)
+{
+	if (!style_is_colour(v))
+		return;
+	p->info->coloured = true;
+	add_attribute(p, name, v);
+}
+
+static void
+put_face(struct pass *p, const char *name, struct slice v)
+{
+	if (is_made_of(v, 200, " ,-"))
+		add_attribute(p, name, v);
+}
+
+static void
+put_text(struct pass *p, const char *name, struct slice v)
+{
+	struct buf clean;
+
+	buf_init(&clean, v.len * 3 + 1);
+	charset_scrub(v, true, &clean);
+	add_attribute(p, name, buf_slice(&clean));
+	buf_release(&clean);
+}
+
+static void
+put_style(struct pass *p, const char *name, struct slice v)
+{
+	struct buf clean;
+
+	buf_init(&clean, v.len * 2 + 16);
+	style_filter(v, &clean);
+	if (clean.len > 0) {
+		if (style_is_coloured(buf_slice(&clean)))
+			p->info->coloured = true;
+		add_attribute(p, name, buf_slice(&clean));
+	}
+	buf_release(&clean);
+}
+
+static void
+put_href(struct pass *p, const char *name, struct slice v)
+{
+	struct slice url = slice_trim(v);
+
+	if (!is_plain_url(url) ||
+	    !(slice_istarts(url, "https://") || slice_istarts(url, "http://") ||
+		slice_istarts(url, "mailto:") || slice_istarts(url, "tel:")))
+		return;
+	add_attribute(p, name, url);
+	buf_addstr(
+	    p->out, " rel=\"noopener noreferrer nofollow\" target=\"_blank\"");
+}
+
+static bool
+is_data_picture(struct slice v)
+{
+	static const char *const starts[] = { "data:image/png;base64,",
+		"data:image/jpeg;base64,", "data:image/gif;base64,",
+		"data:image/webp;base64," };
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+		if (slice_istarts(v, starts[i]))
+			return is_made_of(slice_skip(v, strlen(starts[i])),
+			    DATA_URL_MAX, "+/=");
+	}
+	return false;
+}
+
+static void
+put_cid(struct pass *p, struct slice id)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	if (p->options->cid_prefix == NULL || id.len > 250)
+		return;
+	buf_addstr(p->out, " src=\"");
+	add_escaped(slice_str(p->options->cid_prefix), p->out);
+	for (size_t i = 0; i < id.len; i++) {
+		unsigned char c = (unsigned char)id.data[i];
+
+		if (ascii_is_alnum(c) || c == '-' || c == '_' || c == '.')
+			buf_addc(p->out, (char)c);
+		else
+			buf_addf(
+			    p->out, "%%%c%c", digits[c >> 4], digits[c & 15]);
+	}
+	buf_addc(p->out, '"');
+}
+
+static bool
+is_own_picture(const struct pass *p, struct slice url)
+{
+	const char *prefix = p->options->cid_prefix;
+
+	return prefix != NULL && slice_starts(url, prefix) &&
+	    is_made_of(slice_skip(url, strlen(prefix)), 750, "%-_.") &&
+	    !slice_icontains(url, SLICE_LIT(".."));
+}
+
+/* As https: whatever it said: our page is never mixed. */
+static void
+put_remote(struct pass *p, struct slice host_and_path)
+{
+	const char *name = p->options->remote_pictures ? "src" : "data-remote";
+
+	p->info->blocked_pictures += !p->options->remote_pictures;
+	buf_addf(p->out, " %s=\"https://", name);
+	add_escaped(host_and_path, p->out);
+	buf_addc(p->out, '"');
+}
+
+static void
+put_src(struct pass *p, const char *name, struct slice v)
+{
+	struct slice url = slice_trim(v);
+	size_t scheme = slice_istarts(url, "https://") ? 8
+	    : slice_istarts(url, "http://")            ? 7
+						       : 0;
+
+	(void)name; /* data-remote becomes src when allowed */
+	if (is_data_picture(url)) {
+		add_attribute(p, "src", url);
+	} else if (!is_plain_url(url)) {
+		return;
+	} else if (slice_istarts(url, "cid:")) {
+		put_cid(p, slice_skip(url, 4));
+	} else if (is_own_picture(p, url)) {
+		add_attribute(p, "src", url);
+	} else if (scheme > 0) {
+		put_remote(p, slice_skip(url, scheme));
+	}
+}
+
+/* clang-format off */
+static const struct {
+	const char *name;
+	void (*put)(struct pass *p, const char *name, struct slice v);
+	const char *only; /* on this element */
+} attributes[] = {
+	{ "style", put_style, NULL }, { "align", put_keyword, NULL },
+	{ "valign", put_keyword, NULL }, { "width", put_number, NULL },
+	{ "height", put_number, NULL }, { "border", put_number, NULL },
+	{ "cellpadding", put_number, NULL },
+	{ "cellspacing", put_number, NULL }, { "colspan", put_number, NULL },
+	{ "rowspan", put_number, NULL }, { "bgcolor", put_colour, NULL },
+	{ "color", put_colour, NULL }, { "face", put_face, "font" },
+	{ "size", put_number, NULL }, { "dir", put_keyword, NULL },
+	{ "lang", put_keyword, NULL }, { "title", put_text, NULL },
+	{ "alt", put_text, "img" }, { "start", put_number, "ol" },
+	{ "href", put_href, "a" }, { "src", put_src, "img" },
+	{ "data-remote", put_src, "img" },
+};
+
+/* clang-format on */
+
+static const char *
+attribute_of(const xmlChar **list, const char *name)
+{
+	for (; list != NULL && list[0] != NULL; list += 2) {
+		/* libxml2 has lowered them */
+		if (list[0][0] == (unsigned char)name[0] &&
+		    strcmp((const char *)list[0], name) == 0)
+			return list[1] ? (const char *)list[1] : "";
+	}
+	return NULL;
+}
+
+/* A picture that only tells the sender it was loaded. */
+static bool
+is_beacon(const xmlChar **list)
+{
+	const char *width = attribute_of(list, "width");
+	const char *height = attribute_of(list, "height");
+	const char *style = attribute_of(list, "style");
+
+	return (width && (strcmp(width, "1") == 0 || *width == '0')) ||
+	    (height && (strcmp(height, "1") == 0 || *height == '0')) ||
+	    (style &&
+		slice_icontains(slice_str(style), SLICE_LIT("display:none")));
+}
+
+static void
+put_attributes(struct pass *p, const struct element *el, const xmlChar **list)
+{
+	bool beacon = strcmp(el->name, "img") == 0 && is_beacon(list);
+	bool had_picture = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
+		const char *name = attributes[i].name;
+		const char *value = attribute_of(list, name);
+		bool picture = attributes[i].put == put_src;
+
+		if (value == NULL ||
+		    (attributes[i].only != NULL &&
+			strcmp(attributes[i].only, el->name) != 0) ||
+		    (picture && (beacon || had_picture)))
+			continue;
+		had_picture |= picture;
+		attributes[i].put(p, name, slice_str(value));
+	}
+}
+
+/* --- What libxml2 calls ----------------------------------------------------------- */
+
+/* Plain text, with what add_entity() held back. */
+static void
+add_released(struct slice s, struct buf *out)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char held = held_character(slice_skip(s, i));
+
+		buf_addc(out, held != '\0' ? held : s.data[i]);
+		i += held != '\0' ? strlen(HELD_LESS) - 1 : 0;
+	}
+}
+
+/* Text comes in crumbs; it is written when something else follows. */
+static void
+flush_text(struct pass *p)
+{
+	struct buf clean;
+
+	if (p->text.len == 0)
+		return;
+	buf_init(&clean, p->text.len * 3 + 1);
+	charset_scrub(buf_slice(&p->text), p->text_only, &clean);
+	if (p->text_only)
+		add_released(buf_slice(&clean), p->out);
+	else
+		add_escaped(buf_slice(&clean), p->out);
+	buf_release(&clean);
+	buf_reset(&p->text);
+}
+
+static void
+new_line(struct pass *p)
+{
+	if (p->out->len > 0 && p->out->data[p->out->len - 1] != '\n')
+		buf_addc(p->out, '\n');
+}
+
+static void
+start_written(struct pass *p, const struct element *el, const xmlChar **list)
+{
+	buf_addf(p->out, "<%s", el->flags & RENAME ? "div" : el->name);
+	if (strcmp(el->name, "img") == 0)
+		p->info->pictures++;
+	put_attributes(p, el, list);
+	buf_addc(p->out, '>');
+	if (!(el->flags & EMPTY))
+		p->open[p->depth++] = el;
+}
+
+static void
+on_start(void *ctx, const xmlChar *name, const xmlChar **list)
+{
+	struct pass *p = ctx;
+	const struct element *el = find_element((const char *)name);
+
+	if (p->silence != NULL) {
+		p->silence_depth += el == p->silence;
+		return;
+	}
+	flush_text(p);
+	if (++p->elements > SANITISE_ELEMENTS_MAX || buf_overflowed(p->out))
+		p->ended = p->info->truncated = true;
+	if (p->ended)
+		return;
+	if (el->flags & SILENCE) {
+		p->silence = el;
+		p->silence_depth = 1;
+	} else if (p->text_only) {
+		if (el->flags & BLOCK)
+			new_line(p);
+	} else if (!(el->flags & DROP) && p->depth < SANITISE_DEPTH_MAX) {
+		start_written(p, el, list);
+	}
+}
+
+static void
+close_one(struct pass *p)
+{
+	const struct element *el = p->open[--p->depth];
+
+	buf_addf(p->out, "</%s>", el->flags & RENAME ? "div" : el->name);
+}
+
+static void
+on_end(void *ctx, const xmlChar *name)
+{
+	struct pass *p = ctx;
+	const struct element *el = find_element((const char *)name);
+	size_t i = p->depth;
+
+	if (p->silence != NULL) {
+		if (el == p->silence && --p->silence_depth == 0)
+			p->silence = NULL;
+		return;
+	}
+	flush_text(p);
+	if (p->text_only && (el->flags & BLOCK))
+		new_line(p);
+	if (el->flags & (EMPTY | DROP))
+		return;
+	while (i > 0 && p->open[i - 1] != el)
+		i--;
+	while (i > 0 && p->depth >= i)
+		close_one(p);
+}
+
+static void
+on_text(void *ctx, const xmlChar *text, int len)
+{
+	struct pass *p = ctx;
+
+	if (p->silence == NULL && !p->ended)
+		buf_add(&p->text, text, (size_t)len);
+}
+
+/* --- Before libxml2 ------------------------------------------------------------------ */
+
+/*
+ * The length of the tag that starts at s, or 0 if it is too long or has too
+ * many attributes, which libxml2 reads in quadratic time.
+ */
+static size_t
+tag_length(struct slice s)
+{
+	/* comments and the like: libxml2 knows best */
+	if (s.len > 1 && (s.data[1] == '!' || s.data[1] == '?'))
+		return 1;
+
+	size_t words = 0;
+	char quote = 0;
+	bool in_space = false, after_equals = false;
+
+	for (size_t i = 1; i < s.len && i < TAG_MAX; i++) {
+		char c = s.data[i];
+		bool is_space = c == '/' || (c <= ' ' && c >= 0);
+
+		if (quote != 0) {
+			if (c == quote)
+				quote = 0;
+			continue;
+		}
+		if (c == '<')
+			return 0; /* another tag begins: this is none */
+		if (c == '>')
+			return words <= TAG_ATTRIBUTES_MAX ? i + 1 : 0;
+		if ((c == '"' || c == '\'') && after_equals)
+			quote = c;
+		words += (is_space && !in_space) || c == '=';
+		in_space = is_space;
+		if (!is_space)
+			after_equals = c == '=';
+	}
+	return 0;
+}
+
+/*
+ * An '&' outside tags.  Each entity costs libxml2 a good deal, so the common
+ * ones and bare '&' never reach it: noncharacters stand in for '&' and '<'.
+ */
+static size_t
+add_entity(struct slice s, struct buf *out)
+{
+	static const struct {
+		const char *entity, *as;
+	} known[] = { { "&amp;", HELD_AMPERSAND }, { "&lt;", HELD_LESS },
+		{ "&gt;", ">" }, { "&quot;", "\"" }, { "&#39;", "'" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (slice_starts(s, known[i].entity)) {
+			buf_addstr(out, known[i].as);
+			return strlen(known[i].entity);
+		}
+	}
+	if (s.len > 1 &&
+	    (s.data[1] == '#' || ascii_is_alnum((unsigned char)s.data[1])))
+		buf_addc(out, '&');
+	else
+		buf_addstr(out, HELD_AMPERSAND);
+	return 1;
+}
+
+/* Up to the next '<' or '&'. */
+static size_t
+add_run(struct slice s, struct buf *out)
+{
+	size_t n = 1;
+
+	while (n < s.len && s.data[n] != '<' && s.data[n] != '&')
+		n++;
+	buf_add(out, s.data, n);
+	return n;
+}
+
+/* Copy with bad tags spoiled and the bytes libxml2 stumbles over gone. */
+static void
+prepare(struct slice html, struct buf *out)
+{
+	struct buf valid;
+	struct slice rest;
+
+	buf_init(&valid, html.len * 3 + 1);
+	charset_scrub(html, false, &valid);
+	rest = buf_slice(&valid);
+	while (rest.len > 0) {
+		size_t n;
+
+		if (rest.data[0] == '&') {
+			rest = slice_skip(rest, add_entity(rest, out));
+		} else if (rest.data[0] != '<') {
+			rest = slice_skip(rest, add_run(rest, out));
+		} else {
+			n = tag_length(rest);
+			if (n > 0)
+				buf_add(out, rest.data, n);
+			else
+				buf_addstr(out, HELD_LESS);
+			rest = slice_skip(rest, n > 0 ? n : 1);
+		}
+	}
+	buf_release(&valid);
+}
+
+static void
+run_parser(struct pass *p, struct slice html)
+{
+	htmlSAXHandler sax = {
+		.startElement = on_start,
+		.endElement = on_end,
+		.characters = on_text,
+		.ignorableWhitespace = on_text,
+	};
+	htmlParserCtxtPtr parser = htmlCreatePushParserCtxt(
+	    &sax, p, NULL, 0, NULL, XML_CHAR_ENCODING_UTF8);
+
+	if (parser == NULL)
+		return;
+	(void)htmlCtxtUseOptions(parser,
+	    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
+		HTML_PARSE_NONET | HTML_PARSE_NOIMPLIED |
+		HTML_PARSE_IGNORE_ENC);
+	for (size_t i = 0; i < html.len && !p->ended; i += CHUNK) {
+		size_t n = html.len - i < CHUNK ? html.len - i : CHUNK;
+
+		(void)htmlParseChunk(parser, html.data + i, (int)n, 0);
+	}
+	(void)htmlParseChunk(parser, "", 0, 1);
+	htmlFreeParserCtxt(parser);
+	flush_text(p);
+	while (p->depth > 0)
+		close_one(p);
+}
+
+static void
+run_pass(struct slice html, const struct sanitise_options *options,
+    bool text_only, struct buf *out, struct sanitise_info *info)
+{
+	struct pass p = { .options = options,
+		.info = info,
+		.out = out,
+		.text_only = text_only };
+	struct buf input;
+
+	memset(info, 0, sizeof(*info));
+	buf_init(&input, html.len * 3 + 1024);
+	buf_init(&p.text, SANITISE_INPUT_MAX * 8);
+	if (html.len > SANITISE_INPUT_MAX) {
+		html.len = SANITISE_INPUT_MAX;
+		info->truncated = true;
+	}
+	prepare(html, &input);
+	run_parser(&p, buf_slice(&input));
+	buf_release(&input);
+	buf_release(&p.text);
+}
+
+/* --- The whole ---------------------------------------------------------------------- */
+
+void
+sanitise_to_text(struct slice html, struct buf *out)
+{
+	static const struct sanitise_options none = { false, NULL };
+	struct sanitise_info info;
+
+	run_pass(html, &none, true, out, &info);
+}
+
+/* Beyond understanding: its text alone, which is a fixed point. */
+static void
+fall_back(struct slice html, struct buf *out)
+{
+	struct buf text;
+
+	buf_init(&text, SANITISE_INPUT_MAX);
+	sanitise_to_text(html, &text);
+	add_escaped(buf_slice(&text), out);
+	buf_release(&text);
+}
+
+void
+sanitise_html(struct slice html, const struct sanitise_options *options,
+    struct buf *out, struct sanitise_info *info)
+{
+	struct sanitise_info again;
+	struct buf one, two;
+	bool settled = false;
+
+	buf_init(&one, out->max);
+	buf_init(&two, out->max);
+	run_pass(html, options, false, &one, info);
+	for (int i = 1; i < PASSES_MAX && !settled; i++) {
+		struct buf other = one;
+
+		buf_reset(&two);
+		run_pass(buf_slice(&one), options, false, &two, &again);
+		settled = slice_eq(buf_slice(&one), buf_slice(&two));
+		one = two;
+		two = other;
+	}
+	if (settled && !buf_overflowed(&one)) {
+		buf_addslice(out, buf_slice(&one));
+	} else {
+		info->truncated = true;
+		fall_back(html, out);
+	}
+	buf_release(&one);
+	buf_release(&two);
+}
