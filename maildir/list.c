@@ -31,6 +31,8 @@ enum {
 	BUFFER_MIN = 4096,
 	BUFFER_MAX = 256 * 1024,
 	ATTEMPTS = 3,
+	DIGIT_BITS = 11,
+	DIGITS = 1 << DIGIT_BITS,
 	NAMES_MAX = 0x7fffffff /* bytes of names in one mailbox */
 };
 
@@ -169,35 +171,106 @@ compare_items(const void *a, const void *b, void *names)
 {
 	const struct maildir_slim *x = a, *y = b;
 
-	if (x->wire_size != y->wire_size)
-		return x->wire_size < y->wire_size ? -1 : 1;
 	return compare_bases(
 	    (const char *)names + x->name, (const char *)names + y->name);
+}
+
+/*
+ * Sort by time, a digit of DIGIT_BITS at a time from the lowest on: the
+ * spread of times needs few passes, and a pass costs less than comparing.
+ */
+static void
+sort_by_time(
+    struct maildir_slim *items, size_t count, uint64_t least, uint64_t most)
+{
+	struct maildir_slim *from = items, *to, *spare;
+	size_t *places = mem_alloc(DIGITS * sizeof(*places));
+
+	spare = mem_alloc(count * sizeof(*spare));
+	to = spare;
+	for (unsigned shift = 0; shift < 64 && (most - least) >> shift != 0;
+	     shift += DIGIT_BITS) {
+		struct maildir_slim *swap = from;
+		size_t sum = 0;
+
+		memset(places, 0, DIGITS * sizeof(*places));
+		for (size_t i = 0; i < count; i++)
+			places[(from[i].wire_size - least) >> shift &
+			    (DIGITS - 1)]++;
+		for (size_t d = 0; d < DIGITS; d++) {
+			size_t n = places[d];
+
+			places[d] = sum;
+			sum += n;
+		}
+		for (size_t i = 0; i < count; i++)
+			to[places[(from[i].wire_size - least) >> shift &
+			    (DIGITS - 1)]++] = from[i];
+		from = to;
+		to = swap;
+	}
+	if (from != items)
+		memcpy(items, from, count * sizeof(*items));
+	free(spare);
+	free(places);
+}
+
+/* Where times are equal the names decide. */
+static void
+sort_equal_times(struct scan *s)
+{
+	size_t start = 0;
+
+	for (size_t i = 1; i <= s->count; i++) {
+		if (i < s->count &&
+		    s->items[i].wire_size == s->items[start].wire_size)
+			continue;
+		if (i - start > 1)
+			qsort_r(s->items + start, i - start, sizeof(*s->items),
+			    compare_items, s->names);
+		start = i;
+	}
+}
+
+/* Two names of one base: the later read, further on in the block, stays. */
+static void
+dedupe(struct scan *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->count; i++) {
+		struct maildir_slim *item = &s->items[i];
+
+		if (kept > 0 &&
+		    s->items[kept - 1].wire_size == item->wire_size &&
+		    compare_items(&s->items[kept - 1], item, s->names) == 0) {
+			if (item->name > s->items[kept - 1].name)
+				s->items[kept - 1] = *item;
+		} else {
+			s->items[kept++] = *item;
+		}
+	}
+	s->count = kept;
 }
 
 static void
 sort_and_dedupe(struct scan *s)
 {
-	size_t kept = 0;
+	uint64_t least = UINT64_MAX, most = 0;
 	bool in_order = true;
 
-	for (size_t i = 1; i < s->count && in_order; i++)
-		in_order =
-		    compare_items(&s->items[i - 1], &s->items[i], s->names) < 0;
+	for (size_t i = 0; i < s->count; i++) {
+		uint64_t time = s->items[i].wire_size;
+
+		in_order = in_order && time > most;
+		least = time < least ? time : least;
+		most = time > most ? time : most;
+	}
 	if (in_order)
 		return;
-	qsort_r(s->items, s->count, sizeof(*s->items), compare_items, s->names);
-	for (size_t i = 0; i < s->count; i++) {
-		/* Later read means a higher offset: the newer name. */
-		if (kept > 0 &&
-		    compare_items(
-			&s->items[kept - 1], &s->items[i], s->names) == 0) {
-			if (s->items[i].name > s->items[kept - 1].name)
-				s->items[kept - 1] = s->items[i];
-		} else
-			s->items[kept++] = s->items[i];
-	}
-	s->count = kept;
+	sort_by_time(s->items, s->count, least, most);
+	sort_equal_times(s);
+	dedupe(s);
 }
 
 static bool

@@ -20,6 +20,8 @@ enum {
 	UIDL_MAX = 70
 };
 
+#define SECONDS_MAX (UINT64_C(1) << 40) /* beyond any calendar */
+
 static bool
 is_plain(int c)
 {
@@ -89,23 +91,52 @@ maildir_delivery_name(const char *id, unsigned index, const char *host,
 struct slice
 maildir_base_name(const char *name)
 {
-	return slice_of(name, strcspn(name, ":"));
+	return slice_of(name, (size_t)(strchrnul(name, ':') - name));
 }
 
-/* The number behind ",S=" or ",W="; false if it is not there. */
+/* Decimal digits up to `end`; false if there are others, none or too many. */
 static bool
-size_field(struct slice base, char which, uint64_t *out)
+parse_digits(const char *p, const char *end, uint64_t *out)
 {
-	struct slice rest = base, field;
+	enum {
+		DIGITS_MAX = 18
+	};
 
-	rest = slice_cut(rest, ',', &field);
-	while (rest.data != NULL) {
-		rest = slice_cut(rest, ',', &field);
-		if (field.len > 2 && field.data[0] == which &&
-		    field.data[1] == '=')
-			return num_parse(slice_skip(field, 2), INT64_MAX, out);
+	uint64_t n = 0;
+
+	if (p == end || end - p > DIGITS_MAX)
+		return false;
+	for (; p < end; p++) {
+		if (!ascii_is_digit((unsigned char)*p))
+			return false;
+		n = n * 10 + (uint64_t)(*p - '0');
 	}
-	return false;
+	*out = n;
+	return true;
+}
+
+/* The numbers behind ",S=" and ",W="; what the name lacks. */
+static unsigned
+parse_sizes(struct slice base, struct maildir_entry *out)
+{
+	const char *end = base.data + base.len;
+	const char *p = memchr(base.data, ',', base.len);
+	unsigned missing = MAILDIR_NO_SIZE | MAILDIR_NO_WIRE_SIZE;
+
+	while (p != NULL && end - p > 3) {
+		const char *field = p + 1;
+
+		p = memchr(field, ',', (size_t)(end - field));
+		if (field[1] != '=')
+			continue;
+		if (field[0] == 'S' &&
+		    parse_digits(field + 2, p ? p : end, &out->size))
+			missing &= ~(unsigned)MAILDIR_NO_SIZE;
+		if (field[0] == 'W' &&
+		    parse_digits(field + 2, p ? p : end, &out->wire_size))
+			missing &= ~(unsigned)MAILDIR_NO_WIRE_SIZE;
+	}
+	return missing;
 }
 
 static uint8_t
@@ -129,13 +160,14 @@ parse_flags(const char *info)
 static int64_t
 arrival(struct slice base)
 {
-	struct slice head;
+	const char *dot = memchr(base.data, '.', base.len);
+	size_t len = dot ? (size_t)(dot - base.data) : base.len;
 	uint64_t seconds;
 
-	(void)slice_cut(base, '.', &head);
-	if (id_is_valid(head))
-		return id_wall_ms(head.data);
-	if (num_parse(head, INT64_MAX / 1000, &seconds))
+	if (len == ID_LEN && id_is_valid(slice_of(base.data, len)))
+		return id_wall_ms(base.data);
+	if (parse_digits(base.data, base.data + len, &seconds) &&
+	    seconds <= SECONDS_MAX)
 		return (int64_t)seconds * 1000;
 	return 0;
 }
@@ -144,15 +176,10 @@ unsigned
 maildir_parse_name(const char *name, struct maildir_entry *out)
 {
 	struct slice base = maildir_base_name(name);
-	unsigned missing = 0;
 
 	out->flags = parse_flags(name + base.len);
 	out->arrived_ms = arrival(base);
-	if (!size_field(base, 'S', &out->size))
-		missing |= MAILDIR_NO_SIZE;
-	if (!size_field(base, 'W', &out->wire_size))
-		missing |= MAILDIR_NO_WIRE_SIZE;
-	return missing;
+	return parse_sizes(base, out);
 }
 
 void

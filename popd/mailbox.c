@@ -203,11 +203,18 @@ mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
 }
 
 void
-mailbox_close(struct mailbox *b)
+mailbox_unlock(struct mailbox *b)
 {
 	close_dir(b);
 	if (b->lock_fd > 0)
 		(void)close(b->lock_fd);
+	b->lock_fd = 0;
+}
+
+void
+mailbox_close(struct mailbox *b)
+{
+	mailbox_unlock(b);
 	free(b->names);
 	free(b->offsets);
 	free(b->sizes);

@@ -53,6 +53,9 @@ enum mailbox_result mailbox_open(struct mailbox *b, int mail_root_fd,
     const char *account, const struct mailbox_rules *rules, struct err *e);
 void mailbox_close(struct mailbox *b);
 
+/* Let the next session in; only counts may be asked for any more. */
+void mailbox_unlock(struct mailbox *b);
+
 /* Messages are 1..count. */
 bool mailbox_is_deleted(const struct mailbox *b, size_t number);
 uint64_t mailbox_size(const struct mailbox *b, size_t number);

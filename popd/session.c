@@ -69,6 +69,7 @@ pop3_err(struct session *s, const char *fmt, ...)
 }
 
 PRINTF_LIKE(2, 3)
+
 static int
 put_line(struct session *s, const char *fmt, ...)
 {
@@ -295,6 +296,8 @@ verb_quit(void *session, struct slice args)
 	(void)args;
 	if (s->state == POP3_TRANSACTION)
 		mailbox_update(&s->box, &left);
+	/* a client that reads our answer may sign in again at once */
+	mailbox_unlock(&s->box);
 	s->deleted = s->box.deleted - left;
 	if (s->deleted > 0)
 		clear_quota_flag(s);
