@@ -11,11 +11,17 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "directory/accountd.h"
+#include "mail/srs.h"
 #include "net/dns.h"
 #include "policy/gather.h"
 
 #include "mtad/mtad.h"
 #include "mtad/params.h"
+
+enum {
+	SRS_KEY_MS = 10000
+};
 
 /* "FROM:" or "TO:", then spaces (lenient), then the path. */
 static bool
@@ -261,6 +267,36 @@ delivery_address(const struct address *rcpt, bool own_literal,
 	return address_format(&a, pool);
 }
 
+/*
+ * Is it a return path we gave to forwarded mail?  Then the recipient is whom
+ * it was made of: *original_out.
+ */
+static enum policy_return_path
+read_return_path(struct session *s, const struct address *rcpt,
+    const struct dir_target *target, struct pool *scratch, char **original_out)
+{
+	int64_t days = settings_int(s->settings, SET_SRS_DAYS);
+	uint8_t key[SRS_KEY_SIZE];
+	enum srs_result r;
+	struct err e;
+
+	if (!srs_is(slice_str(rcpt->local)) || target->domain.name == NULL ||
+	    (s->facts.kind != POLICY_RCPT_UNKNOWN &&
+		target->kind != TARGET_CATCH_ALL &&
+		target->kind != TARGET_FORWARD))
+		return POLICY_RETURN_NONE;
+	if (accountd_srs_key(s->mtad->accountd, SRS_KEY_MS, key, &e) != 0) {
+		log_warning("return path: %s", e.text);
+		return POLICY_RETURN_TEMP;
+	}
+	r = srs_reverse(key, slice_str(rcpt->local), clock_wall_ms(),
+	    (unsigned)days, scratch, original_out);
+	mem_wipe(key, sizeof(key));
+	if (r == SRS_GOOD)
+		return POLICY_RETURN_GOOD;
+	return r == SRS_EXPIRED ? POLICY_RETURN_EXPIRED : POLICY_RETURN_FORGED;
+}
+
 static int
 judge_rcpt(struct session *s, const struct address *rcpt,
     const struct rcpt_params *p, struct pool *scratch)
@@ -270,6 +306,7 @@ judge_rcpt(struct session *s, const struct address *rcpt,
 		.literal_is_own = is_own_literal(s, rcpt) };
 	struct dir_target target;
 	struct policy_verdict v;
+	char *original = NULL;
 	struct err e;
 	int rc;
 
@@ -277,13 +314,16 @@ judge_rcpt(struct session *s, const struct address *rcpt,
 	if (policy_gather_recipient(
 		&s->facts, s->mtad->directory, &a, scratch, &target, &e) != 0)
 		log_trouble(&e);
+	s->facts.return_path =
+	    read_return_path(s, rcpt, &target, scratch, &original);
 	v = policy_recipient(&s->facts);
 	if (v.action != POLICY_ACCEPT) {
 		rc = session_refuse(s, &v);
 	} else {
-		add_recipient(s,
-		    delivery_address(rcpt, a.literal_is_own, &target, scratch),
-		    p, &v);
+		if (original == NULL)
+			original = delivery_address(
+			    rcpt, a.literal_is_own, &target, scratch);
+		add_recipient(s, original, p, &v);
 		rc = session_reply(s, v.code, v.enhanced, "%s", v.text);
 	}
 	s->facts.recipient = "";

@@ -24,6 +24,7 @@
 #include "queue/client.h"
 #include "queue/lanes.h"
 #include "queue/route.h"
+#include "queue/sign.h"
 
 enum {
 	BULK_RECIPIENTS = 200, /* a message for more of them is not a letter */
@@ -95,11 +96,14 @@ enqueue(struct job *j, const struct waiting *w, size_t count, bool bulk)
 	struct delivery *d =
 	    mem_zalloc(sizeof(*d) + count * sizeof(d->recipients[0]));
 	struct outcome dead;
+	const char *sender = j->item->envelope.sender;
 	struct route route;
+	bool known = true;
 	size_t i;
 
-	route_plan(j->settings, j->item->envelope.sender, w[0].target,
-	    w[0].attempts, &route);
+	if (w[0].copy[0] != '\0')
+		known =
+		    sign_return_domain(j, w[0].copy, &d->return_domain) == 0;
 	d->job = j;
 	d->bulk = bulk;
 	d->extra = "";
@@ -110,8 +114,18 @@ enqueue(struct job *j, const struct waiting *w, size_t count, bool bulk)
 	if (w[0].copy[0] != '\0')
 		d->extra = pool_printf(
 		    &j->item->pool, "Delivered-To: %s\n", w[0].copy);
+	if (d->return_domain != NULL) /* a route asks for the domain only */
+		sender = pool_printf(&j->item->pool, "@%s", d->return_domain);
 	pthread_mutex_unlock(&j->lock);
 	job_ref(j);
+	if (!known) {
+		memset(&dead, 0, sizeof(dead));
+		outcome_set(&dead, OUTCOME_TEMP, "4.3.0",
+		    "the directory cannot tell whose mail this is");
+		put_off_all(d, &dead);
+		return;
+	}
+	route_plan(j->settings, sender, w[0].target, w[0].attempts, &route);
 	switch (lanes_add(j->runner->lanes, &route, d, &dead)) {
 	case LANES_QUEUED:
 		break;
@@ -297,12 +311,32 @@ fill_message(const struct delivery *d, const struct spool_body *b,
 	m->sender = v->sender;
 	m->envid = v->envid;
 	m->flags = v->flags;
-	m->extra = d->extra;
 	m->data = b->data;
 	m->fd = b->fd;
 	m->offset = v->local_prefix;
 	m->len = v->body_size - v->local_prefix;
-	m->wire_size = m->len + v->body_lines + strlen(d->extra) + 1;
+}
+
+/*
+ * What the transfer carries beyond the message as it came: signatures, header
+ * line, return path.  *extra_out is to be freed.
+ */
+static int
+complete_message(const struct delivery *d, const struct spool_body *b,
+    struct client_message *m, char **extra_out, struct outcome *o)
+{
+	const char *signature;
+
+	if (sign_message(d->job, b, &signature, o) != 0 ||
+	    (d->return_domain != NULL &&
+		sign_return_path(d->job, d->return_domain, &m->sender, o) != 0))
+		return -1;
+	*extra_out = mem_printf("%s%s", signature, d->extra);
+	m->extra = *extra_out;
+	m->wire_size = m->len + d->job->item->envelope.body_lines;
+	for (const char *c = m->extra; *c != '\0'; c++)
+		m->wire_size += *c == '\n' ? 2 : 1;
+	return 0;
 }
 
 /*
@@ -365,8 +399,9 @@ transfer(struct slot *s, struct delivery *d, struct client_recipient *rcpts)
 	struct outcome o = { 0 };
 	struct client_message m;
 	size_t count = d->count, i, sends;
-	bool unreachable = false;
+	bool unreachable = false, incomplete = false;
 	struct spool_body body;
+	char *extra = NULL;
 	struct err e;
 
 	memcpy(index, d->recipients, count * sizeof(index[0]));
@@ -389,16 +424,21 @@ transfer(struct slot *s, struct delivery *d, struct client_recipient *rcpts)
 		unreachable = !s->connected && connect_next(s, &o) != 0;
 		if (unreachable)
 			break;
+		incomplete = extra == NULL &&
+		    complete_message(d, &body, &m, &extra, &o) != 0;
+		if (incomplete)
+			break;
 		send_once(s, d, &m, rcpts, index, &count);
 	}
 	spool_body_close(&body);
+	free(extra);
 	if (s->connected)
 		lanes_good(s->runner->lanes, s->lane, limit);
 	if (unreachable && count == d->count && !lane_failed(s, d, &o))
 		return false;
 	for (i = 0; i < count; i++)
-		job_record(
-		    d->job, index[i], unreachable ? &o : &rcpts[i].outcome);
+		job_record(d->job, index[i],
+		    unreachable || incomplete ? &o : &rcpts[i].outcome);
 	job_unref(d->job);
 	free(d);
 	return true;

@@ -35,6 +35,7 @@ struct job {
 	atomic_bool released;    /* the runner stops: all stays as it is */
 	bool parked;             /* remote delivery is suspended */
 	int64_t now_ms;          /* wall clock at the start */
+	const char *signature;   /* DKIM fields, or NULL; item's pool */
 };
 
 /* Takes the item and the settings reference; one reference for the caller. */

@@ -37,6 +37,7 @@ struct delivery {
 	struct job *job;       /* one reference */
 	bool bulk;
 	const char *extra; /* header line for a forwarded copy, or ""; in job */
+	const char *return_domain; /* its return path (SRS), or NULL; in job */
 	size_t count;
 	uint32_t recipients[]; /* indexes in the job's envelope */
 };

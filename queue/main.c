@@ -34,6 +34,7 @@
 #include "queue/lanes.h"
 #include "queue/mailboxes.h"
 #include "queue/quota.h"
+#include "queue/sign.h"
 #include "queue/resolve.h"
 #include "queue/runner.h"
 #include "queue/trail.h"
@@ -366,6 +367,7 @@ worker_start(struct worker *w, struct err *e)
 		spool_set_gate(r->spool, SPOOL_NOTHING);
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
 	r->quota = quota_new();
+	r->sign = sign_new();
 	s = directory_settings(r->directory);
 	rc = open_tls(r, s, e);
 	if (rc == 0)

@@ -25,6 +25,7 @@
  */
 struct lanes;
 struct quota;
+struct sign;
 struct tls_context;
 
 struct runner {
@@ -36,6 +37,7 @@ struct runner {
 	struct accountd *accountd;
 	struct lanes *lanes;
 	struct quota *quota;
+	struct sign *sign;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
 	struct mailboxes *mailboxes;

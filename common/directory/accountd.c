@@ -33,6 +33,8 @@ struct accountd {
 	pthread_mutex_t lock;
 	int idle[IDLE_MAX];
 	unsigned idle_count;
+	bool has_srs_key;
+	uint8_t srs_key[32];
 };
 
 static struct accountd *
@@ -223,6 +225,51 @@ accountd_call(struct accountd *a, json_t *request, int timeout_ms,
 		return -1;
 	*reply_out = reply;
 	return 0;
+}
+
+static int
+read_srs_key(json_t *reply, uint8_t out[32], struct err *e)
+{
+	const char *text = json_string_value(json_object_get(reply, "key"));
+	struct buf raw;
+	int rc = 0;
+
+	buf_init(&raw, 32);
+	if (base64_decode(slice_str(text), &raw) && raw.len == 32)
+		memcpy(out, raw.data, 32);
+	else
+		rc = err_set(e, ERR_TEMP, "accountd: no key in the answer");
+	mem_wipe(raw.data, raw.len);
+	buf_release(&raw);
+	return rc;
+}
+
+int
+accountd_srs_key(
+    struct accountd *a, int timeout_ms, uint8_t out[32], struct err *e)
+{
+	json_t *reply = NULL;
+	bool have;
+	int rc;
+
+	pthread_mutex_lock(&a->lock);
+	have = a->has_srs_key;
+	memcpy(out, a->srs_key, sizeof(a->srs_key));
+	pthread_mutex_unlock(&a->lock);
+	if (have)
+		return 0;
+	if (accountd_call(a, json_pack("{s:s}", "verb", "srs key"), timeout_ms,
+		&reply, e) != 0)
+		return -1;
+	rc = read_srs_key(reply, out, e);
+	json_decref(reply);
+	if (rc == 0) {
+		pthread_mutex_lock(&a->lock);
+		memcpy(a->srs_key, out, sizeof(a->srs_key));
+		a->has_srs_key = true;
+		pthread_mutex_unlock(&a->lock);
+	}
+	return rc;
 }
 
 /* --- Signing in ----------------------------------------------------------- */

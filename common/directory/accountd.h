@@ -46,6 +46,13 @@ enum {
 int accountd_call(struct accountd *a, json_t *request, int timeout_ms,
     json_t **reply_out, struct err *e) MUST_CHECK;
 
+/*
+ * The key of return paths (mail/srs.h), 32 bytes; asked for once.  Only for
+ * the SMTP server and the queue runner.
+ */
+int accountd_srs_key(struct accountd *a, int timeout_ms, uint8_t out[32],
+    struct err *e) MUST_CHECK;
+
 /* --- Signing in ----------------------------------------------------------- */
 
 struct auth_peer {

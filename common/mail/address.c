@@ -217,7 +217,16 @@ scan_peek(const struct scan *p)
 	return p->pos < p->s.len ? (unsigned char)p->s.data[p->pos] : -1;
 }
 
-/* RFC 5321 4.1.2 Dot-string; into `out` of ADDRESS_LOCAL_MAX bytes. */
+/* Return paths of forwarded mail have a whole address within. */
+static size_t
+local_max(struct slice local)
+{
+	return slice_istarts(local, "SRS0=") || slice_istarts(local, "SRS1=")
+	    ? ADDRESS_LOCAL_SRS_MAX
+	    : ADDRESS_LOCAL_MAX;
+}
+
+/* RFC 5321 4.1.2 Dot-string; into `out` of ADDRESS_LOCAL_SRS_MAX bytes. */
 static int
 scan_dot_string(struct scan *p, char *out, size_t *len_out, struct err *e)
 {
@@ -236,7 +245,7 @@ scan_dot_string(struct scan *p, char *out, size_t *len_out, struct err *e)
 			return err_set(e, ERR_SYNTAX,
 			    "two dots in a row in the local part");
 	}
-	if (local.len > ADDRESS_LOCAL_MAX)
+	if (local.len > local_max(local))
 		return err_set(e, ERR_SYNTAX, "local part is too long");
 	memcpy(out, local.data, local.len);
 	*len_out = local.len;
@@ -337,7 +346,7 @@ scan_domain(struct scan *p, char *domain, struct err *e)
 
 /* What one address has, before it goes to the pool. */
 struct parsed {
-	char local[ADDRESS_LOCAL_MAX];
+	char local[ADDRESS_LOCAL_SRS_MAX];
 	size_t local_len;
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	bool is_literal;

@@ -20,16 +20,17 @@
  * equal.
  */
 struct address {
-	char *local;  /* unquoted bytes, 1..64, no control bytes; UTF-8 */
+	char *local;  /* unquoted bytes, 1..64 (SRS: 200), no control bytes */
 	char *domain; /* "example.org", "xn--...", "[192.0.2.1]"; "" if none */
 	bool is_literal;
 	struct ip literal; /* when is_literal */
 };
 
 enum {
-	ADDRESS_LOCAL_MAX = 64,   /* RFC 5321 4.5.3.1.1 */
-	ADDRESS_DOMAIN_MAX = 255, /* 4.5.3.1.2 */
-	ADDRESS_PATH_MAX = 256,   /* 4.5.3.1.3, with < and > */
+	ADDRESS_LOCAL_MAX = 64,      /* RFC 5321 4.5.3.1.1 */
+	ADDRESS_LOCAL_SRS_MAX = 200, /* "SRS0=..." (srs.h), unquoted */
+	ADDRESS_DOMAIN_MAX = 255,    /* 4.5.3.1.2 */
+	ADDRESS_PATH_MAX = 256,      /* 4.5.3.1.3, with < and > */
 	ADDRESS_TEXT_SIZE = 2 * ADDRESS_LOCAL_MAX + 3 + ADDRESS_DOMAIN_MAX + 1,
 };
 

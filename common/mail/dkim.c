@@ -264,22 +264,9 @@ add_name(struct dkim_message *m, const char *name)
 	buf_addstr(&m->names, name);
 }
 
-void
-dkim_scan(struct dkim_message *m, struct slice header)
+static void
+choose(struct dkim_message *m, const struct found *found)
 {
-	struct found *found = mem_zalloc(ARRAY_LEN(chosen) * sizeof(*found));
-	struct header_scan scan = { header };
-	struct header_field f;
-
-	while (header_next(&scan, &f)) {
-		for (size_t i = 0; i < ARRAY_LEN(chosen); i++) {
-			if (!header_is(&f, chosen[i].name))
-				continue;
-			found[i].last[found[i].count++ % SAME_MAX] = f;
-			if (i == 0 && !m->has_from)
-				note_from(m, f.value);
-		}
-	}
 	for (size_t i = 0; i < ARRAY_LEN(chosen); i++) {
 		size_t n = found[i].count;
 		size_t least = n > SAME_MAX ? n - SAME_MAX : 0;
@@ -293,8 +280,29 @@ dkim_scan(struct dkim_message *m, struct slice header)
 		if (chosen[i].oversign && least == 0)
 			add_name(m, chosen[i].name);
 	}
+}
+
+size_t
+dkim_scan(struct dkim_message *m, struct slice text)
+{
+	struct found *found = mem_zalloc(ARRAY_LEN(chosen) * sizeof(*found));
+	struct header_scan scan = { text };
+	struct header_field f;
+	bool empty_line;
+
+	while (header_next(&scan, &f)) {
+		for (size_t i = 0; i < ARRAY_LEN(chosen); i++) {
+			if (!header_is(&f, chosen[i].name))
+				continue;
+			found[i].last[found[i].count++ % SAME_MAX] = f;
+			if (i == 0 && !m->has_from)
+				note_from(m, f.value);
+		}
+	}
+	choose(m, found);
 	assert(!buf_overflowed(&m->fields) && !buf_overflowed(&m->names));
 	free(found);
+	return text.len - header_body(&scan, &empty_line).len;
 }
 
 /* The names of h=, a line for as many as fit. */

@@ -78,12 +78,12 @@ void dkim_message_init(struct dkim_message *m);
 void dkim_message_release(struct dkim_message *m);
 
 /*
- * Choose what is signed of a header block (with or without the empty line
- * behind it): who wrote what to whom and how it is to be read, all fields of
+ * Choose what is signed of a message that begins with this text, which has
+ * all of its header; the result is where the body starts in it.  Signed is who wrote what to whom and how it is to be read, all fields of
  * a name, lowest first (5.4.2); From, To and Subject once more than there are,
  * so that none can be added.
  */
-void dkim_scan(struct dkim_message *m, struct slice header);
+size_t dkim_scan(struct dkim_message *m, struct slice text);
 
 struct dkim_signature {
 	enum dkim_algorithm algorithm;

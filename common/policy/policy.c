@@ -267,6 +267,32 @@ judge_remote(const struct policy_input *in)
 	return judge_relay_mode(in, next);
 }
 
+/* Reports only, or it would be a relay for whoever was once written to. */
+static struct policy_verdict
+judge_return_path(const struct policy_input *in)
+{
+	switch (in->return_path) {
+	case POLICY_RETURN_FORGED:
+		return refuse(550, "5.1.1", "Not a return path of ours",
+		    "return-path.forged", "forged return path");
+	case POLICY_RETURN_EXPIRED:
+		return refuse(550, "5.1.1", "Return path has expired",
+		    "return-path.expired", "expired return path");
+	case POLICY_RETURN_TEMP:
+		return refuse(451, "4.3.0", "Try again later",
+		    "return-path.unavailable", "return path cannot be checked");
+	case POLICY_RETURN_GOOD:
+	case POLICY_RETURN_NONE:
+		break;
+	}
+	if (in->sender[0] != '\0')
+		return refuse(550, "5.7.1", "Takes reports only",
+		    "return-path.sender", "sender is not empty");
+	return accept_as("return-path",
+	    in->smarthost_always ? POLICY_SMARTHOST : POLICY_REMOTE,
+	    "Recipient ok");
+}
+
 struct policy_verdict
 policy_recipient(const struct policy_input *in)
 {
@@ -285,6 +311,8 @@ policy_recipient(const struct policy_input *in)
 	} else if (in->no_delivery && !in->trusted && !is_signed_in(in)) {
 		v = refuse(550, "5.7.1", "Access denied", "access.no_delivery",
 		    "address is disallowed");
+	} else if (in->return_path != POLICY_RETURN_NONE) {
+		v = judge_return_path(in);
 	} else {
 		v = judge_local(in);
 	}
@@ -336,6 +364,7 @@ policy_describe(const struct policy_input *in, struct buf *out)
 	describe_flag(out, "sender_unknown", in->sender_unknown);
 	describe_number(out, "sender_dns", in->sender_dns);
 	describe_number(out, "kind", in->kind);
+	describe_number(out, "return_path", in->return_path);
 	describe_flag(out, "recipient_no_domain", in->recipient_no_domain);
 	describe_flag(out, "domain_disabled", in->domain_disabled);
 	describe_flag(out, "account_disabled", in->account_disabled);

@@ -69,6 +69,15 @@ enum policy_recipient {
 	POLICY_RCPT_TEMP,    /* the directory cannot tell */
 };
 
+/* Is the recipient a return path that we gave to forwarded mail (SRS)? */
+enum policy_return_path {
+	POLICY_RETURN_NONE,
+	POLICY_RETURN_GOOD,
+	POLICY_RETURN_FORGED,
+	POLICY_RETURN_EXPIRED,
+	POLICY_RETURN_TEMP, /* cannot tell now */
+};
+
 struct policy_input {
 	/* who */
 	enum policy_listener listener;
@@ -104,6 +113,7 @@ struct policy_input {
 	/* recipient */
 	const char *recipient;
 	enum policy_recipient kind;
+	enum policy_return_path return_path;
 	bool recipient_no_domain; /* bare, and not postmaster */
 	bool domain_disabled;
 	bool account_disabled;
