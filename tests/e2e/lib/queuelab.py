@@ -66,7 +66,10 @@ class QueueLab:
             self.ask(verb='alias add', address=address, targets=targets)
         defaults = {'dns.servers': self.dns.setting, 'queue.retry': '1s',
                     'remote.allow_loopback': 'yes', 'remote.timeout': '2s',
-                    'remote.connect_timeout': '2s'}
+                    'remote.connect_timeout': '2s',
+                    # nobody to ask for keys
+                    **({} if daemon else {'dkim.unavailable': 'unsigned',
+                                          'srs.enabled': 'no'})}
         for name, value in {**defaults, **(settings or {})}.items():
             self.set(name, value)
         if start:
