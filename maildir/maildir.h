@@ -262,9 +262,6 @@ int maildir_usage_count(const struct maildir *root, struct maildir_usage *out,
 int maildir_usage_add(const struct maildir *root, int64_t bytes,
     int64_t messages, struct err *e) MUST_CHECK;
 
-/* Nobody knows any more: the next one who asks counts. */
-void maildir_usage_forget(const struct maildir *root);
-
 /* The text of maildirsize, parsed: for tests and fuzzing.  False: damaged. */
 bool maildir_usage_parse(
     struct slice text, struct maildir_usage *out) MUST_CHECK;

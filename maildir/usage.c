@@ -209,9 +209,3 @@ maildir_usage_add(
 	(void)close(fd);
 	return rc;
 }
-
-void
-maildir_usage_forget(const struct maildir *root)
-{
-	(void)unlinkat(root->root_fd, USAGE_NAME, 0);
-}

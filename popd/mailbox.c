@@ -137,24 +137,75 @@ close_dir(struct mailbox *b)
 	b->is_open = false;
 }
 
+/* Bytes in the file; of a name that does not tell them it is asked. */
+static uint64_t
+file_size(const struct maildir *m, const char *name)
+{
+	struct maildir_entry entry;
+	struct stat st;
+	struct err e;
+	int fd;
+
+	if ((maildir_parse_name(name, &entry) & MAILDIR_NO_SIZE) == 0)
+		return entry.size;
+	if (maildir_open_message(m, name, &fd, &e) != 0)
+		return 0;
+	entry.size = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+	(void)close(fd);
+	return entry.size;
+}
+
+/*
+ * Remove one and count it in *gone: 0, also if somebody else was faster; -1
+ * if it is still there.
+ */
+static int
+remove_one(
+    const struct mailbox *b, const char *name, struct maildir_usage *gone)
+{
+	uint64_t size = file_size(&b->dir, name);
+	struct err e;
+
+	if (maildir_remove(&b->dir, name, &e) == 0) {
+		gone->bytes += size;
+		gone->messages++;
+	} else if (e.kind != ERR_PERM) {
+		log_warning("%s: %s", b->path, e.text);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+settle_usage(const struct mailbox *b, const struct maildir_usage *gone)
+{
+	struct err e;
+
+	if (gone->messages > 0 &&
+	    maildir_usage_add(&b->dir, -(int64_t)gone->bytes,
+		-(int64_t)gone->messages, &e) != 0)
+		log_warning("%s: %s", b->path, e.text);
+}
+
 /* Remove what arrived before; the snapshot keeps the rest. */
 static void
 expire(struct mailbox *b, struct maildir_snapshot *s, int64_t before_ms)
 {
+	struct maildir_usage gone = { 0, 0 };
 	struct maildir_entry entry;
 	size_t kept = 0;
-	struct err e;
 
 	for (size_t i = 0; i < s->count; i++) {
 		const char *name = s->names + s->items[i].name;
 
 		(void)maildir_parse_name(name, &entry);
 		if (entry.arrived_ms == 0 || entry.arrived_ms >= before_ms ||
-		    maildir_remove(&b->dir, name, &e) != 0)
+		    remove_one(b, name, &gone) != 0)
 			s->items[kept++] = s->items[i];
 	}
 	b->expired = s->count - kept;
 	s->count = kept;
+	settle_usage(b, &gone);
 }
 
 static enum mailbox_result
@@ -271,20 +322,15 @@ mailbox_undelete_all(struct mailbox *b)
 }
 
 bool
-mailbox_has_room(const struct mailbox *b, uint64_t bytes, uint64_t messages)
+mailbox_has_room(struct mailbox *b, uint64_t bytes, uint64_t messages)
 {
-	struct maildir_entry entry;
-	uint64_t used = 0;
+	struct maildir_usage used;
+	struct err e;
 
-	for (size_t i = 1; i <= b->count; i++) {
-		if (mailbox_is_deleted(b, i))
-			continue;
-		entry.size = mailbox_size(b, i); /* for a name without S= */
-		(void)maildir_parse_name(name_of(b, i), &entry);
-		used += entry.size;
-	}
-	return (bytes == 0 || used < bytes) &&
-	    (messages == 0 || b->count - b->deleted < messages);
+	return open_dir(b, &e) == 0 &&
+	    maildir_usage_count(&b->dir, &used, &e) == 0 &&
+	    (bytes == 0 || used.bytes < bytes) &&
+	    (messages == 0 || used.messages < messages);
 }
 
 int
@@ -317,25 +363,10 @@ fail:
 	return -1;
 }
 
-/* Tell the mailbox's usage what went; where sizes are not known it is lost. */
-static void
-settle_usage(struct mailbox *b, int64_t bytes, int64_t messages)
-{
-	struct err e;
-
-	if (messages == 0)
-		return;
-	if (b->sizes != NULL)
-		maildir_usage_forget(&b->dir);
-	else if (maildir_usage_add(&b->dir, -bytes, -messages, &e) != 0)
-		log_warning("%s: %s", b->path, e.text);
-}
-
 void
 mailbox_update(struct mailbox *b, size_t *left_out)
 {
-	int64_t bytes = 0, messages = 0;
-	struct maildir_entry entry;
+	struct maildir_usage gone = { 0, 0 };
 	struct err e;
 
 	*left_out = 0;
@@ -346,16 +377,9 @@ mailbox_update(struct mailbox *b, size_t *left_out)
 		return;
 	}
 	for (size_t i = 1; i <= b->count; i++) {
-		if (!mailbox_is_deleted(b, i))
-			continue;
-		if (maildir_remove(&b->dir, name_of(b, i), &e) == 0) {
-			(void)maildir_parse_name(name_of(b, i), &entry);
-			bytes += (int64_t)entry.size;
-			messages++;
-		} else if (e.kind != ERR_PERM) {
-			log_warning("%s: %s", b->path, e.text);
+		if (mailbox_is_deleted(b, i) &&
+		    remove_one(b, name_of(b, i), &gone) != 0)
 			(*left_out)++;
-		}
 	}
-	settle_usage(b, bytes, messages);
+	settle_usage(b, &gone);
 }

@@ -71,9 +71,8 @@ void mailbox_undelete_all(struct mailbox *b);
 int mailbox_read(struct mailbox *b, size_t number, int *fd_out,
     uint64_t *size_out, uint64_t *wire_out, struct err *e) MUST_CHECK;
 
-/* Is what is not marked below a quota (0: none)? */
-bool mailbox_has_room(
-    const struct mailbox *b, uint64_t bytes, uint64_t messages);
+/* Is all that is in the mailbox below a quota (0: none)? */
+bool mailbox_has_room(struct mailbox *b, uint64_t bytes, uint64_t messages);
 
 /*
  * Delete what is marked.  *left_out counts those that are still there because

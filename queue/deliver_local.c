@@ -77,11 +77,15 @@ publish(struct local *l, const struct maildir *m, const char *name, size_t i)
 	struct err e;
 	int rc = maildir_publish(m, name, &e);
 
-	if (rc == 0)
-		succeed(l, i);
-	else
+	if (rc != 0) {
 		fail(l, i, &e);
-	return rc;
+		return rc;
+	}
+	succeed(l, i);
+	/* for whoever keeps a maildirsize there; it can be counted anew */
+	if (maildir_usage_add(m, (int64_t)l->size, 1, &e) != 0)
+		log_warning("%s: %s", l->job->item->id, e.text);
+	return 0;
 }
 
 /*

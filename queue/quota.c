@@ -73,20 +73,17 @@ slot(struct quota *q, const char *path)
 	return u;
 }
 
+/* All folders, by their names: maildirsize may be what others made of it. */
 static bool
 measure(const struct maildir *m, struct usage *u)
 {
-	struct maildir_list list;
+	struct maildir_usage sum;
 	struct err e;
-	size_t i;
 
-	if (maildir_list(m, &list, &e) != 0)
+	if (maildir_usage_count(m, &sum, &e) != 0)
 		return false;
-	u->messages = list.count;
-	u->bytes = 0;
-	for (i = 0; i < list.count; i++)
-		u->bytes += list.items[i].size;
-	maildir_list_release(&list);
+	u->messages = sum.messages;
+	u->bytes = sum.bytes;
 	u->measured_ms = clock_mono_ms();
 	return true;
 }
