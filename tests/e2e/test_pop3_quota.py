@@ -16,7 +16,8 @@ ANN = "ann@example.org"
 
 class Quota(unittest.TestCase):
     def setUp(self):
-        self.s = Server(settings={"quota.full": "reject"})
+        self.s = Server(settings={"quota.full": "reject",
+                                  "quota.warn_percent": "0"})
         self.addCleanup(self.s.close)
         self.s.user(ANN)
         self.s.start()
