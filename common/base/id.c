@@ -97,6 +97,7 @@ static const int8_t digit_values[256] = {
 	['S'] = 26, ['T'] = 27, ['V'] = 28, ['W'] = 29, ['X'] = 30,
 	['Y'] = 31, ['Z'] = 32,
 };
+
 /* clang-format on */
 
 /* The value of a digit, -1 if it is none. */

@@ -18,7 +18,6 @@ from lib.dialogue import Connection  # noqa: E402
 from lib.server import PASSWORD, SLOW, Server, wait_until  # noqa: E402
 from test_pop3_dialogues import wire  # noqa: E402
 
-BOX = "bob@example.org"
 # The sequences of the model in `make check`; a long run sets this higher.
 SEQUENCES = int(os.environ.get("POP3_SEQUENCES", "300"))
 
@@ -26,10 +25,10 @@ SEQUENCES = int(os.environ.get("POP3_SEQUENCES", "300"))
 class Client(Connection):
     """Commands and their replies, counted in lines."""
 
-    def __init__(self, server, user=BOX, login=True):
+    def __init__(self, server, user=None):
         super().__init__(server.host, server.port["pop3"], 30 * SLOW)
         self.line()
-        if login:
+        if user:
             for text in ("USER " + user, "PASS " + PASSWORD):
                 reply = self.ask(text)
             if not reply.startswith("+OK"):
@@ -69,10 +68,11 @@ class Client(Connection):
 
 
 class Pop3(unittest.TestCase):
+    accounts = 0
+
     @classmethod
     def setUpClass(cls):
         cls.s = Server(settings={"auth.plaintext_networks": "127.0.0.0/8"})
-        cls.s.user(BOX)
         cls.s.start()
 
     @classmethod
@@ -82,10 +82,16 @@ class Pop3(unittest.TestCase):
         assert code == 0, f"run ended with {code}"
 
     def setUp(self):
-        shutil.rmtree(self.s.mailbox(BOX), ignore_errors=True)
+        # an account for each, so that late sessions of others do no harm
+        Pop3.accounts += 1
+        self.address = f"u{Pop3.accounts}@example.org"
+        self.s.user(self.address)
+        self.box = self.s.mailbox(self.address)
         for sub in ("new", "cur", "tmp"):
-            (self.s.mailbox(BOX) / sub).mkdir(parents=True)
-        self.box = self.s.mailbox(BOX)
+            (self.box / sub).mkdir(parents=True)
+
+    def client(self):
+        return Client(self.s, self.address)
 
     def put(self, data, name=None, sub="new"):
         """A message with its sizes in its name; the name."""
@@ -103,7 +109,7 @@ class Pop3(unittest.TestCase):
     def test_j03_vanished_moved_truncated(self):
         names = [self.put(b"Subject: %d\n\nhello %d\n" % (i, i))
                  for i in range(4)]
-        c = Client(self.s)
+        c = self.client()
         (self.box / "new" / names[0]).unlink()
         (self.box / "new" / names[1]).rename(
             self.box / "cur" / (names[1] + ":2,FS"))
@@ -123,9 +129,9 @@ class Pop3(unittest.TestCase):
 
     def test_j04_j05_lock(self):
         self.put(b"x\n")
-        c = Client(self.s)
+        c = self.client()
         with self.assertRaisesRegex(AssertionError, "IN-USE"):
-            Client(self.s)
+            self.client()
         # the client vanishes; the lock goes with the connection
         c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                           b"\1\0\0\0\0\0\0\0")
@@ -134,14 +140,14 @@ class Pop3(unittest.TestCase):
 
     def can_login(self):
         try:
-            Client(self.s).close()
+            self.client().close()
             return True
         except AssertionError:
             return False
 
     def test_j05_lock_of_a_killed_worker(self):
         self.put(b"x\n")
-        holder = Client(self.s)
+        holder = self.client()
         for pid in self.s.workers("popd"):
             os.kill(pid, signal.SIGKILL)
         wait_until(self.try_connect, 10, "new worker")
@@ -150,7 +156,7 @@ class Pop3(unittest.TestCase):
 
     def try_connect(self):
         try:
-            Client(self.s, login=False).close()
+            Client(self.s).close()
             return True
         except (OSError, AssertionError):
             return False
@@ -160,7 +166,7 @@ class Pop3(unittest.TestCase):
                  self.put(b"x\n", "1700000100.foreign.host"),
                  self.put(b"x\n", "1700000200.\xe4.host"),
                  self.put(b"x\n", "1700000300." + "l" * 90)]
-        c = Client(self.s)
+        c = self.client()
         before = c.listing()
         c.close()
         for uid in before:
@@ -170,7 +176,7 @@ class Pop3(unittest.TestCase):
         for name, flags in zip(names, ("", "S", "FST", "Sxyz")):
             (self.box / "new" / name).rename(
                 self.box / "cur" / (name + ":2," + flags))
-        c = Client(self.s)
+        c = self.client()
         self.assertEqual(c.listing(), before)
         c.close()
 
@@ -179,8 +185,8 @@ class Pop3(unittest.TestCase):
                     for i in range(1000)]
         for m in messages:
             self.put(m)
-        c = Client(self.s, login=False)
-        lines = ["USER " + BOX, "PASS " + PASSWORD, "STAT", "UIDL"]
+        c = Client(self.s)
+        lines = ["USER " + self.address, "PASS " + PASSWORD, "STAT", "UIDL"]
         lines += [f"RETR {i}" for i in range(1, 1001)] + ["QUIT"]
         sender = threading.Thread(
             target=c.send, args=("\r\n".join(lines + [""]).encode(),))
@@ -201,7 +207,7 @@ class Pop3(unittest.TestCase):
 
     def test_j09_only_quit_deletes(self):
         name = self.put(b"x\n")
-        c = Client(self.s)
+        c = self.client()
         self.assertTrue(c.ask("DELE 1").startswith("+OK"))
         c.close()
         time.sleep(0.1)
@@ -223,7 +229,7 @@ class Pop3(unittest.TestCase):
     def test_j09_partial_failure(self):
         names = [self.put(b"x\n", sub="cur"), self.put(b"y\n"),
                  self.put(b"z\n", sub="cur")]
-        c = Client(self.s)
+        c = self.client()
         for i in (1, 2, 3):
             c.ask(f"DELE {i}")
         self.hold_fast(self.box / "new" / names[1], True)
@@ -242,7 +248,7 @@ class Pop3(unittest.TestCase):
         for m in messages:
             self.put(m)
             self.put(m, f"{1600000000 + self.counter}.foreign")
-        c = Client(self.s)
+        c = self.client()
         sizes = [int(n) for n in c.listing("LIST")]
         n = len(messages)
         for i, m in enumerate(messages):
@@ -260,7 +266,7 @@ class Pop3(unittest.TestCase):
             for _ in range(100):
                 f.write(b"a" * 1000 * 1000)
             f.write(b"\n")
-        c = Client(self.s)
+        c = self.client()
         c.send(b"RETR 1\r\n")
         self.assertEqual(c.line(), f"+OK {size + 2} octets")
         total = len(c.buffer)
@@ -280,7 +286,7 @@ class Pop3(unittest.TestCase):
 
     def test_j12_password_with_spaces(self):
         self.s.user("space@example.org", "  two words, and a tail  ")
-        c = Client(self.s, login=False)
+        c = Client(self.s)
         self.assertTrue(c.ask("USER space@example.org").startswith("+OK"))
         self.assertTrue(c.ask("PASS   two words, and a tail  ")
                         .startswith("+OK"))
@@ -289,24 +295,24 @@ class Pop3(unittest.TestCase):
     def test_j13_refused_mailbox(self):
         os.chmod(self.box, 0o777)
         with self.assertRaisesRegex(AssertionError, "SYS/TEMP"):
-            Client(self.s)
+            self.client()
         shutil.rmtree(self.box)
         self.box.symlink_to("/tmp")
         try:
             with self.assertRaisesRegex(AssertionError, "SYS/TEMP"):
-                Client(self.s)
+                self.client()
         finally:
             self.box.unlink()
 
     # -- other work at the same time --------------------------------------------
     def test_delivery_during_a_session(self):
         self.put(b"one\n")
-        c = Client(self.s)
+        c = self.client()
         self.put(b"two\n")
         self.assertEqual(c.ask("STAT"), "+OK 1 5")
         c.ask("DELE 1")
         c.ask("QUIT")
-        c = Client(self.s)
+        c = self.client()
         self.assertEqual(c.ask("STAT"), "+OK 1 5")
         self.assertEqual(c.retr(1)[1], b"two\r\n")
         c.close()
@@ -314,7 +320,7 @@ class Pop3(unittest.TestCase):
     def test_i07_kill_during_update(self):
         for attempt in range(5):
             names = [self.put(b"%d\n" % i) for i in range(1000)]
-            c = Client(self.s)
+            c = self.client()
             before = dict(zip(names, c.listing()))
             for i in range(1, 1001, 2):
                 c.send(b"DELE %d\r\n" % i)
@@ -331,7 +337,7 @@ class Pop3(unittest.TestCase):
             self.assertLessEqual(set(names[1::2]), left, attempt)
             wait_until(self.try_connect, 10, "new worker")
             wait_until(self.can_login, 5, "free lock")
-            c = Client(self.s)
+            c = self.client()
             uids = c.listing()
             self.assertEqual(uids, [before[n] for n in names if n in left])
             c.close()
@@ -339,7 +345,7 @@ class Pop3(unittest.TestCase):
 
     def test_cut_off_at_every_byte(self):
         name = self.put(b"x\n")
-        text = (f"USER {BOX}\r\nPASS {PASSWORD}\r\nDELE 1\r\n"
+        text = (f"USER {self.address}\r\nPASS {PASSWORD}\r\nDELE 1\r\n"
                 "QUIT\r\n").encode()
         for end in range(len(text) - 1):
             with socket.create_connection(
@@ -359,7 +365,7 @@ class Pop3(unittest.TestCase):
             (self.box / extra).write_text("3 V1 N5\n")
         (self.box / ".Sent" / "cur").mkdir(parents=True)
         before = self.names()
-        c = Client(self.s)
+        c = self.client()
         self.assertEqual(c.ask("STAT"), "+OK 4 12")
         self.assertEqual([c.retr(i)[1] for i in (1, 2, 3, 4)],
                          [b"a\r\n", b"b\r\n", b"c\r\n", b"d\r\n"])
@@ -371,7 +377,7 @@ class Pop3(unittest.TestCase):
         self.put(b"12345\n")
         self.put(b"123\n")
         (self.box / "maildirsize").write_text("0S\n10 2\n")
-        c = Client(self.s)
+        c = self.client()
         c.ask("DELE 2")
         c.ask("QUIT")
         self.assertEqual((self.box / "maildirsize").read_text(),
@@ -385,7 +391,7 @@ class Pop3(unittest.TestCase):
         self.s.set("popd.login_delay", "1h")
         time.sleep(1.2)
         try:
-            c = Client(self.s)
+            c = self.client()
             self.assertEqual(c.ask("STAT"), "+OK 1 5")
             c.send(b"CAPA\r\n")
             capa = c.line() and c.raw_until_dot().decode().split("\r\n")
@@ -393,7 +399,7 @@ class Pop3(unittest.TestCase):
             self.assertIn("LOGIN-DELAY 3600", capa)
             c.ask("QUIT")
             with self.assertRaisesRegex(AssertionError, "LOGIN-DELAY"):
-                Client(self.s)
+                self.client()
         finally:
             self.s.set("popd.expire_days", "0")
             self.s.set("popd.login_delay", "0")
@@ -402,7 +408,7 @@ class Pop3(unittest.TestCase):
     def test_connections_per_address(self):
         self.s.set("limit.connections_per_address", "3")
         time.sleep(1.2)
-        held = [Client(self.s, login=False) for _ in range(3)]
+        held = [Client(self.s) for _ in range(3)]
         try:
             c = Connection(self.s.host, self.s.port["pop3"])
             self.assertTrue(c.line().startswith("-ERR [SYS/TEMP] too many"))
@@ -441,7 +447,7 @@ class Pop3(unittest.TestCase):
             messages[self.put(data)] = data
         order = sorted(messages)
         deleted = set()
-        c = Client(self.s)
+        c = self.client()
         for _ in range(rng.randrange(12)):
             self.step(rng, c, messages, order, deleted)
         if rng.random() < 0.5:
