@@ -268,16 +268,18 @@ static int
 remove_below(int dirfd, const char *name, unsigned depth, struct err *e)
 {
 	struct removal r = { -1, depth, 0, e };
+	int fd;
 
 	if (depth > DEPTH_MAX)
 		return err_set(e, ERR_PERM, "directories too deep");
-	r.fd = openat(
+	fd = openat(
 	    dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (r.fd < 0)
+	if (fd < 0)
 		return errno == ENOENT ? 0 : err_errno(e, "delete %s", name);
-	if (maildir_walk_any(r.fd, remove_visit, &r, e) != 0)
+	r.fd = fd;
+	if (maildir_walk_any(fd, remove_visit, &r, e) != 0)
 		r.rc = -1;
-	(void)close(r.fd);
+	(void)close(fd);
 	if (r.rc == 0 && unlinkat(dirfd, name, AT_REMOVEDIR) != 0 &&
 	    errno != ENOENT)
 		return err_errno(e, "delete %s", name);

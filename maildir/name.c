@@ -75,7 +75,7 @@ maildir_delivery_name(const char *id, unsigned index, const char *host,
 	char number[16] = "";
 	size_t n = 0;
 
-	for (; host[n] != '\0' && n < HOST_MAX; n++)
+	for (; n < HOST_MAX && host[n] != '\0'; n++)
 		clean[n] = ascii_is_alnum((unsigned char)host[n]) ||
 			host[n] == '-' || host[n] == '.'
 		    ? host[n]

@@ -118,7 +118,7 @@ keep_header(const struct maildir *root, struct buf *out)
 	struct buf old;
 	struct err e;
 
-	buf_init(&old, 2 * USAGE_MAX);
+	buf_init(&old, 2 * (size_t)USAGE_MAX);
 	if (file_read(root->root_fd, USAGE_NAME, &old, &e) == 0 &&
 	    slice_chr(buf_slice(&old), '\n') > 0)
 		(void)slice_cut(buf_slice(&old), '\n', &line);

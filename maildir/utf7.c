@@ -105,13 +105,14 @@ bool
 maildir_folder_encode(struct slice name, char out[MAILDIR_NAME_SIZE])
 {
 	const char *p = name.data, *end = name.data + name.len;
-	struct out o = { out, 0, MAILDIR_NAME_SIZE };
+	struct out o = { .size = MAILDIR_NAME_SIZE };
 	struct shift s = { false, 0, 0 };
 	bool level_start = true;
 
 	if (name.len == 0 || !utf8_is_valid(name) ||
 	    slice_ieq_str(name, "inbox"))
 		return false;
+	o.text = out;
 	put(&o, '.');
 	while (p < end) {
 		uint32_t c = next_char(&p);

@@ -67,17 +67,26 @@ pack(struct mailbox *b, struct maildir_snapshot *s)
 	maildir_snapshot_release(s);
 }
 
+/* The lock's file; *is_new_out: nobody ever signed in. */
+static int
+open_lock(int dir_fd, bool *is_new_out)
+{
+	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int fd = openat(dir_fd, "pop3.lock", flags);
+
+	*is_new_out = fd < 0 && errno == ENOENT;
+	return *is_new_out ? openat(dir_fd, "pop3.lock", flags | O_CREAT, 0660)
+			   : fd;
+}
+
 /* *last_s_out: when somebody last signed in; 0: never. */
 static enum mailbox_result
 take_lock(struct mailbox *b, int64_t *last_s_out, struct err *e)
 {
-	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-	int fd = openat(b->dir.root_fd, "pop3.lock", flags);
-	bool is_new = fd < 0 && errno == ENOENT;
 	struct stat st;
+	bool is_new;
+	int fd = open_lock(b->dir.root_fd, &is_new);
 
-	if (is_new)
-		fd = openat(b->dir.root_fd, "pop3.lock", flags | O_CREAT, 0660);
 	if (fd < 0) {
 		(void)err_errno(e, "pop3.lock");
 		return MAILBOX_FAILED;

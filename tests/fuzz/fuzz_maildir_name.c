@@ -36,17 +36,17 @@ check_name(const char *name)
 static void
 check_folder(struct slice text, const char *dir)
 {
-	char out[MAILDIR_NAME_SIZE], name[4 * MAILDIR_NAME_SIZE];
+	char again[MAILDIR_NAME_SIZE], name[4 * MAILDIR_NAME_SIZE];
 
-	if (maildir_folder_encode(text, out)) {
-		assert(out[0] == '.' && out[1] != '.' && out[1] != '\0');
-		assert(strchr(out, '/') == NULL);
-		assert(maildir_folder_decode(out, name, sizeof(name)));
+	if (maildir_folder_encode(text, again)) {
+		assert(again[0] == '.' && again[1] != '.' && again[1] != '\0');
+		assert(strchr(again, '/') == NULL);
+		assert(maildir_folder_decode(again, name, sizeof(name)));
 		assert(slice_eq_str(text, name));
 	}
 	if (maildir_folder_decode(dir, name, sizeof(name))) {
-		assert(maildir_folder_encode(slice_str(name), out));
-		assert(strcmp(out, dir) == 0);
+		assert(maildir_folder_encode(slice_str(name), again));
+		assert(strcmp(again, dir) == 0);
 	}
 }
 

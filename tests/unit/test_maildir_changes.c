@@ -211,7 +211,7 @@ test_flags(void **state)
 static void
 test_move_copy_expunge(void **state)
 {
-	char name[MAILDIR_NAME_SIZE], copy[MAILDIR_NAME_SIZE];
+	char out[MAILDIR_NAME_SIZE], copied[MAILDIR_NAME_SIZE];
 	struct maildir_usage removed;
 	struct maildir m, sub;
 	struct err e;
@@ -221,22 +221,23 @@ test_move_copy_expunge(void **state)
 	assert_int_equal(maildir_folder_create(&m, ".Trash", &e), 0);
 	assert_int_equal(maildir_open_sub(&m, ".Trash", &sub, &e), 0);
 	put(m.cur_fd, "1.a.h,S=6,W=7:2,S", "hello\n");
-	assert_int_equal(maildir_copy(&m, &sub, "1.a.h,S=6,W=7", copy, &e), 0);
-	assert_string_not_equal(copy, "1.a.h,S=6,W=7:2,S");
-	assert_non_null(strstr(copy, ",S=6,W=7:2,S"));
-	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", name, &e), 0);
-	assert_string_equal(name, "1.a.h,S=6,W=7:2,S");
+	assert_int_equal(
+	    maildir_copy(&m, &sub, "1.a.h,S=6,W=7", copied, &e), 0);
+	assert_string_not_equal(copied, "1.a.h,S=6,W=7:2,S");
+	assert_non_null(strstr(copied, ",S=6,W=7:2,S"));
+	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", out, &e), 0);
+	assert_string_equal(out, "1.a.h,S=6,W=7:2,S");
 	assert_int_equal(count(&m), 0);
 	assert_int_equal(count(&sub), 2);
 	/* J04: the second of two who move the same finds it gone */
-	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", name, &e), -1);
+	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", out, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
 	/* a name that is taken there does not get replaced */
 	put(m.cur_fd, "1.a.h,S=6,W=7:2,S", "other\n");
-	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", name, &e), 0);
+	assert_int_equal(maildir_move(&m, &sub, "1.a.h,S=6,W=7", out, &e), 0);
 	assert_int_equal(count(&sub), 3);
 	assert_int_equal(
-	    maildir_set_flags(&sub, copy, MAILDIR_TRASHED, 0, name, &e), 0);
+	    maildir_set_flags(&sub, copied, MAILDIR_TRASHED, 0, out, &e), 0);
 	assert_int_equal(maildir_expunge(&sub, &removed, &e), 0);
 	assert_int_equal(removed.messages, 1);
 	assert_int_equal(removed.bytes, 6);
