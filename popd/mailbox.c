@@ -74,9 +74,11 @@ open_lock(int dir_fd, bool *is_new_out)
 	const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
 	int fd = openat(dir_fd, "pop3.lock", flags);
 
-	*is_new_out = fd < 0 && errno == ENOENT;
-	return *is_new_out ? openat(dir_fd, "pop3.lock", flags | O_CREAT, 0660)
-			   : fd;
+	*is_new_out = false;
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	*is_new_out = true;
+	return openat(dir_fd, "pop3.lock", flags | O_CREAT, 0660);
 }
 
 /* *last_s_out: when somebody last signed in; 0: never. */
