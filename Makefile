@@ -60,6 +60,19 @@ MAINS := $(wildcard */main.c)
 ARCHIVE = $(BUILD)/libmailstead.a
 OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
 
+# The files of a web program's pages/ are part of it: webmail-cgi/pages.c
+# defines webmail_assets.
+PAGES := $(wildcard webmail-cgi/pages admin-cgi/pages)
+OBJECTS += $(patsubst %,$(BUILD)/%.o,$(PAGES))
+
+define pages_rule
+$(BUILD)/$1.c: common/web/embed.sh $(shell find $1 -type f 2>/dev/null) $(shell find $1 -type d 2>/dev/null)
+	@mkdir -p $$(@D)
+	common/web/embed.sh $1 $(patsubst %-cgi/pages,%,$1) > $$@
+$(BUILD)/$1.o: $(BUILD)/$1.c
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -c -o $$@ $$<
+endef
+
 # folder of a main.c -> name of the program
 program_name = $(or $(patsubst queue,queue-runner,$(filter queue,$1)),$(patsubst parse,mailstead-parse,$(filter parse,$1)),$1)
 PROGRAMS = $(foreach m,$(MAINS),$(BUILD)/bin/$(call program_name,$(patsubst %/main.c,%,$m)))
@@ -72,6 +85,8 @@ all: $(PROGRAMS)
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(foreach p,$(PAGES),$(eval $(call pages_rule,$p)))
 
 $(ARCHIVE): $(OBJECTS)
 	@rm -f $@

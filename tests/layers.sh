@@ -20,7 +20,7 @@ may_include() {
 	directory)	echo "base net mail directory" ;;
 	gather)		echo "base net mail directory policy" ;;
 	mime)		echo "base net mail directory mime" ;;
-	web)		echo "base net mail directory web" ;;
+	web)		echo "base net mail directory mime web" ;;
 	maildir)	echo "base mail maildir" ;;
 	spool)		echo "base mail $spool" ;;
 	accountd)	echo "$below accountd" ;;

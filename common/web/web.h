@@ -45,6 +45,7 @@ struct web_upload {
 };
 
 enum {
+	WEB_QUERY_FIELDS_MAX = 200,
 	WEB_FORM_FIELDS_MAX = 10000, /* "select all" posts an id each */
 	WEB_UPLOADS_MAX = 100,
 	WEB_PARAMS_MAX = 200, /* FastCGI parameters */
@@ -71,8 +72,10 @@ struct web_request {
 	const char *user_agent, *accept_language;
 	const char *part; /* X-Part, or "" */
 	bool https;
-	bool loopback; /* the browser is on this machine, by loopback */
-	bool head;     /* HEAD */
+	bool loopback;       /* the browser is on this machine, by loopback */
+	bool head;           /* HEAD */
+	bool elsewhere;      /* outside the prefix; then path is all of it */
+	char *const *params; /* private: FastCGI parameters */
 
 	/* Set by the app's session hook. */
 	void *session;
@@ -242,6 +245,8 @@ struct web_app {
 	/* A page for `status`, body empty so far. */
 	void (*error_page)(
 	    struct web_request *r, struct web_response *w, const char *text);
+	/* A path outside the prefix; NULL: 404. */
+	void (*elsewhere)(struct web_request *r, struct web_response *w);
 	/* After each request, for the session's data; may be NULL. */
 	void (*done)(struct web_request *r);
 };
