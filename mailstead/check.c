@@ -1,4 +1,6 @@
 /*
+ * `mailstead check domain`: what the DNS should say of a domain and says.
+ *
  * `mailstead check route`: gathers the facts of an imagined message and asks
  * the same functions as the SMTP server (common/policy).  Nothing is sent and
  * nothing changed; DNS is asked where the settings want it.
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "directory/domain_check.h"
 #include "policy/gather.h"
 
 struct route_question {
@@ -153,6 +156,80 @@ check_route(struct cli *c)
 	return rc;
 }
 
+/* --- check domain ------------------------------------------------------------- */
+
+static void
+print_domain(json_t *result)
+{
+	static const char *const checks[] = { "state", "id", "text", NULL };
+	json_t *record, *part;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(result, "records"), i, record) {
+		const char *type, *name, *value, *state, *relative;
+
+		if (json_unpack(record, "{ss,ss,ss,ss,ss}", "type", &type,
+			"name", &name, "value", &value, "state", &state,
+			"short_name", &relative) != 0)
+			continue;
+		(void)printf("%s: %s %s\n", state, type, name);
+		if (strcmp(name, relative) != 0)
+			(void)printf("    in the zone: %s\n", relative);
+		(void)printf("    publish:");
+		json_array_foreach(json_object_get(record, "strings"), k, part)
+			(void)printf(
+			    strcmp(type, "TXT") == 0 ? " \"%s\"" : " %s",
+			    json_string_value(part));
+		putchar('\n');
+		json_array_foreach(json_object_get(record, "found"), k, part)
+			(void)printf(
+			    "    found: %s\n", json_string_value(part));
+	}
+	putchar('\n');
+	cli_print_table(json_object_get(result, "checks"), checks);
+}
+
+static int
+ask_keys(struct cli *c, const char *domain, json_t **out, struct err *e)
+{
+	return cli_call(c,
+	    json_pack(
+		"{ss,ss,sb}", "verb", "dkim list", "domain", domain, "test", 1),
+	    out, e);
+}
+
+static int
+check_domain(struct cli *c)
+{
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	const char *text = cli_argument(c);
+	struct domain_check q = { .domain = name };
+	json_t *reply = NULL, *result = NULL;
+	struct settings *s = NULL;
+	struct err e;
+	int rc = -1;
+
+	if (text == NULL)
+		return cli_usage("check domain DOMAIN");
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (domain_normalise(slice_str(text), name, &e) == 0 &&
+	    ask_keys(c, name, &reply, &e) == 0 &&
+	    directory_read_settings(c->config.state_dir, &s, &e) == 0) {
+		q.settings = s;
+		q.keys = json_object_get(reply, "items");
+		rc = domain_check(&q, &result, &e);
+	}
+	if (rc == 0 && c->json)
+		cli_print_json(result);
+	else if (rc == 0)
+		print_domain(result);
+	json_decref(result);
+	json_decref(reply);
+	settings_free(s);
+	return rc == 0 ? CLI_DONE : cli_fail(&e);
+}
+
 int
 command_check(struct cli *c)
 {
@@ -160,5 +237,8 @@ command_check(struct cli *c)
 
 	if (verb != NULL && strcmp(verb, "route") == 0)
 		return check_route(c);
-	return cli_usage("check route FROM TO --ip A [--user U]");
+	if (verb != NULL && strcmp(verb, "domain") == 0)
+		return check_domain(c);
+	return cli_usage("check route FROM TO --ip A [--user U]; "
+			 "check domain DOMAIN");
 }

@@ -3,7 +3,7 @@
 
 #include "mailstead/cli.h"
 
-/* `check route`: the SMTP server's verdict without a connection. */
+/* `check domain`; `check route`: the SMTP server's verdict without a connection. */
 int command_check(struct cli *c);
 
 #endif /* MAILSTEAD_CHECK_H */

@@ -21,9 +21,10 @@ const struct command commands_mail[] = {
 	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N]",
 	    "Tell a message's whole story from the logs.", false,
 	    command_trace },
-	{ "check", "route FROM TO --ip A [--user U]",
-	    "Say what would become of an imagined message, and why.", false,
-	    command_check },
+	{ "check", "route FROM TO --ip A [--user U]; domain DOMAIN",
+	    "Say what would become of an imagined message, and why; what the "
+	    "DNS should say of a domain.",
+	    false, command_check },
 	{ "mailbox",
 	    "list ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]",
 	    "Look into a mailbox (the audit log tells); check the store.",

@@ -34,6 +34,7 @@
 #include "queue/lanes.h"
 #include "queue/mailboxes.h"
 #include "queue/quota.h"
+#include "queue/selfcheck.h"
 #include "queue/sign.h"
 #include "queue/resolve.h"
 #include "queue/runner.h"
@@ -347,6 +348,8 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=
 		    0)
 			return -1;
+	if (selfcheck_start(r, e) != 0)
+		return -1;
 	return deliver_remote_start(r, remote, e);
 }
 
@@ -368,6 +371,7 @@ worker_start(struct worker *w, struct err *e)
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
 	r->quota = quota_new();
 	r->sign = sign_new();
+	r->selfcheck = selfcheck_new();
 	s = directory_settings(r->directory);
 	rc = open_tls(r, s, e);
 	if (rc == 0)

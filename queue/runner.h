@@ -25,6 +25,7 @@
  */
 struct lanes;
 struct quota;
+struct selfcheck;
 struct sign;
 struct tls_context;
 
@@ -38,6 +39,7 @@ struct runner {
 	struct lanes *lanes;
 	struct quota *quota;
 	struct sign *sign;
+	struct selfcheck *selfcheck;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
 	struct mailboxes *mailboxes;

@@ -26,6 +26,8 @@
 #include "mail/srs.h"
 #include "policy/policy.h"
 
+#include "queue/selfcheck.h"
+
 enum {
 	ASK_MS = 10000,
 	KEPT = 64, /* domains whose keys are remembered */
@@ -408,6 +410,7 @@ sign_text(struct job *j, const struct spool_body *body, struct buf *out,
 		case DIR_FOUND:
 			if (!may_sign(j, domain.id, &pool))
 				break;
+			selfcheck_note(j->runner->selfcheck, domain.asked);
 			rc = hash_body(j, body, body_at, &m, e);
 			if (rc == 0)
 				rc = sign_as(

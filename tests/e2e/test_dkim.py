@@ -287,6 +287,106 @@ class Signing(DkimCase):
                     self.assertNotIn(c, content, path)
 
 
+def txt(value):
+    return {'TXT': [' '.join('"%s"' % value[i:i + 255]
+                             for i in range(0, len(value), 255))]}
+
+
+class Checking(DkimCase):
+    """`check domain` and the look at the DNS before the first mail."""
+
+    def publish(self):
+        self.dns.zone.update({
+            'example.org': {'MX': ['10 mail.example.org'],
+                            'TXT': ['"v=spf1 mx -all"', '"other=1"']},
+            'mail.example.org': {'A': ['127.0.0.1']},
+            '1.0.0.127.in-addr.arpa': {'PTR': ['mail.example.org']},
+            '_dmarc.example.org': txt('v=DMARC1; p=reject'),
+            **{name: txt(value) for name, value in self.keys().items()}})
+
+    def check(self):
+        result = self.server.json('check', 'domain', 'example.org')
+        self.assertEqual(result['domain'], 'example.org')
+        return ({(r['type'], r['name']): r for r in result['records']},
+                {c['id']: c for c in result['checks']})
+
+    def failed(self, checks):
+        return sorted(i for i, c in checks.items() if c['state'] != 'ok')
+
+    def test_all_is_well(self):
+        self.publish()
+        records, checks = self.check()
+        self.assertEqual({r['state'] for r in records.values()}, {'ok'})
+        self.assertEqual(self.failed(checks), [])
+        for name, value in self.keys().items():
+            record = records['TXT', name]
+            self.assertEqual(''.join(record['strings']), value)
+            self.assertLessEqual(max(map(len, record['strings'])), 255)
+            self.assertEqual(record['short_name'] + '.example.org', name)
+            self.assertEqual(record['found'], [value])
+            self.assertEqual(checks['dkim.' + name.split('.')[0]]['state'], 'ok')
+        self.assertIn(('PTR', '1.0.0.127.in-addr.arpa'), records)
+        self.assertIn('ok: MX example.org',
+                      self.server.cli('check', 'domain', 'example.org'))
+
+    def test_nothing_is_there(self):
+        records, checks = self.check()
+        self.assertEqual({r['state'] for r in records.values()}, {'missing'})
+        self.assertIn('example.org MX 10 mail.example.org', checks['mx']['text'])
+        self.assertIn('v=spf1 mx -all', checks['spf']['text'])
+        self.assertTrue({'mx', 'spf', 'dmarc', 'helo'} <= set(self.failed(checks)))
+        self.dns.zone['example.org'] = {'fault': 'servfail'}
+        self.assertEqual(self.check()[1]['mx']['state'], 'unknown')
+
+    def test_wrong_missing_and_revoked_keys(self):
+        self.publish()
+        keys = self.keys()
+        rsa = next(n for n in keys if '-rsa.' in n)
+        ed = next(n for n in keys if '-ed25519.' in n)
+        self.dns.zone[rsa] = txt('v=DKIM1; k=rsa; p=')
+        del self.dns.zone[ed]
+        records, checks = self.check()
+        self.assertEqual(records['TXT', rsa]['state'], 'different')
+        self.assertEqual(records['TXT', ed]['state'], 'missing')
+        self.assertIn('revoked', checks['dkim.' + rsa.split('.')[0]]['text'])
+        self.assertIn('not published', checks['dkim.' + ed.split('.')[0]]['text'])
+        self.server.cli('dkim', 'add', 'example.org', 'other')
+        keys = self.keys()
+        self.dns.zone[rsa] = txt(keys['other-rsa._domainkey.example.org'])
+        self.dns.zone[ed] = txt(keys[rsa])
+        checks = self.check()[1]
+        self.assertIn('Another key', checks['dkim.' + rsa.split('.')[0]]['text'])
+        self.assertIn('another algorithm',
+                      checks['dkim.' + ed.split('.')[0]]['text'])
+        self.dns.zone[ed] = txt('v=DKIM1; k=ed25519; p=???')
+        self.assertIn('wrong', self.check()[1]['dkim.' + ed.split('.')[0]]['text'])
+
+    def test_other_records_are_wrong(self):
+        self.publish()
+        self.dns.zone['example.org'] = {
+            'MX': ['5 mx.elsewhere.example'],
+            'TXT': ['"v=spf1 ip4:192.0.2.0/24 -all"']}
+        self.dns.zone['1.0.0.127.in-addr.arpa'] = {'PTR': ['host.isp.example']}
+        records, checks = self.check()
+        self.assertEqual(records['MX', 'example.org']['found'],
+                         ['5 mx.elsewhere.example'])
+        self.assertEqual(self.failed(checks), ['forward_confirmed', 'mx', 'spf'])
+        self.dns.zone['example.org']['TXT'] = ['"v=spf1 ip4:127.0.0.0/8 -all"']
+        self.assertEqual(self.check()[1]['spf']['state'], 'ok')
+        self.dns.zone['example.org']['TXT'] *= 2
+        self.assertIn('more than one', self.check()[1]['spf']['text'])
+
+    def test_first_mail_is_not_stopped(self):
+        self.submit(['From: bob@example.org\r\n\r\na\r\n'])
+        self.received(1)
+        pattern = 'domain example.org: No SPF record'
+        self.server.wait_log('queue-runner', pattern)
+        self.submit(['From: bob@example.org\r\n\r\nb\r\n'])
+        self.received(2)
+        time.sleep(1)
+        self.assertEqual(self.server.log('queue-runner').count(pattern), 1)
+
+
 class Unavailable(DkimCase):
     def test_accountd_dies_while_sending(self):
         """Signed or deferred; none lost, none repeated."""
