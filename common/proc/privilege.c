@@ -373,14 +373,9 @@ privilege_sandbox(const struct sandbox *s, struct err *e)
 	/* the leak checker needs to trace its own process */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return err_errno(e, "dumpable");
+#endif
 	if ((s->jail || s->read_paths != NULL || s->write_paths != NULL) &&
 	    apply_landlock(s, e) != 0)
 		return -1;
 	return apply_seccomp(s, e);
-#else
-	(void)apply_landlock;
-	(void)apply_seccomp;
-	(void)s;
-	return 0;
-#endif
 }

@@ -216,13 +216,12 @@ test_system_calls(void **state)
 	int fd;
 
 	(void)state;
-#ifdef IS_SANITIZED
-	skip();
-#endif
 	start();
 	fd = dial(knobs->ports[0]);
 	assert_answer(fd, 'S', "Seccomp:\t2");
+#ifndef IS_SANITIZED /* the leak checker traces its own process */
 	assert_int_equal(ask_number(fd, 'd'), 0);
+#endif
 	assert_int_equal(ask_number(fd, 'x'), EPERM);
 	assert_int_equal(ask_number(fd, 'f'), EPERM);
 	assert_int_equal(ask_number(fd, 'i'), EPERM);
@@ -242,9 +241,6 @@ test_paths(void **state)
 	int fd;
 
 	(void)state;
-#ifdef IS_SANITIZED
-	skip();
-#endif
 	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 1)
 		skip();
 	start();
