@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -102,14 +103,23 @@ set_up(struct sql *db, enum sql_mode mode, struct err *e)
 	    e);
 }
 
+/* Counting memory takes one lock for all threads at every allocation. */
+static void
+configure_library(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 int
 sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct sql *db;
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
 	    (mode == SQL_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
 	int r;
 
+	(void)pthread_once(&once, configure_library);
 	db = mem_zalloc(sizeof(*db));
 	r = sqlite3_open_v2(path, &db->handle, flags, NULL);
 	if (r != SQLITE_OK)

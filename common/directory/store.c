@@ -28,7 +28,7 @@ struct store {
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
 	struct sql *idle[STORE_CONNECTIONS];
-	unsigned idle_count, open_count;
+	unsigned idle_count, open_count, waiting;
 
 	pthread_mutex_t watch_lock;
 	struct sql *watch;
@@ -93,8 +93,11 @@ borrow(struct store *s, struct err *e)
 	struct sql *db = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	while (s->idle_count == 0 && s->open_count == STORE_CONNECTIONS)
+	while (s->idle_count == 0 && s->open_count == STORE_CONNECTIONS) {
+		s->waiting++;
 		pthread_cond_wait(&s->returned, &s->lock);
+		s->waiting--;
+	}
 	if (s->idle_count > 0)
 		db = s->idle[--s->idle_count];
 	else
@@ -114,13 +117,18 @@ borrow(struct store *s, struct err *e)
 static void
 give_back(struct store *s, struct sql *db, bool failed)
 {
+	bool wanted;
+
 	pthread_mutex_lock(&s->lock);
 	if (failed)
 		s->open_count--;
 	else
 		s->idle[s->idle_count++] = db;
-	pthread_cond_signal(&s->returned);
+	wanted = s->waiting > 0;
 	pthread_mutex_unlock(&s->lock);
+	/* whom it wakes shall find the lock free */
+	if (wanted)
+		pthread_cond_signal(&s->returned);
 	if (failed)
 		sql_close(db);
 }
