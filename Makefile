@@ -127,14 +127,14 @@ deps:
 tests: $(UNIT_TESTS) $(TEST_TOOLS) $(FUZZERS)
 
 check: deps
-	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) -s -j$$(nproc) --no-print-directory all tests
 	@$(PYTHON) tests/run.py --build $(BUILD) $(if $(SAN),--san $(SAN))
 
 lint: deps
 	@tests/lint.sh $(FILES)
 
 demo: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -s -j$$(nproc) --no-print-directory all
 	@mailstead/demo.sh $(BUILD)
 
 bench: deps

@@ -123,7 +123,7 @@ story(const char *log_dir, const char *id, struct err *e)
 	for (size_t i = 0; i < events.count; i++) {
 		const char *line = events.items[i].line;
 		json_array_append_new(list, event_json(&events.items[i]));
-		if (log_field(line, "message_id", value, sizeof(value)))
+		if (log_field(line, "message-id", value, sizeof(value)))
 			json_object_set_new(
 			    o, "message_id", json_string(value));
 	}
@@ -234,6 +234,12 @@ command_trace(struct cli *c)
 		return cli_usage("--days %s is not a number", days_text);
 	if (log_path(c, log_dir, sizeof(log_dir), &e) != 0)
 		return cli_fail(&e);
+	/* the log has Message-IDs without their brackets */
+	size_t len = strlen(what);
+	if (len > 2 && what[0] == '<' && what[len - 1] == '>') {
+		what[len - 1] = '\0';
+		what++;
+	}
 	bool one = id_is_valid(slice_str(what));
 	if (one)
 		memcpy(ids[0], what, ID_SIZE);

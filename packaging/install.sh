@@ -34,6 +34,7 @@ install -m 644 "$here/mailstead/completion.bash" \
 install -m 644 "$here/packaging/sysusers.d/mailstead.conf" "$dest$prefix/lib/sysusers.d/"
 
 unit() { # unit PROGRAM DESCRIPTION [CAPABILITY]
+	[ -x "$build/bin/$1" ] || return 0
 	after=mailstead-accountd.service
 	[ "$1" != accountd ] || after=
 	sed -e "s|@DESCRIPTION@|$2|" -e "s|@PROGRAM@|$1|" -e "s|@AFTER@|$after|" \

@@ -170,7 +170,9 @@ by_time(const void *a, const void *b)
 	const struct log_event *y = b;
 	if (x->wall_ms != y->wall_ms)
 		return x->wall_ms < y->wall_ms ? -1 : 1;
-	return strcmp(x->line, y->line);
+	/* within a millisecond: accountd, mtad, popd, queue-runner */
+	int order = strcmp(x->program, y->program);
+	return order != 0 ? order : strcmp(x->line, y->line);
 }
 
 int

@@ -1,0 +1,42 @@
+"""`mailstead trace`: a message's story by id, address and Message-ID."""
+
+import smtplib
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.server import Server  # noqa: E402
+
+
+class Trace(unittest.TestCase):
+    def test_a_story(self):
+        with Server() as s:
+            s.user("bob@example.org")
+            with smtplib.SMTP(s.host, s.port["smtp"], timeout=30) as c:
+                c.ehlo("client.example")
+                c.mail("stranger@elsewhere.example")
+                c.rcpt("bob@example.org")
+                answer = c.data(b"Message-ID: <one@elsewhere.example>\r\n"
+                                b"Subject: x\r\n\r\nx\r\n")[1].decode()
+            ident = answer.split()[-1]
+            s.wait_messages("bob@example.org", 1)
+            s.wait_log("queue-runner", f"{ident} event=deliver")
+            story = s.json("trace", ident)
+            self.assertEqual(story["id"], ident)
+            self.assertEqual(story["message_id"], "one@elsewhere.example")
+            events = [e["event"] for e in story["events"]]
+            self.assertEqual(events, ["connect", "accept", "deliver"])
+            for e in story["events"]:
+                self.assertRegex(e["time"], r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")
+                self.assertIn(e["program"], ("mtad", "queue-runner"))
+            for what in ("stranger@elsewhere.example",
+                         "<one@elsewhere.example>"):
+                self.assertEqual([t["id"] for t in s.json("trace", what)],
+                                 [ident])
+            p = s.run_cli("trace", "nobody@nowhere.example")
+            self.assertEqual(p.returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
