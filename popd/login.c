@@ -24,13 +24,13 @@ enum {
 const char *
 login_mechanisms(const struct session *s)
 {
-	uint8_t exporter[32];
-	const struct tls *tls = s->stream.tls;
-
 	if (!s->may_login)
 		return "";
-	return auth_mechanisms(
-	    tls != NULL, tls != NULL && tls_exporter(tls, exporter));
+	/*
+	 * Not SCRAM-SHA-256-PLUS: mutt with GNU SASL picks it, cannot do
+	 * tls-exporter and then signs in by nothing else.
+	 */
+	return auth_mechanisms(s->stream.tls != NULL, false);
 }
 
 static void
@@ -123,19 +123,13 @@ finish(struct session *s, const char *name, enum auth_result result,
 }
 
 static void
-describe_peer(
-    const struct session *s, uint8_t exporter[32], struct auth_peer *out)
+describe_peer(const struct session *s, struct auth_peer *out)
 {
-	const struct tls *tls = s->stream.tls;
-
 	*out = (struct auth_peer){
 		.service = "pop3",
 		.ip = s->client_ip,
 		.session_id = s->id,
-		.tls = tls != NULL,
-		.exporter = tls != NULL && tls_exporter(tls, exporter)
-		    ? exporter
-		    : NULL,
+		.tls = s->stream.tls != NULL,
 	};
 }
 
@@ -164,7 +158,6 @@ pop3_pass(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct auth_exchange x = { 0 };
-	uint8_t exporter[32];
 	struct auth_peer peer;
 	enum auth_result result;
 	int rc;
@@ -173,7 +166,7 @@ pop3_pass(void *session, struct slice args)
 		return refuse_plain(s);
 	if (s->login == NULL)
 		return pop3_err(s, "USER first");
-	describe_peer(s, exporter, &peer);
+	describe_peer(s, &peer);
 	result = auth_password(
 	    s->popd->accountd, slice_str(s->login), args, &peer, &x);
 	mem_wipe((char *)(uintptr_t)args.data, args.len);
@@ -247,7 +240,6 @@ pop3_auth(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct auth_exchange x = { 0 };
-	uint8_t exporter[32];
 	struct auth_peer peer;
 	enum auth_result result;
 	struct slice name, initial;
@@ -265,7 +257,7 @@ pop3_auth(void *session, struct slice args)
 	/* RFC 5034 4: "=" is an empty initial response */
 	if (slice_eq_str(initial, "="))
 		initial.len = 0;
-	describe_peer(s, exporter, &peer);
+	describe_peer(s, &peer);
 	result = auth_start(s->popd->accountd, mechanism, initial, &peer, &x);
 	rc = converse(s, &x, &result);
 	if (rc == 0)
