@@ -222,25 +222,21 @@ sign(EVP_PKEY *key, const uint8_t *hash, struct buf *out, struct err *e)
 
 int
 dkim_sign(struct dkim_keys *k, struct secrets *s, const char *domain,
-    const char *selector, const uint8_t hash[DKIM_HASH_SIZE],
+    const struct dkim_row *row, const uint8_t hash[DKIM_HASH_SIZE],
     struct buf *signature_out, struct err *e)
 {
-	EVP_PKEY *key = NULL;
-	int64_t created_ms = 0;
-	char state[16];
+	EVP_PKEY *key;
 	char *name;
-	int r = secrets_dkim_state(s, domain, selector, state, &created_ms, e);
+	int r = 1;
 
-	if (r != 1)
-		return r;
-	if (strcmp(state, "active") != 0)
+	if (strcmp(row->state, "active") != 0)
 		return 0;
-	name = mem_printf("%s/%s", domain, selector);
-	key = find_kept(k, name, created_ms);
+	name = mem_printf("%s/%s", domain, row->selector);
+	key = find_kept(k, name, row->created_ms);
 	if (key == NULL) {
-		r = load(s, domain, selector, &key, e);
+		r = load(s, domain, row->selector, &key, e);
 		if (r == 1)
-			keep(k, name, created_ms, key);
+			keep(k, name, row->created_ms, key);
 	}
 	if (r == 1)
 		r = sign(key, hash, signature_out, e);

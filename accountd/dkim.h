@@ -31,23 +31,6 @@ struct dkim_new_key {
 int dkim_make_key(
     enum dkim_algorithm a, struct dkim_new_key *out, struct err *e) MUST_CHECK;
 
-enum {
-	DKIM_SIGNATURE_MAX = 512
-};
-
-/*
- * Sign a hash by the active key of this domain and selector.  1 signed, 0 no
- * such active key, -1 cannot tell.
- */
-struct dkim_keys;
-struct dkim_keys *dkim_keys_new(void);
-void dkim_keys_free(struct dkim_keys *k);
-int dkim_sign(struct dkim_keys *k, struct secrets *s, const char *domain,
-    const char *selector, const uint8_t hash[DKIM_HASH_SIZE],
-    struct buf *signature_out, struct err *e) MUST_CHECK;
-
-/* --- In secrets.db (store_dkim.c); look-ups return 1, 0 or -1 ------------------ */
-
 struct dkim_row {
 	char selector[DKIM_SELECTOR_MAX + 1];
 	enum dkim_algorithm algorithm;
@@ -58,16 +41,32 @@ struct dkim_row {
 };
 
 enum {
+	DKIM_SIGNATURE_MAX = 512
+};
+
+/*
+ * Sign a hash by a key, as just listed.  1 signed, 0 not an active key (any
+ * more), -1 cannot tell.
+ */
+struct dkim_keys;
+struct dkim_keys *dkim_keys_new(void);
+void dkim_keys_free(struct dkim_keys *k);
+int dkim_sign(struct dkim_keys *k, struct secrets *s, const char *domain,
+    const struct dkim_row *row, const uint8_t hash[DKIM_HASH_SIZE],
+    struct buf *signature_out, struct err *e) MUST_CHECK;
+
+/* --- In secrets.db (store_dkim.c); look-ups return 1, 0 or -1 ------------------ */
+
+enum {
 	DKIM_KEYS_MAX = 32 /* of one domain */
 };
 
 /* All keys of a domain, oldest first; the count, or -1. */
 int secrets_dkim_list(struct secrets *s, const char *domain,
     struct dkim_row out[DKIM_KEYS_MAX], struct err *e) MUST_CHECK;
-/* state and created_ms of one. */
-int secrets_dkim_state(struct secrets *s, const char *domain,
-    const char *selector, char state_out[16], int64_t *created_ms_out,
-    struct err *e) MUST_CHECK;
+/* Is there one of this name? */
+int secrets_dkim_has(struct secrets *s, const char *domain,
+    const char *selector, struct err *e) MUST_CHECK;
 /* Its private key, appended; the caller wipes it. */
 int secrets_dkim_private(struct secrets *s, const char *domain,
     const char *selector, struct buf *out, struct err *e) MUST_CHECK;

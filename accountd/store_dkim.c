@@ -53,20 +53,15 @@ secrets_dkim_list(struct secrets *s, const char *domain,
 }
 
 int
-secrets_dkim_state(struct secrets *s, const char *domain, const char *selector,
-    char state_out[16], int64_t *created_ms_out, struct err *e)
+secrets_dkim_has(
+    struct secrets *s, const char *domain, const char *selector, struct err *e)
 {
 	struct sql *db = secrets_lock(s);
 	struct sql_rows *r = sql_query(db, e,
-	    "SELECT state, created_ms FROM dkim_key"
-	    " WHERE domain = ?1 AND selector = ?2",
-	    "ss", domain, selector);
+	    "SELECT 1 FROM dkim_key WHERE domain = ?1 AND selector = ?2", "ss",
+	    domain, selector);
 	int got = r ? sql_next(r, e) : -1;
 
-	if (got == 1) {
-		snprintf(state_out, 16, "%s", sql_text(r, 0));
-		*created_ms_out = sql_int(r, 1);
-	}
 	sql_done(r);
 	secrets_unlock(s);
 	return got;

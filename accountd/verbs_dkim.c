@@ -85,17 +85,16 @@ static int
 free_base(
     struct request *q, const char *domain, const char **out, struct err *e)
 {
-	char day[CLOCK_DAY_SIZE], state[16];
+	char day[CLOCK_DAY_SIZE];
 	const char *base;
-	int64_t made;
 	int got = 1;
 
 	clock_day(clock_wall_ms(), day);
 	base = pool_printf(&q->pool, "s%.4s%.2s%.2s", day, day + 5, day + 8);
 	*out = base;
 	for (char c = 'b'; c <= 'z'; c++) {
-		got = secrets_dkim_state(q->core->secrets, domain,
-		    selector_of(q, *out, 0), state, &made, e);
+		got = secrets_dkim_has(
+		    q->core->secrets, domain, selector_of(q, *out, 0), e);
 		if (got != 1)
 			break;
 		*out = pool_printf(&q->pool, "%s%c", base, c);
@@ -199,8 +198,8 @@ add_test(struct request *q, const char *domain, const struct dkim_row *r,
 	random_bytes(hash, sizeof(hash));
 	buf_init(&signature, DKIM_SIGNATURE_MAX);
 	buf_init(&text, 2048);
-	got = dkim_sign(q->core->dkim, q->core->secrets, domain, r->selector,
-	    hash, &signature, e);
+	got = dkim_sign(
+	    q->core->dkim, q->core->secrets, domain, r, hash, &signature, e);
 	if (got == 1) {
 		base64_encode(hash, sizeof(hash), &text);
 		json_object_set_new(item, "test_hash", json_string(text.data));
@@ -368,37 +367,65 @@ verb_dkim_delete(struct request *q, struct err *e)
 	    : 0;
 }
 
-/* --- For the queue runner ------------------------------------------------------------ */
+/* --- For the queue runner ---------------------------------------------- */
+
+/* Of the keys of the domain. */
+struct rows {
+	const char *domain;
+	struct dkim_row *items;
+	int count;
+};
+
+static const struct dkim_row *
+find_row(const struct rows *rows, const char *selector)
+{
+	for (int i = 0; i < rows->count; i++)
+		if (strcmp(rows->items[i].selector, selector) == 0)
+			return &rows->items[i];
+	return NULL;
+}
 
 static int
-sign_one(struct request *q, const char *domain, json_t *item, json_t *out,
-    struct err *e)
+sign_hash(struct request *q, const struct rows *rows, const char *selector,
+    const uint8_t *hash, json_t *out, struct err *e)
 {
-	const char *selector =
-		       json_string_value(json_object_get(item, "selector")),
-		   *hash = json_string_value(json_object_get(item, "hash"));
-	struct buf raw, signature;
+	const struct dkim_row *row = find_row(rows, selector);
+	struct buf signature, text;
 	int r = 0;
 
-	buf_init(&raw, DKIM_HASH_SIZE);
 	buf_init(&signature, DKIM_SIGNATURE_MAX);
-	if (selector == NULL || hash == NULL ||
+	buf_init(&text, 2 * DKIM_SIGNATURE_MAX);
+	if (row != NULL)
+		r = dkim_sign(q->core->dkim, q->core->secrets, rows->domain,
+		    row, hash, &signature, e);
+	if (r == 0)
+		r = refuse(q, e, "no-such-key", "no active key %s", selector);
+	base64_encode(signature.data, signature.len, &text);
+	if (r > 0)
+		json_array_append_new(out, json_string(text.data));
+	buf_release(&signature);
+	buf_release(&text);
+	return r < 0 ? -1 : 0;
+}
+
+static int
+sign_item(struct request *q, const struct rows *rows, json_t *item, json_t *out,
+    struct err *e)
+{
+	const char *selector, *hash;
+	struct buf raw;
+	int r;
+
+	buf_init(&raw, DKIM_HASH_SIZE);
+	if (json_unpack(item, "{s:s, s:s}", "selector", &selector, "hash",
+		&hash) != 0 ||
 	    !base64_decode(slice_str(hash), &raw) || raw.len != DKIM_HASH_SIZE)
 		r = refuse(q, e, "bad-value", "a selector and a hash each");
-	if (r == 0)
-		r = dkim_sign(q->core->dkim, q->core->secrets, domain, selector,
-		    (const uint8_t *)raw.data, &signature, e);
+	else
+		r = sign_hash(
+		    q, rows, selector, (const uint8_t *)raw.data, out, e);
 	buf_release(&raw);
-	if (r == 1) {
-		buf_init(&raw, 2048);
-		base64_encode(signature.data, signature.len, &raw);
-		json_array_append_new(out, json_string(raw.data));
-		buf_release(&raw);
-	} else if (r == 0) {
-		r = refuse(q, e, "no-such-key", "no active key %s", selector);
-	}
-	buf_release(&signature);
-	return r < 0 ? -1 : 0;
+	return r;
 }
 
 /* {domain, hashes: [{selector, hash}]} -> {signatures: [base64...]} */
@@ -407,17 +434,22 @@ verb_dkim_sign(struct request *q, struct err *e)
 {
 	json_t *hashes = json_object_get(q->in, "hashes");
 	json_t *out = json_array(), *item;
-	const char *domain;
+	struct rows rows = { 0 };
 	size_t i;
 
 	json_object_set_new(q->out, "signatures", out);
-	if (named_domain(q, &domain, e) != 0)
+	if (named_domain(q, &rows.domain, e) != 0)
 		return -1;
 	if (!json_is_array(hashes) || json_array_size(hashes) == 0 ||
 	    json_array_size(hashes) > DKIM_ALGORITHMS)
 		return refuse(q, e, "bad-value", "hashes must be one or two");
+	rows.items = pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows.items));
+	rows.count =
+	    secrets_dkim_list(q->core->secrets, rows.domain, rows.items, e);
+	if (rows.count < 0)
+		return -1;
 	json_array_foreach(hashes, i, item)
-		if (sign_one(q, domain, item, out, e) != 0)
+		if (sign_item(q, &rows, item, out, e) != 0)
 			return -1;
 	return 0;
 }

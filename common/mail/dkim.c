@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,12 +55,25 @@ is_space(char c)
 
 /* --- Digests ------------------------------------------------------------------ */
 
+/* Found once: to look for it costs as much as to hash a few lines. */
+static const EVP_MD *sha256;
+
+static void
+find_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 /* OpenSSL fails here only without memory, which mem.c does not survive. */
 static EVP_MD_CTX *
 digest_new(void)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	EVP_MD_CTX *d = EVP_MD_CTX_new();
-	int ok = d != NULL && EVP_DigestInit_ex(d, EVP_sha256(), NULL);
+	int ok;
+
+	pthread_once(&once, find_sha256);
+	ok = d != NULL && EVP_DigestInit_ex(d, sha256, NULL);
 
 	assert(ok);
 	return d;
