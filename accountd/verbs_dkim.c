@@ -21,6 +21,10 @@
 #include "password.h"
 #include "request.h"
 
+enum {
+	SIGNATURE_TEXT_MAX = 1024
+};
+
 /* The domain as named, which target.domain is not for an alias. */
 static int
 named_domain(struct request *q, const char **out, struct err *e)
@@ -92,12 +96,12 @@ free_base(
 	clock_day(clock_wall_ms(), day);
 	base = pool_printf(&q->pool, "s%.4s%.2s%.2s", day, day + 5, day + 8);
 	*out = base;
-	for (char c = 'b'; c <= 'z'; c++) {
+	for (int c = 'b'; c <= 'z'; c++) {
 		got = secrets_dkim_has(
 		    q->core->secrets, domain, selector_of(q, *out, 0), e);
 		if (got != 1)
 			break;
-		*out = pool_printf(&q->pool, "%s%c", base, c);
+		*out = pool_printf(&q->pool, "%s%c", base, (char)c);
 	}
 	return got < 0 ? -1 : 0;
 }
@@ -119,7 +123,7 @@ verb_dkim_add(struct request *q, struct err *e)
 {
 	struct dkim_row *rows =
 	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
-	const char *domain, *base;
+	const char *domain = "", *base = NULL;
 	int count;
 
 	if (named_domain(q, &domain, e) != 0 ||
@@ -219,7 +223,7 @@ verb_dkim_list(struct request *q, struct err *e)
 	struct dkim_row *rows =
 	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
 	json_t *items = json_array();
-	const char *domain;
+	const char *domain = "";
 	int count;
 
 	json_object_set_new(q->out, "items", items);
@@ -237,76 +241,97 @@ verb_dkim_list(struct request *q, struct err *e)
 	return count < 0 ? -1 : 0;
 }
 
-/* --- Rotating --------------------------------------------------------------------- */
+/* --- Rotating ----------------------------------------------------------- */
 
-static int
-retire_others(struct request *q, const char *domain,
-    const struct dkim_row *rows, int count, const struct dkim_row *next,
-    struct err *e)
+/* The keys of the domain, and the one with the selector of the request. */
+struct rows {
+	const char *domain;
+	struct dkim_row *items;
+	int count;
+	struct dkim_row *named; /* or NULL */
+};
+
+static struct dkim_row *
+find_row(const struct rows *rows, const char *selector)
 {
-	for (int i = 0; i < count; i++) {
-		if (&rows[i] == next || rows[i].algorithm != next->algorithm ||
-		    strcmp(rows[i].state, "active") != 0)
-			continue;
-		if (secrets_dkim_set_state(q->core->secrets, domain,
-			rows[i].selector, "retired", e) < 0)
-			return -1;
-	}
-	return secrets_dkim_set_state(
-		   q->core->secrets, domain, next->selector, "active", e) < 0
-	    ? -1
-	    : 0;
+	for (int i = 0; i < rows->count; i++)
+		if (ascii_casecmp(rows->items[i].selector, selector) == 0)
+			return &rows->items[i];
+	return NULL;
 }
 
-/* The keys of the domain, and the named one among them. */
 static int
-load_keys(struct request *q, const char **domain_out,
-    struct dkim_row **rows_out, int *count_out, struct dkim_row **named_out,
-    struct err *e)
+load_rows(struct request *q, struct rows *rows, struct err *e)
 {
-	struct dkim_row *rows =
-	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows));
-	const char *selector;
-	int count;
+	const char *selector = NULL;
 
-	if (named_domain(q, domain_out, e) != 0 ||
+	*rows = (struct rows){ .domain = "" };
+	rows->items =
+	    pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows->items));
+	if (named_domain(q, &rows->domain, e) != 0 ||
 	    req_optional(q, "selector", &selector, e) != 0)
 		return -1;
-	count = secrets_dkim_list(q->core->secrets, *domain_out, rows, e);
-	if (count < 0)
+	rows->count =
+	    secrets_dkim_list(q->core->secrets, rows->domain, rows->items, e);
+	if (rows->count < 0)
 		return -1;
-	*named_out = NULL;
-	for (int i = 0; selector != NULL && i < count; i++)
-		if (ascii_casecmp(rows[i].selector, selector) == 0)
-			*named_out = &rows[i];
-	if (selector != NULL && *named_out == NULL)
+	if (selector == NULL)
+		return 0;
+	rows->named = find_row(rows, selector);
+	if (rows->named == NULL)
 		return refuse(
 		    q, e, "not-found", "no such selector: %s", selector);
-	*rows_out = rows;
-	*count_out = count;
+	q->before =
+	    json_pack("{ss}", rows->named->selector, rows->named->state);
 	return 0;
+}
+
+static int
+set_state(struct request *q, const struct rows *rows, struct dkim_row *row,
+    const char *state, struct err *e)
+{
+	if (secrets_dkim_set_state(
+		q->core->secrets, rows->domain, row->selector, state, e) < 0)
+		return -1;
+	(void)snprintf(row->state, sizeof(row->state), "%s", state);
+	json_object_set_new(q->after, row->selector, json_string(state));
+	return 0;
+}
+
+/* In place of the active ones of its algorithm. */
+static int
+activate(struct request *q, const struct rows *rows, struct dkim_row *next,
+    struct err *e)
+{
+	for (int i = 0; i < rows->count; i++) {
+		struct dkim_row *row = &rows->items[i];
+
+		if (row != next && row->algorithm == next->algorithm &&
+		    strcmp(row->state, "active") == 0 &&
+		    set_state(q, rows, row, "retired", e) != 0)
+			return -1;
+	}
+	return set_state(q, rows, next, "active", e);
 }
 
 /* One key, or without a selector all that are new. */
 int
 verb_dkim_activate(struct request *q, struct err *e)
 {
-	struct dkim_row *rows, *named;
-	const char *domain;
-	int count, done = 0;
+	struct rows rows;
+	int done = 0;
 
-	if (load_keys(q, &domain, &rows, &count, &named, e) != 0)
+	if (load_rows(q, &rows, e) != 0)
 		return -1;
 	q->after = json_object();
-	for (int i = 0; i < count; i++) {
-		if (named != NULL ? &rows[i] != named
-				  : strcmp(rows[i].state, "new") != 0)
+	for (int i = 0; i < rows.count; i++) {
+		struct dkim_row *row = &rows.items[i];
+
+		if (rows.named != NULL ? row != rows.named
+				       : strcmp(row->state, "new") != 0)
 			continue;
-		if (retire_others(q, domain, rows, count, &rows[i], e) != 0)
+		if (activate(q, &rows, row, e) != 0)
 			return -1;
-		snprintf(rows[i].state, sizeof(rows[i].state), "active");
-		json_object_set_new(
-		    q->after, rows[i].selector, json_string("active"));
 		done++;
 	}
 	if (done == 0)
@@ -314,76 +339,46 @@ verb_dkim_activate(struct request *q, struct err *e)
 	return 0;
 }
 
-static int
-need_selector(struct request *q, const struct dkim_row *named, struct err *e)
-{
-	if (named == NULL)
-		return refuse(q, e, "missing", "selector is missing");
-	q->before = json_pack("{ss}", named->selector, named->state);
-	return 0;
-}
-
 int
 verb_dkim_retire(struct request *q, struct err *e)
 {
-	struct dkim_row *rows, *named;
-	const char *domain;
-	int count;
+	struct rows rows;
 
-	if (load_keys(q, &domain, &rows, &count, &named, e) != 0 ||
-	    need_selector(q, named, e) != 0)
+	if (load_rows(q, &rows, e) != 0)
 		return -1;
-	if (strcmp(named->state, "retired") == 0)
+	if (rows.named == NULL)
+		return refuse(q, e, "missing", "selector is missing");
+	if (strcmp(rows.named->state, "retired") == 0)
 		return 0;
-	q->after = json_pack("{ss}", named->selector, "retired");
-	return secrets_dkim_set_state(
-		   q->core->secrets, domain, named->selector, "retired", e) < 0
-	    ? -1
-	    : 0;
+	q->after = json_object();
+	return set_state(q, &rows, rows.named, "retired", e);
 }
 
 int
 verb_dkim_delete(struct request *q, struct err *e)
 {
 	char until[CLOCK_RFC3339_SIZE];
-	struct dkim_row *rows, *named;
-	const char *domain;
-	int count;
+	struct rows rows;
 
-	if (load_keys(q, &domain, &rows, &count, &named, e) != 0 ||
-	    need_selector(q, named, e) != 0)
+	if (load_rows(q, &rows, e) != 0)
 		return -1;
-	if (strcmp(named->state, "active") == 0)
+	if (rows.named == NULL)
+		return refuse(q, e, "missing", "selector is missing");
+	if (strcmp(rows.named->state, "active") == 0)
 		return refuse(q, e, "in-use",
 		    "mail is signed with it: activate another or retire it");
-	clock_rfc3339(needed_ms(q, named), until);
-	if (strcmp(named->state, "retired") == 0 && !req_bool(q, "force") &&
-	    clock_wall_ms() < needed_ms(q, named))
+	clock_rfc3339(needed_ms(q, rows.named), until);
+	if (strcmp(rows.named->state, "retired") == 0 &&
+	    !req_bool(q, "force") && clock_wall_ms() < needed_ms(q, rows.named))
 		return refuse(q, e, "still-needed",
 		    "mail signed with it may be under way until %s", until);
 	return secrets_dkim_delete(
-		   q->core->secrets, domain, named->selector, e) < 0
+		   q->core->secrets, rows.domain, rows.named->selector, e) < 0
 	    ? -1
 	    : 0;
 }
 
 /* --- For the queue runner ---------------------------------------------- */
-
-/* Of the keys of the domain. */
-struct rows {
-	const char *domain;
-	struct dkim_row *items;
-	int count;
-};
-
-static const struct dkim_row *
-find_row(const struct rows *rows, const char *selector)
-{
-	for (int i = 0; i < rows->count; i++)
-		if (strcmp(rows->items[i].selector, selector) == 0)
-			return &rows->items[i];
-	return NULL;
-}
 
 static int
 sign_hash(struct request *q, const struct rows *rows, const char *selector,
@@ -394,7 +389,7 @@ sign_hash(struct request *q, const struct rows *rows, const char *selector,
 	int r = 0;
 
 	buf_init(&signature, DKIM_SIGNATURE_MAX);
-	buf_init(&text, 2 * DKIM_SIGNATURE_MAX);
+	buf_init(&text, SIGNATURE_TEXT_MAX);
 	if (row != NULL)
 		r = dkim_sign(q->core->dkim, q->core->secrets, rows->domain,
 		    row, hash, &signature, e);
@@ -434,20 +429,15 @@ verb_dkim_sign(struct request *q, struct err *e)
 {
 	json_t *hashes = json_object_get(q->in, "hashes");
 	json_t *out = json_array(), *item;
-	struct rows rows = { 0 };
+	struct rows rows;
 	size_t i;
 
 	json_object_set_new(q->out, "signatures", out);
-	if (named_domain(q, &rows.domain, e) != 0)
+	if (load_rows(q, &rows, e) != 0)
 		return -1;
 	if (!json_is_array(hashes) || json_array_size(hashes) == 0 ||
 	    json_array_size(hashes) > DKIM_ALGORITHMS)
 		return refuse(q, e, "bad-value", "hashes must be one or two");
-	rows.items = pool_alloc(&q->pool, DKIM_KEYS_MAX * sizeof(*rows.items));
-	rows.count =
-	    secrets_dkim_list(q->core->secrets, rows.domain, rows.items, e);
-	if (rows.count < 0)
-		return -1;
 	json_array_foreach(hashes, i, item)
 		if (sign_item(q, &rows, item, out, e) != 0)
 			return -1;

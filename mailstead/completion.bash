@@ -10,12 +10,13 @@ _mailstead()
 	done
 	local offer
 	case ${words[0]:-} in
-	"") offer="init run wait status version tls domain user alias set get
+	"") offer="init run wait status version tls domain user alias dkim set get
 		settings submit queue mailbox trace check help --state --json" ;;
 	domain) offer="add list show set disable enable delete --alias-of --default" ;;
 	user) offer="add list show set passwd disable enable delete --name --role
 		--quota-bytes --quota-messages" ;;
 	alias) offer="add list delete" ;;
+	dkim) offer="add list activate retire delete --force" ;;
 	settings) offer="list export apply manual" ;;
 	set | get) offer=$(mailstead settings list 2>/dev/null | cut -d" " -f1) ;;
 	queue) offer="list show retry hold release bounce delete suspend resume

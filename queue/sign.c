@@ -34,6 +34,7 @@ enum {
 	KEPT_MS = 60000,
 	CHUNK = 65536,
 	FIELD_MAX = 65536,
+	FIELDS_MAX = DKIM_ALGORITHMS * FIELD_MAX,
 };
 
 /* The active keys of a domain: at most one of each algorithm. */
@@ -450,7 +451,7 @@ sign_message(struct job *j, const struct spool_body *body,
 	if (fields != NULL || !settings_bool(j->settings, SET_DKIM_ENABLED) ||
 	    !is_ours(j))
 		return 0;
-	buf_init(&out, DKIM_ALGORITHMS * FIELD_MAX);
+	buf_init(&out, FIELDS_MAX);
 	if (sign_text(j, body, &out, &e) != 0) {
 		buf_reset(&out);
 		if (!goes_unsigned(j, &e)) {
