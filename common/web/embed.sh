@@ -4,38 +4,32 @@
 set -eu
 folder=$1 name=$2
 
-files=$(cd "$folder" && find . -type f ! -name '.*' ! -name '*~' | sed 's|^\./||' | LC_ALL=C sort)
+files=$(cd "$folder" && find . -type f ! -name '.*' ! -name '*~' |
+    sed 's|^\./||' | LC_ALL=C sort)
 
-echo "/* Made by common/web/embed.sh. */"
-echo "#include \"web/web.h\""
-echo "extern const struct web_assets ${name}_assets;"
-echo "__asm__(\".section .rodata\\n\""
-i=0
-for file in $files; do
-	echo "    \"${name}_$i: .incbin \\\"$folder/$file\\\"\\n${name}_${i}_end: .byte 0\\n\""
-	i=$((i + 1))
-done
-echo "    \".previous\\n\");"
-i=0
-for file in $files; do
-	echo "extern const char ${name}_$i[], ${name}_${i}_end[];"
-	i=$((i + 1))
-done
+# each FORMAT: one line a file; %1 is its number, %2 its name
+each() {
+	i=0
+	for file in $files; do
+		printf '%s\n' "$1" |
+		    sed "s|%1|${name}_$i|g; s|%2|$file|g; s|%3|$i|g"
+		i=$((i + 1))
+	done
+}
+
+printf '%s\n' "/* Made by common/web/embed.sh. */" \
+    "#include \"web/web.h\"" \
+    "extern const struct web_assets ${name}_assets;" \
+    "__asm__(\".section .rodata\\n\""
+each "    \"%1: .incbin \\\"$folder/%2\\\"\\n%1_end: .byte 0\\n\""
+printf '%s\n' "    \".previous\\n\");"
+each 'extern const char %1[], %1_end[];'
 # lengths are differences of addresses, which only code may compute
-echo "static struct web_asset list[] = {"
-i=0
-for file in $files; do
-	echo "	{ \"$file\", ${name}_$i, 0 },"
-	i=$((i + 1))
-done
-echo "	{ 0 }"
-echo "};"
-echo "static void __attribute__((constructor)) measure(void)"
-echo "{"
-i=0
-for file in $files; do
-	echo "	list[$i].len = (size_t)(${name}_${i}_end - ${name}_$i);"
-	i=$((i + 1))
-done
-echo "}"
-echo "const struct web_assets ${name}_assets = { list, $i };"
+printf '%s\n' "static struct web_asset list[] = {"
+each '	{ "%2", %1, 0 },'
+printf '%s\n' "	{ 0 }" "};" \
+    "static void __attribute__((constructor))" "measure(void)" "{"
+each '	list[%3].len = (size_t)(%1_end - %1);'
+printf '%s\n' "}" \
+    "const struct web_assets ${name}_assets = {" \
+    "	list, sizeof(list) / sizeof(list[0]) - 1" "};"
