@@ -77,7 +77,8 @@ endef
 program_name = $(or $(patsubst queue,queue-runner,$(filter queue,$1)),$(patsubst parse,mailstead-parse,$(filter parse,$1)),$1)
 PROGRAMS = $(foreach m,$(MAINS),$(BUILD)/bin/$(call program_name,$(patsubst %/main.c,%,$m)))
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c)) \
+    $(BUILD)/tests/powercut_disk
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(PROGRAMS)
@@ -107,6 +108,11 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(ARCHIVE)
 $(BUILD)/tests/tools/%: $(BUILD)/tests/tools/%.o $(ARCHIVE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(ARCHIVE) $(LIBS)
+
+$(BUILD)/tests/powercut_disk: tests/powercut/disk.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(subst -I,-isystem ,$(shell pkg-config --cflags fuse3)) \
+	    $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --libs fuse3)
 
 # A fuzz target is LLVMFuzzerTestOneInput(); replay.c runs it over files, so
 # that the corpus is part of every check with any compiler.

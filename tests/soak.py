@@ -16,6 +16,7 @@ LONG = (
                                 "MAILSTEAD_DKIM_KILLS": "1000"}),
     ("tests/soak/login_timing.py", {}),
     ("tests/soak/kills.py", {}),
+    ("tests/powercut/run.py", {}),
 )
 
 
