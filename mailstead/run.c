@@ -44,6 +44,7 @@ const char *const service_names[] = {
 	"queue-runner",
 	"mtad",
 	"popd",
+	"webmail-cgi",
 	NULL,
 };
 

@@ -83,6 +83,12 @@ web_is_same_origin(const struct web_request *r)
 
 	if (site[0] != '\0' && strcmp(site, "same-origin") != 0)
 		return false;
+	/*
+	 * Under Referrer-Policy: no-referrer, which our pages have, a
+	 * browser's own form says "null": then the other header decides.
+	 */
+	if (strcmp(origin, "null") == 0)
+		return site[0] != '\0';
 	return origin[0] == '\0' ||
 	    origin_is_ours(origin, web_header(r, "HOST"));
 }
