@@ -230,6 +230,37 @@ class Signing(DkimCase):
                     sender='eve@elsewhere.example')
         self.assertNotIn(b'DKIM-Signature', self.received(3)[2])
 
+    def test_alias_domain_signs_for_itself(self):
+        self.server.cli('domain', 'add', 'alias.example', '--alias-of',
+                        'example.org')
+        time.sleep(1.5)
+        self.submit(['From: bob@alias.example\r\n\r\na\r\n'])
+        text, = self.received(1)
+        self.assertIn(b'd=alias.example;', text)
+        self.assertEqual(verify_all(text, self.keys('alias.example')), 2)
+        self.server.cli('domain', 'delete', 'alias.example')
+        self.assertEqual(self.server.run_cli('dkim', 'list',
+                                             'alias.example').returncode, 1)
+
+    def test_users_speak_for_their_own_domain(self):
+        """Signed in, From somebody else's domain here: never signed."""
+        self.server.cli('domain', 'add', 'other.example')
+        self.server.user('eve@other.example')
+        self.server.set('auth.plaintext_networks', '127.0.0.1')
+        time.sleep(1.5)
+        text = b'From: eve@other.example\r\n\r\na\r\n'
+        for sender in ('bob@example.org', 'eve@other.example'):
+            with smtplib.SMTP('127.0.0.1', self.server.port['submission'],
+                              timeout=30 * SLOW) as s:
+                s.login(sender, PASSWORD)
+                if sender.startswith('bob'):
+                    with self.assertRaises(smtplib.SMTPDataError):
+                        s.sendmail(sender, [FAR], text)
+                else:
+                    s.sendmail(sender, [FAR], text)
+        got, = self.received(1)
+        self.assertEqual(verify_all(got, self.keys('other.example')), 2)
+
     def test_reports_are_signed(self):
         self.mx.replies['RCPT'] = lambda arg: (
             '250 ok' if 'back@' in arg else '550 5.1.1 nobody')
