@@ -471,6 +471,15 @@ start_written(struct pass *p, const struct element *el, const xmlChar **list)
 		p->open[p->depth++] = el;
 }
 
+/* A <body> without attributes may only be implied. */
+static bool
+is_dropped(const struct element *el, const xmlChar **list)
+{
+	return (el->flags & DROP) ||
+	    (strcmp(el->name, "body") == 0 &&
+		(list == NULL || list[0] == NULL));
+}
+
 static void
 on_start(void *ctx, const xmlChar *name, const xmlChar **list)
 {
@@ -492,7 +501,7 @@ on_start(void *ctx, const xmlChar *name, const xmlChar **list)
 	} else if (p->text_only) {
 		if (el->flags & BLOCK)
 			new_line(p);
-	} else if (!(el->flags & DROP) && p->depth < SANITISE_DEPTH_MAX) {
+	} else if (!is_dropped(el, list) && p->depth < SANITISE_DEPTH_MAX) {
 		start_written(p, el, list);
 	}
 }
@@ -615,6 +624,13 @@ add_run(struct slice s, struct buf *out)
 	return n;
 }
 
+/* What follows, a list's footer, libxml2 would not tell about. */
+static bool
+ends_document(struct slice tag)
+{
+	return slice_istarts(tag, "</html") || slice_istarts(tag, "</body");
+}
+
 /* Copy with bad tags spoiled and the bytes libxml2 stumbles over gone. */
 static void
 prepare(struct slice html, struct buf *out)
@@ -634,10 +650,10 @@ prepare(struct slice html, struct buf *out)
 			rest = slice_skip(rest, add_run(rest, out));
 		} else {
 			n = tag_length(rest);
-			if (n > 0)
-				buf_add(out, rest.data, n);
-			else
+			if (n == 0)
 				buf_addstr(out, HELD_LESS);
+			else if (!ends_document(rest))
+				buf_add(out, rest.data, n);
 			rest = slice_skip(rest, n > 0 ? n : 1);
 		}
 	}
@@ -660,8 +676,7 @@ run_parser(struct pass *p, struct slice html)
 		return;
 	(void)htmlCtxtUseOptions(parser,
 	    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
-		HTML_PARSE_NONET | HTML_PARSE_NOIMPLIED |
-		HTML_PARSE_IGNORE_ENC);
+		HTML_PARSE_NONET | HTML_PARSE_IGNORE_ENC);
 	for (size_t i = 0; i < html.len && !p->ended; i += CHUNK) {
 		size_t n = html.len - i < CHUNK ? html.len - i : CHUNK;
 

@@ -102,14 +102,14 @@ static bool
 add_value(struct slice value, bool is_font, struct buf *out)
 {
 	size_t from = out->len, digits = 0;
+	bool in_colour = false; /* its digits are no number */
 
 	for (size_t i = 0; i < value.len; i++) {
 		unsigned char c = (unsigned char)value.data[i];
 
-		digits = ascii_is_digit(c) ? digits + 1 : 0;
-		/* six hexadecimal digits of a colour may all be decimal */
-		if (digits > DIGITS_MAX + 1 ||
-		    (digits > DIGITS_MAX && value.data[i - digits] == ' '))
+		in_colour = c == '#' || (in_colour && ascii_is_alnum(c));
+		digits = ascii_is_digit(c) && !in_colour ? digits + 1 : 0;
+		if (digits > DIGITS_MAX)
 			return false;
 		if (c == '"' || c == '\'') {
 			size_t n =

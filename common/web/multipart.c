@@ -170,11 +170,12 @@ do_delimiter(struct multipart *m, struct err *e)
 	while (i < m->pending.len &&
 	    (m->pending.data[i] == ' ' || m->pending.data[i] == '\t'))
 		i++;
-	drop_front(m, i);
-	if (m->pending.len < 2 && i < MULTIPART_HEADER_MAX)
+	if (m->pending.len < i + 2 && i < MULTIPART_HEADER_MAX)
 		return 0;
-	if (memcmp(m->pending.data, "\r\n", 2) != 0)
+	if (m->pending.len < i + 2 ||
+	    memcmp(m->pending.data + i, "\r\n", 2) != 0)
 		return err_set(e, ERR_SYNTAX, "bytes behind a boundary");
+	drop_front(m, i);
 	if (++m->parts > MULTIPART_PARTS_MAX)
 		return err_set(e, ERR_SYNTAX, "too many fields");
 	m->state = MULTIPART_HEADER;

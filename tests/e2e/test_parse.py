@@ -342,6 +342,18 @@ class Jobs(unittest.TestCase):
         _, _, s = self.p.ask(SAMPLE, job="headers", path="1.3")
         self.assertEqual(s["fields"][0], ["Subject", "inner one"])
 
+    def test_jail(self):
+        for pid in self.p.workers():
+            status = Path(f"/proc/{pid}/status").read_text()
+            self.assertRegex(status, r"NoNewPrivs:\s+1")
+            self.assertRegex(status, r"Seccomp:\s+2")
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            if SLOW == 1:
+                self.assertNotRegex(limits, r"address space\s+unlimited")
+            open_files = [os.readlink(f"/proc/{pid}/fd/{fd}")
+                          for fd in os.listdir(f"/proc/{pid}/fd")]
+            self.assertFalse([f for f in open_files if f.endswith(".db")])
+
     def test_not_a_job(self):
         for job in ({}, {"job": "open"}, {"job": 7}):
             with self.assertRaises(Refused):
