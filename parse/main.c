@@ -33,6 +33,7 @@ enum {
 	STACK_SIZE = 8 * 1024 * 1024,
 	MEMORY_MAX = 256 * 1024 * 1024,
 	CPU_MS = 2000,
+	FREE_KEPT = 2 * 1024 * 1024,
 	REQUEST_MS = 5000,
 };
 
@@ -88,6 +89,16 @@ answer_job(int sock, const char *packet, size_t len, int fd)
 	json_decref(job);
 }
 
+/* What a large message left free must not add to what the next one needs. */
+static void
+give_back(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	if (info.fordblks > FREE_KEPT)
+		(void)malloc_trim(0);
+}
+
 static void
 serve(struct worker *w, struct connection *c)
 {
@@ -105,6 +116,7 @@ serve(struct worker *w, struct connection *c)
 		(void)close(fd);
 	(void)close(c->fd);
 	free(packet);
+	give_back();
 }
 
 /* A second arena reserves more address space than the jail grants. */
@@ -114,6 +126,8 @@ worker_start(struct worker *w, struct err *e)
 	(void)w;
 	(void)e;
 	(void)mallopt(M_ARENA_MAX, 1);
+	/* fixed, so that large buffers grow in place and go back at once */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 	return 0;
 }
 
