@@ -43,6 +43,35 @@ sample_mail() {
 	MAIL
 }
 
+# The web server in front of webmail: Debian's nginx, unpacked and not
+# installed, as whoever runs the demo.
+make_web() {
+	web=$demo/nginx
+	mkdir -p "$web"
+	cat > "$web/nginx.conf" <<-CONF
+	daemon off;
+	master_process off;
+	pid $web/pid;
+	error_log stderr;
+	events { }
+	http {
+		access_log off;
+		client_body_temp_path $web/body;
+		fastcgi_temp_path $web/fastcgi;
+		proxy_temp_path $web/proxy;
+		uwsgi_temp_path $web/uwsgi;
+		scgi_temp_path $web/scgi;
+		server {
+			listen 127.0.0.1:2080;
+			location = / { return 302 /webmail/; }
+			include $web/webmail.conf;
+		}
+	}
+	CONF
+	sed "s|unix:[^;]*/run/|unix:$state/run/|" "$here/packaging/nginx.conf" \
+	    > "$web/webmail.conf"
+}
+
 describe() {
 	cat > "$demo/demo.json" <<-JSON
 	{
@@ -60,6 +89,7 @@ describe() {
 	cat <<-TEXT
 
 	Mailstead runs on 127.0.0.1 (and ::1):
+	  Webmail http://127.0.0.1:2080/webmail/
 	  SMTP 2025, submission 2587 (STARTTLS) and 2465 (TLS), POP3 2110 and 2995 (TLS)
 
 	  user                password
@@ -83,11 +113,21 @@ describe() {
 }
 ms run > "$demo/run.out" &
 run=$!
-trap 'kill "$run" 2>/dev/null || true' INT TERM
+nginx=
+trap 'kill "$run" $nginx 2>/dev/null || true' INT TERM
 ms wait --for ready --timeout 60
 [ -z "${fresh:-}" ] || sample_mail
+if unpacked=$("$here/packaging/unpack.sh" nginx nginx 2> "$demo/unpack.log"); then
+	make_web
+	"$unpacked/usr/sbin/nginx" -e stderr -p "$web" -c "$web/nginx.conf" \
+	    2> "$web/error.log" &
+	nginx=$!
+else
+	echo "no nginx, so no webmail: see demo/unpack.log" >&2
+fi
 describe
 while kill -0 "$run" 2>/dev/null; do
 	wait "$run" || true
 done
+[ -z "$nginx" ] || kill "$nginx" 2>/dev/null || true
 echo "Mailstead has stopped; its state stays in demo/."

@@ -9,7 +9,9 @@
 #include "webmail-cgi/webmail.h"
 
 enum {
-	QUOTE_MAX = 256 * 1024
+	QUOTE_MAX = 256 * 1024,
+	QUOTED_MAX = 2 * QUOTE_MAX,
+	REFERENCES_MAX = 32 * 1024,
 };
 
 static const char *
@@ -36,7 +38,7 @@ quote(const struct buf *text, const char *who)
 	json_t *value;
 	struct buf out;
 
-	buf_init(&out, 2 * QUOTE_MAX);
+	buf_init(&out, QUOTED_MAX);
 	buf_addf(&out, "\n\n%s:\n", who);
 	while (rest.data != NULL) {
 		rest = slice_cut(rest, '\n', &line);
@@ -86,7 +88,7 @@ add_answer(struct web_request *r, const json_t *summary, int fd, json_t *values)
 	    "{s?s}", "address", &address);
 	(void)json_unpack((json_t *)(uintptr_t)summary, "{s?s, s?s}", "subject",
 	    &subject, "message_id", &id);
-	buf_init(&references, 32 * 1024);
+	buf_init(&references, REFERENCES_MAX);
 	for (size_t i = 0; i < json_array_size(ids); i++)
 		buf_addf(&references, "%s ",
 		    json_string_value(json_array_get(ids, i)));

@@ -153,21 +153,21 @@ fill_list(struct web_request *r, const struct folder *f,
 {
 	size_t end = count_before(l, web_query(r, "before"));
 	size_t start = end > PAGE_ROWS ? end - PAGE_ROWS : 0;
-	json_t *rows = json_array();
+	json_t *list = json_array();
 
 	for (size_t i = end; i > start; i--) {
 		json_t *row = make_row(r, f, m, &l->items[i - 1]);
 
 		if (row != NULL)
-			json_array_append_new(rows, row);
+			json_array_append_new(list, row);
 	}
-	json_object_set_new(values, "rows", rows);
+	json_object_set_new(values, "rows", list);
 	json_object_set_new(
 	    values, "total", json_integer((json_int_t)l->count));
-	json_object_set_new(
-	    values, "from", json_integer((json_int_t)(l->count - end + 1)));
-	json_object_set_new(
-	    values, "to", json_integer((json_int_t)(l->count - start)));
+	json_object_set_new(values, "from",
+	    json_integer((json_int_t)l->count - (json_int_t)end + 1));
+	json_object_set_new(values, "to",
+	    json_integer((json_int_t)l->count - (json_int_t)start));
 	if (start > 0) {
 		struct slice id = maildir_base_name(l->items[start].name);
 

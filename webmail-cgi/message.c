@@ -10,6 +10,11 @@
 
 #include "webmail-cgi/webmail.h"
 
+enum {
+	ESCAPED_NAME_MAX = 3 * MAILDIR_NAME_SIZE,
+	HTML_MAX = WEB_BODY_MAX / 2,
+};
+
 static const char body_csp[] =
     "sandbox allow-popups allow-popups-to-escape-sandbox; "
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
@@ -85,7 +90,7 @@ text_as_html(const struct buf *text)
 	json_t *value;
 	struct buf html;
 
-	buf_init(&html, WEB_BODY_MAX / 2);
+	buf_init(&html, HTML_MAX);
 	while (rest.data != NULL) {
 		rest = slice_cut(rest, '\n', &line);
 		if (slice_trim(line).len == 0) {
@@ -132,7 +137,7 @@ own_url(struct web_request *r)
 	const char *url;
 	struct buf id;
 
-	buf_init(&id, 3 * MAILDIR_NAME_SIZE);
+	buf_init(&id, ESCAPED_NAME_MAX);
 	web_escape_url(slice_str(r->args[1]), &id);
 	url = pool_printf(&r->pool, "%s/v/%s/%s", r->base, r->args[0], id.data);
 	buf_release(&id);
@@ -152,7 +157,7 @@ static void
 add_files(struct web_request *r, const json_t *structure, json_t *values)
 {
 	const json_t *parts = json_object_get(structure, "parts");
-	json_t *files = json_array();
+	json_t *list = json_array();
 
 	for (size_t i = 0; i < json_array_size(parts); i++) {
 		const json_t *part = json_array_get(parts, i);
@@ -165,7 +170,7 @@ add_files(struct web_request *r, const json_t *structure, json_t *values)
 		    (!attached && strncmp(type, "text/", 5) == 0))
 			continue;
 		name = name[0] != '\0' ? name : "file";
-		json_array_append_new(files,
+		json_array_append_new(list,
 		    json_pack("{ss,ss,ss,sI}", "name", name, "ext",
 			extension_of(name), "url",
 			pool_printf(&r->pool, "%s/part/%s", own_url(r),
@@ -174,8 +179,8 @@ add_files(struct web_request *r, const json_t *structure, json_t *values)
 			json_integer_value(json_object_get(part, "size"))));
 	}
 	json_object_set_new(values, "file_count",
-	    json_integer((json_int_t)json_array_size(files)));
-	json_object_set_new(values, "files", files);
+	    json_integer((json_int_t)json_array_size(list)));
+	json_object_set_new(values, "files", list);
 }
 
 static void

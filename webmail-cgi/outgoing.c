@@ -22,6 +22,7 @@
 enum {
 	RECIPIENTS_MAX = 500,
 	MESSAGE_MAX = 8 * 1024 * 1024,
+	HEADER_MAX = 256 * 1024,
 	QP_LINE = 75, /* RFC 2045 6.7 (5): 76 with the soft break */
 };
 
@@ -218,7 +219,7 @@ put_in_spool(struct sending *s, struct spool_message *spool, const char *host,
 	struct buf head;
 	int rc;
 
-	buf_init(&head, 16 * 1024);
+	buf_init(&head, HEADER_MAX);
 	message_return_path(&head, v->sender);
 	v->local_prefix = (uint32_t)head.len;
 	message_received(&head, &trace);
@@ -325,7 +326,7 @@ outgoing_send(
 		} };
 	enum outgoing_result result = OUTGOING_SENT;
 
-	buf_init(&s.header, 256 * 1024);
+	buf_init(&s.header, HEADER_MAX);
 	if (strlen(m->text) > TEXT_MAX || strlen(m->subject) > 8192)
 		result = OUTGOING_TOO_LARGE;
 	if (result == OUTGOING_SENT)

@@ -219,17 +219,17 @@ template_date(const struct lang_set *l, const struct template_env *env,
 	char iso[CLOCK_RFC3339_SIZE];
 	struct tm tm, today;
 	struct buf text;
+	bool same_year;
 
 	break_down(env->zone, ms, &tm);
 	break_down(env->zone, now, &today);
-	if (slice_eq_str(how, "time"))
-		key = "date.time";
-	else if (!slice_eq_str(how, "long") && tm.tm_year != today.tm_year)
-		key = "date.year";
-	else if (slice_eq_str(how, "short") && tm.tm_yday == today.tm_yday)
+	same_year = tm.tm_year == today.tm_year;
+	if (slice_eq_str(how, "time") ||
+	    (slice_eq_str(how, "short") && same_year &&
+		tm.tm_yday == today.tm_yday))
 		key = "date.time";
 	else if (!slice_eq_str(how, "long"))
-		key = "date.day";
+		key = same_year ? "date.day" : "date.year";
 	clock_rfc3339(ms, iso);
 	buf_init(&text, 512);
 	put_format(l, env->lang, key, &tm, &text);
