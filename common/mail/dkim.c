@@ -208,7 +208,7 @@ dkim_relaxed_field(const struct header_field *f, struct buf *out)
 	buf_add(out, "\r\n", 2);
 }
 
-/* 5.4.1, without what relays may change; order is that of h=. */
+/* RFC 6376 5.4.1, without what relays may change; order is that of h=. */
 static const struct {
 	const char *name;
 	bool oversign;
@@ -366,7 +366,7 @@ dkim_field(const struct dkim_message *m, const struct dkim_signature *s,
 	buf_init(&relaxed, 4 * (out->len - start) + 16);
 	dkim_relaxed_field(&f, &relaxed);
 	(void)EVP_DigestUpdate(d, m->fields.data, m->fields.len);
-	/* without its line end (3.7) */
+	/* without its line end, RFC 6376 3.7 */
 	(void)EVP_DigestUpdate(d, relaxed.data, relaxed.len - 2);
 	digest_end(d, hash_out);
 	buf_release(&relaxed);

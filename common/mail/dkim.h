@@ -42,7 +42,7 @@ int dkim_algorithm_find(struct slice key_type);
 /* A selector: labels of letters, digits, '-' and '_', lower case. */
 bool dkim_selector_is_valid(struct slice s);
 
-/* --- Body (3.4.4) ------------------------------------------------------------- */
+/* --- Body: RFC 6376 3.4.4 ------------------------------------------------ */
 
 /*
  * Flat memory whatever the size.  start, push any number of times, end (always,
@@ -62,7 +62,7 @@ void dkim_body_end(struct dkim_body *b, uint8_t hash_out[DKIM_HASH_SIZE]);
 
 /* --- Header ------------------------------------------------------------------- */
 
-/* Append one field in relaxed form with its CRLF (3.4.2). */
+/* Append one field in relaxed form with its CRLF, RFC 6376 3.4.2. */
 void dkim_relaxed_field(const struct header_field *f, struct buf *out);
 
 /* What is signed of one message.  init, scan, release. */
@@ -80,7 +80,7 @@ void dkim_message_release(struct dkim_message *m);
 /*
  * Choose what is signed of a message that begins with this text, which has
  * all of its header; the result is where the body starts in it.  Signed is who wrote what to whom and how it is to be read, all fields of
- * a name, lowest first (5.4.2); From, To and Subject once more than there are,
+ * a name, lowest first, RFC 6376 5.4.2; From, To and Subject once more than there are,
  * so that none can be added.
  */
 size_t dkim_scan(struct dkim_message *m, struct slice text);

@@ -42,7 +42,7 @@ dkim_record(enum dkim_algorithm a, struct slice key, struct buf *out)
 	base64_encode(key.data, key.len, out);
 }
 
-/* White space within base64 is to be ignored (2.10, 3.2). */
+/* White space within base64 is to be ignored, RFC 6376 3.2. */
 static int
 read_key(
     struct slice value, struct buf *bytes, struct dkim_key *k, struct err *e)
