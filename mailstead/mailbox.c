@@ -377,6 +377,7 @@ find_strays_in(
 		if (json_object_get(known, path) == NULL)
 			add_finding(f, "belongs to no account");
 	}
+	f->about = "";
 	(void)closedir(dir);
 }
 
