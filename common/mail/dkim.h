@@ -79,9 +79,10 @@ void dkim_message_release(struct dkim_message *m);
 
 /*
  * Choose what is signed of a message that begins with this text, which has
- * all of its header; the result is where the body starts in it.  Signed is who wrote what to whom and how it is to be read, all fields of
- * a name, lowest first, RFC 6376 5.4.2; From, To and Subject once more than there are,
- * so that none can be added.
+ * all of its header; the result is where the body starts in it.  Signed is who
+ * wrote what to whom and how it is to be read, all fields of a name, lowest
+ * first, RFC 6376 5.4.2; From, To and Subject once more than there are, so
+ * that none can be added.
  */
 size_t dkim_scan(struct dkim_message *m, struct slice text);
 
