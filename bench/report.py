@@ -28,6 +28,7 @@ TARGETS = [
     ("relay one", "deliveries_per_s", "msg/s", MORE, 4),
     ("relay good", "deliveries_per_s", "msg/s", MORE, 4),
     ("relay swamp", "deliveries_per_s", "msg/s", MORE, None),
+    ("relay swamp", "pace", "healthy: out/in", MORE, None),
     ("pop3 100000 warm", "connect_to_list_p50_ms", "ms to LIST", LESS, 1 / 5),
     ("pop3 100000 cold", "connect_to_list_p50_ms", "ms to LIST", LESS, 1 / 10),
     ("pop3 retr", "retr_per_s", "RETR/s", MORE, 2),
@@ -43,6 +44,7 @@ TARGETS = [
     ("idle pop3", "kernel_kb_each", "KB kernel each", LESS, None),
 ]
 BOUNDS = {
+    ("relay swamp", "pace"): 0.9,
     ("idle smtp", "kb_each"): 25,
     ("idle smtp", "probe_p99_ratio"): 2,
     ("idle pop3", "kb_each"): 30,
@@ -59,7 +61,8 @@ def verdict(ours, peer, direction, factor, bound):
     """The columns ratio, target, reached."""
     ratio = "" if not peer else f"{ours / peer:.2f}"
     if bound is not None:
-        return ratio, f"{direction} {bound:g}", "yes" if ours <= bound else "NO"
+        met = ours >= bound if direction == MORE else ours <= bound
+        return ratio, f"{direction} {bound:g}", "yes" if met else "NO"
     if factor is None or not peer:
         return ratio, "", ""
     met = ours >= factor * peer if direction == MORE else ours <= factor * peer
