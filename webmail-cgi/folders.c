@@ -153,15 +153,15 @@ fill_list(struct web_request *r, const struct folder *f,
 {
 	size_t end = count_before(l, web_query(r, "before"));
 	size_t start = end > PAGE_ROWS ? end - PAGE_ROWS : 0;
-	json_t *list = json_array();
+	json_t *value = json_array();
 
 	for (size_t i = end; i > start; i--) {
 		json_t *row = make_row(r, f, m, &l->items[i - 1]);
 
 		if (row != NULL)
-			json_array_append_new(list, row);
+			json_array_append_new(value, row);
 	}
-	json_object_set_new(values, "rows", list);
+	json_object_set_new(values, "rows", value);
 	json_object_set_new(
 	    values, "total", json_integer((json_int_t)l->count));
 	json_object_set_new(values, "from",

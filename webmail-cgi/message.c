@@ -157,7 +157,7 @@ static void
 add_files(struct web_request *r, const json_t *structure, json_t *values)
 {
 	const json_t *parts = json_object_get(structure, "parts");
-	json_t *list = json_array();
+	json_t *value = json_array();
 
 	for (size_t i = 0; i < json_array_size(parts); i++) {
 		const json_t *part = json_array_get(parts, i);
@@ -170,7 +170,7 @@ add_files(struct web_request *r, const json_t *structure, json_t *values)
 		    (!attached && strncmp(type, "text/", 5) == 0))
 			continue;
 		name = name[0] != '\0' ? name : "file";
-		json_array_append_new(list,
+		json_array_append_new(value,
 		    json_pack("{ss,ss,ss,sI}", "name", name, "ext",
 			extension_of(name), "url",
 			pool_printf(&r->pool, "%s/part/%s", own_url(r),
@@ -179,8 +179,8 @@ add_files(struct web_request *r, const json_t *structure, json_t *values)
 			json_integer_value(json_object_get(part, "size"))));
 	}
 	json_object_set_new(values, "file_count",
-	    json_integer((json_int_t)json_array_size(list)));
-	json_object_set_new(values, "files", list);
+	    json_integer((json_int_t)json_array_size(value)));
+	json_object_set_new(values, "files", value);
 }
 
 static void

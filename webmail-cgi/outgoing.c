@@ -236,6 +236,20 @@ put_in_spool(struct sending *s, struct spool_message *spool, const char *host,
 	return spool_commit(spool, v, e);
 }
 
+/* The quota counts it, as it counts what is delivered. */
+static void
+count_usage(const struct web_request *r, size_t size)
+{
+	struct maildir root;
+	struct err e;
+
+	if (folder_open(r, folder_find("inbox"), false, &root, &e) != 0)
+		return;
+	if (maildir_usage_add(&root, (int64_t)size, 1, &e) != 0)
+		log_warning("%s", e.text);
+	maildir_close(&root);
+}
+
 /* The sender's own copy. */
 static int
 file_copy(const struct web_request *r, const char *id, const char *host,
@@ -254,6 +268,8 @@ file_copy(const struct web_request *r, const char *id, const char *host,
 	if (rc == 0)
 		rc = maildir_publish_cur(&m, name, MAILDIR_SEEN, final, e);
 	maildir_close(&m);
+	if (rc == 0)
+		count_usage(r, message->len);
 	return rc;
 }
 
