@@ -192,13 +192,13 @@ is_turning(const unsigned char *p)
 		(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
 }
 
-/* How many bytes at `p` (of valid UTF-8, NUL behind) must vanish. */
+/* How many bytes at `p` (of valid UTF-8, so characters are whole) must go. */
 static size_t
 unwanted(const unsigned char *p, bool one_line)
 {
 	if (p[0] < ' ' || p[0] == 127)
 		return 1;
-	if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+	if (p[0] == 0xc2 && p[1] < 0xa0)
 		return 2; /* C1 */
 	if (one_line && is_turning(p))
 		return 3;
@@ -215,26 +215,41 @@ add_space(unsigned char c, unsigned char next, bool one_line, struct buf *out)
 		buf_addc(out, ' ');
 }
 
+/* As charset_scrub(), of valid UTF-8. */
+static void
+scrub_valid(struct slice s, bool one_line, struct buf *out)
+{
+	size_t start = 0;
+
+	for (size_t i = 0; i < s.len;) {
+		const unsigned char *p = (const unsigned char *)s.data + i;
+		unsigned char next = i + 1 < s.len ? p[1] : '\0';
+		size_t bad = unwanted(p, one_line);
+
+		if (bad == 0) {
+			i++;
+			continue;
+		}
+		buf_add(out, s.data + start, i - start);
+		if (*p == '\t' || *p == '\n' || (*p == '\r' && next != '\n'))
+			add_space(*p, next, one_line, out);
+		i += bad;
+		start = i;
+	}
+	buf_add(out, s.data + start, s.len - start);
+}
+
 void
 charset_scrub(struct slice text, bool one_line, struct buf *out)
 {
 	struct buf valid;
 
+	if (utf8_is_valid(text)) {
+		scrub_valid(text, one_line, out);
+		return;
+	}
 	buf_init(&valid, text.len * 3 + 1);
 	add_valid_pieces(text, &valid);
-	for (size_t i = 0; i < valid.len;) {
-		const unsigned char *p = (unsigned char *)valid.data + i;
-		size_t bad = unwanted(p, one_line);
-
-		if (bad == 0) {
-			buf_addc(out, (char)*p);
-			i++;
-			continue;
-		}
-		/* p[1] may be the NUL at the end */
-		if (*p == '\t' || *p == '\n' || (*p == '\r' && p[1] != '\n'))
-			add_space(*p, p[1], one_line, out);
-		i += bad;
-	}
+	scrub_valid(buf_slice(&valid), one_line, out);
 	buf_release(&valid);
 }

@@ -74,7 +74,7 @@ add_fields(json_t *fields, GMimeObject *object)
 	struct buf name, value;
 
 	buf_init(&name, 256);
-	buf_init(&value, FIELD_MAX * 3);
+	buf_init(&value, (size_t)FIELD_MAX * 3);
 	for (int i = 0; i < count && json_array_size(fields) < FIELDS_MAX;
 	     i++) {
 		GMimeHeader *h = g_mime_header_list_get_header_at(list, i);

@@ -125,6 +125,7 @@ worker_start(struct worker *w, struct err *e)
 {
 	(void)w;
 	(void)e;
+	/* no other thread yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* fixed, so that large buffers grow in place and go back at once */
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);

@@ -187,7 +187,7 @@ message_type(GMimeObject *part, struct buf *out)
 	for (int i = 0; i < 2; i++) {
 		const char *word = words[i] ? words[i] : i ? "plain" : "text";
 
-		for (size_t n = 0; word[n] != '\0' && n < 60; n++) {
+		for (size_t n = 0; n < 60 && word[n] != '\0'; n++) {
 			unsigned char c = (unsigned char)word[n];
 
 			if (ascii_is_alnum(c) || strchr("+-._", c) != NULL)
@@ -437,10 +437,11 @@ message_text(GMimeObject *part, struct buf *out)
 	bool rc;
 
 	buf_init(&raw, RAW_TEXT_MAX);
-	buf_init(&text, RAW_TEXT_MAX * 3);
+	buf_init(&text, (size_t)RAW_TEXT_MAX * 3);
 	rc = message_decode_to(part, &raw);
 	if (rc) {
 		charset_to_utf8(buf_slice(&raw), charset ? charset : "", &text);
+		buf_release(&raw); /* it can be large: make room */
 		charset_scrub(buf_slice(&text), false, out);
 	}
 	buf_release(&raw);

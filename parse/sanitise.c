@@ -338,14 +338,12 @@ put_src(struct pass *p, const char *name, struct slice v)
 						       : 0;
 
 	(void)name; /* data-remote becomes src when allowed */
-	if (is_data_picture(url)) {
+	if (is_data_picture(url) || is_own_picture(p, url)) {
 		add_attribute(p, "src", url);
 	} else if (!is_plain_url(url)) {
 		return;
 	} else if (slice_istarts(url, "cid:")) {
 		put_cid(p, slice_skip(url, 4));
-	} else if (is_own_picture(p, url)) {
-		add_attribute(p, "src", url);
 	} else if (scheme > 0) {
 		put_remote(p, slice_skip(url, scheme));
 	}
@@ -552,16 +550,17 @@ on_text(void *ctx, const xmlChar *text, int len)
  * The length of the tag that starts at s, or 0 if it is too long or has too
  * many attributes, which libxml2 reads in quadratic time.
  */
+/* NOLINTNEXTLINE(readability-function-cognitive-complexity): one machine */
 static size_t
 tag_length(struct slice s)
 {
-	/* comments and the like: libxml2 knows best */
-	if (s.len > 1 && (s.data[1] == '!' || s.data[1] == '?'))
-		return 1;
-
 	size_t words = 0;
 	char quote = 0;
 	bool in_space = false, after_equals = false;
+
+	/* comments and the like: libxml2 knows best */
+	if (s.len > 1 && (s.data[1] == '!' || s.data[1] == '?'))
+		return 1;
 
 	for (size_t i = 1; i < s.len && i < TAG_MAX; i++) {
 		char c = s.data[i];
@@ -701,7 +700,7 @@ run_pass(struct slice html, const struct sanitise_options *options,
 
 	memset(info, 0, sizeof(*info));
 	buf_init(&input, html.len * 3 + 1024);
-	buf_init(&p.text, SANITISE_INPUT_MAX * 8);
+	buf_init(&p.text, (size_t)SANITISE_INPUT_MAX * 8);
 	if (html.len > SANITISE_INPUT_MAX) {
 		html.len = SANITISE_INPUT_MAX;
 		info->truncated = true;

@@ -24,6 +24,8 @@ enum {
 	ID_MAX = 500,
 	TEXT_MAX = 2000, /* of a subject or name */
 	SNIPPET_MAX = 200,
+	LINE_MAX_BYTES = 400, /* of a snippet's line */
+	NAMES_MAX = 64 * 1024,
 	HTML_MAX = 1024 * 1024,
 	LIST_DEPTH_MAX = 4,
 	BROKEN_HEAD_MAX = 64 * 1024,
@@ -49,7 +51,7 @@ clean_json(const char *raw, size_t max)
 	struct buf text;
 	json_t *value;
 
-	buf_init(&text, 1024 * 1024);
+	buf_init(&text, HTML_MAX);
 	if (raw != NULL)
 		message_clean_header(raw, &text);
 	cut_text(&text, max);
@@ -128,7 +130,7 @@ id_json(struct slice id)
 	struct buf clean;
 	json_t *value;
 
-	buf_init(&clean, ID_MAX * 4);
+	buf_init(&clean, (size_t)ID_MAX * 4);
 	if (id.len <= ID_MAX)
 		charset_scrub(id, true, &clean);
 	value = json_stringn(clean.data, clean.len);
@@ -260,14 +262,14 @@ snippet_json(struct slice text)
 	struct buf out;
 	json_t *value;
 
-	buf_init(&out, SNIPPET_MAX * 4);
+	buf_init(&out, SNIPPET_MAX + LINE_MAX_BYTES + 8);
 	while (text.len > 0 && out.len < SNIPPET_MAX) {
 		text = slice_cut(text, '\n', &line);
 		line = slice_trim(line);
 		if (slice_starts(line, ">") || slice_eq_str(line, "--"))
 			continue;
-		if (line.len > SNIPPET_MAX * 2)
-			line.len = SNIPPET_MAX * 2;
+		if (line.len > LINE_MAX_BYTES)
+			line.len = LINE_MAX_BYTES;
 		if (out.len > 0 && line.len > 0)
 			buf_addc(&out, ' ');
 		for (size_t i = 0; i < line.len; i++) {
@@ -291,11 +293,11 @@ put_texts(const struct message *m, json_t *out)
 
 	buf_init(&t.plain, (size_t)HTML_MAX * 4);
 	buf_init(&t.html, (size_t)HTML_MAX * 4);
-	buf_init(&t.names, 64 * 1024);
+	buf_init(&t.names, NAMES_MAX);
 	message_walk(m, gather, &t);
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
-	cut_text(text, MIME_SEARCH_TEXT_MAX - (size_t)64 * 1024);
+	cut_text(text, MIME_SEARCH_TEXT_MAX - NAMES_MAX);
 	buf_addslice(text, buf_slice(&t.names));
 	json_object_set_new(out, "text", json_stringn(text->data, text->len));
 	json_object_set_new(

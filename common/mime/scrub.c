@@ -3,12 +3,12 @@
  */
 #include <string.h>
 
-#include "base/compiler.h"
 #include "mime/mime.h"
 
 enum {
 	NAME_MAX_BYTES = 200,
-	EXTENSION_MAX = 20
+	EXTENSION_MAX = 20,
+	CLEAN_MAX = 64 * 1024
 };
 
 /* Length of the valid UTF-8 character at the start of s, or 0. */
@@ -24,26 +24,30 @@ character(struct slice s)
 	return n;
 }
 
+/* U+200E, 200F, 2028 to 202E, 2066 to 2069: they turn or break the text. */
+static bool
+is_turning(const unsigned char *p)
+{
+	if (p[0] != 0xe2)
+		return false;
+	if (p[1] == 0x81)
+		return p[2] >= 0xa6 && p[2] <= 0xa9;
+	return p[1] == 0x80 &&
+	    (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae));
+}
+
 /* Controls, what file systems mind, and what turns the text's direction. */
 static bool
 is_unwanted(struct slice c)
 {
-	static const char *const turning[] = { "\xe2\x80\xaa", "\xe2\x80\xab",
-		"\xe2\x80\xac", "\xe2\x80\xad", "\xe2\x80\xae", "\xe2\x81\xa6",
-		"\xe2\x81\xa7", "\xe2\x81\xa8", "\xe2\x81\xa9", "\xe2\x80\x8e",
-		"\xe2\x80\x8f", "\xe2\x80\xa8", "\xe2\x80\xa9" };
-	unsigned char first = (unsigned char)c.data[0];
+	const unsigned char *p = (const unsigned char *)c.data;
 
 	if (c.len == 1)
-		return first < ' ' || first == 127 ||
-		    strchr("\"*:<>?|%;`", first) != NULL;
-	if (c.len == 2 && first == 0xc2 && (unsigned char)c.data[1] < 0xa0)
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(turning); i++) {
-		if (slice_eq_str(c, turning[i]))
-			return true;
-	}
-	return false;
+		return p[0] < ' ' || p[0] == 127 ||
+		    strchr("\"*:<>?|%;`", p[0]) != NULL;
+	if (c.len == 2)
+		return p[0] == 0xc2 && p[1] < 0xa0;
+	return c.len == 3 && is_turning(p);
 }
 
 /* Shorten to the ceiling, keeping a short extension. */
@@ -71,7 +75,7 @@ mime_scrub_name(struct slice name, struct buf *out)
 {
 	struct buf clean;
 
-	buf_init(&clean, 64 * 1024);
+	buf_init(&clean, CLEAN_MAX);
 	while (name.len > 0 && !buf_overflowed(&clean)) {
 		size_t n = character(name);
 		struct slice c = slice_of(name.data, n > 0 ? n : 1);

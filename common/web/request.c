@@ -208,20 +208,12 @@ path_is_fine(struct slice path)
 }
 
 static bool
-has_prefix(struct slice path, const char *prefix)
-{
-	size_t len = strlen(prefix);
-
-	return slice_starts(path, prefix) &&
-	    (path.len == len || path.data[len] == '/');
-}
-
-static bool
 read_path(struct web_request *r, struct slice uri)
 {
 	struct slice raw, query = slice_cut(uri, '?', &raw);
 	const char *prefix = r->app->prefix;
 	struct buf path;
+	size_t skip = strlen(prefix);
 	bool good;
 
 	buf_init(&path, WEB_PARAMS_BYTES_MAX);
@@ -229,9 +221,10 @@ read_path(struct web_request *r, struct slice uri)
 	    path_is_fine(buf_slice(&path)) &&
 	    web_parse_fields(r, query, &r->query, WEB_QUERY_FIELDS_MAX);
 	if (good) {
-		r->elsewhere = !has_prefix(buf_slice(&path), prefix);
-		r->path = pool_strdup(&r->pool,
-		    r->elsewhere ? path.data : path.data + strlen(prefix));
+		r->elsewhere = strncmp(path.data, prefix, skip) != 0 ||
+		    (path.data[skip] != '\0' && path.data[skip] != '/');
+		r->path = pool_strdup(
+		    &r->pool, path.data + (r->elsewhere ? 0 : skip));
 		if (r->path[0] == '\0')
 			r->path = "/";
 	}

@@ -29,7 +29,8 @@
 #include "parse/job.h"
 
 enum {
-	WAIT_MS = 20000
+	WAIT_MS = 20000,
+	TEXT_MAX = 1024 * 1024
 };
 
 static char top[] = "/tmp/mailstead-mime-XXXXXX";
@@ -267,7 +268,7 @@ test_many_parts(void **state)
 	struct err e;
 	int fd;
 
-	buf_init(&text, 1024 * 1024);
+	buf_init(&text, TEXT_MAX);
 	buf_addstr(&text, "Content-Type: multipart/mixed; boundary=b\n\n");
 	for (int i = 0; i < 999; i++)
 		buf_addstr(&text, "--b\n\n");
@@ -329,6 +330,7 @@ test_l17_names(void **state)
 	check_name("..", "file");
 	check_name("", "file");
 	check_name("a\r\nb\"c;d%22.png", "abcd22.png");
+	/* NOLINTNEXTLINE(misc-misleading-bidirectional): that is the test */
 	check_name("\xe2\x80\xaegnp.exe", "gnp.exe");
 	check_name("\xc3\xa6\xff.pdf", "\xc3\xa6_.pdf");
 	check_name(".htaccess ", "htaccess");

@@ -196,7 +196,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	buf_init(&output, 1024 * 1024);
+	buf_init(&output, 1000000);
 	step = SIZE_MAX;
 	return 0;
 }
