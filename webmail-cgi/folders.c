@@ -147,27 +147,37 @@ count_before(const struct maildir_list *l, const char *before)
 	return l->count;
 }
 
+/* The newest first; `items` has the oldest first. */
+static json_t *
+make_rows(struct web_request *r, const struct folder *f,
+    const struct maildir *m, const struct maildir_entry *items, size_t count)
+{
+	json_t *array = json_array();
+
+	while (count > 0) {
+		json_t *row = make_row(r, f, m, &items[--count]);
+
+		if (row != NULL)
+			json_array_append_new(array, row);
+	}
+	return array;
+}
+
 static void
 fill_list(struct web_request *r, const struct folder *f,
     const struct maildir *m, const struct maildir_list *l, json_t *values)
 {
 	size_t end = count_before(l, web_query(r, "before"));
 	size_t start = end > PAGE_ROWS ? end - PAGE_ROWS : 0;
-	json_t *value = json_array();
+	json_int_t total = (json_int_t)l->count;
 
-	for (size_t i = end; i > start; i--) {
-		json_t *row = make_row(r, f, m, &l->items[i - 1]);
-
-		if (row != NULL)
-			json_array_append_new(value, row);
-	}
-	json_object_set_new(values, "rows", value);
 	json_object_set_new(
-	    values, "total", json_integer((json_int_t)l->count));
-	json_object_set_new(values, "from",
-	    json_integer((json_int_t)l->count - (json_int_t)end + 1));
-	json_object_set_new(values, "to",
-	    json_integer((json_int_t)l->count - (json_int_t)start));
+	    values, "rows", make_rows(r, f, m, l->items + start, end - start));
+	json_object_set_new(values, "total", json_integer(total));
+	json_object_set_new(
+	    values, "from", json_integer(total - (json_int_t)end + 1));
+	json_object_set_new(
+	    values, "to", json_integer(total - (json_int_t)start));
 	if (start > 0) {
 		struct slice id = maildir_base_name(l->items[start].name);
 
