@@ -34,10 +34,10 @@
 #include "queue/lanes.h"
 #include "queue/mailboxes.h"
 #include "queue/quota.h"
-#include "queue/selfcheck.h"
-#include "queue/sign.h"
 #include "queue/resolve.h"
 #include "queue/runner.h"
+#include "queue/selfcheck.h"
+#include "queue/sign.h"
 #include "queue/trail.h"
 
 enum {
