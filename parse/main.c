@@ -33,6 +33,7 @@ enum {
 	STACK_SIZE = 8 * 1024 * 1024,
 	MEMORY_MAX = 256 * 1024 * 1024,
 	CPU_MS = 2000,
+	KEEP_MAX = 128 * 1024,
 	FREE_KEPT = 2 * 1024 * 1024,
 	REQUEST_MS = 5000,
 };
@@ -125,10 +126,11 @@ worker_start(struct worker *w, struct err *e)
 {
 	(void)w;
 	(void)e;
-	/* no other thread yet: NOLINTNEXTLINE(concurrency-mt-unsafe) */
+	/* NOLINTBEGIN(concurrency-mt-unsafe): no other thread yet */
 	(void)mallopt(M_ARENA_MAX, 1);
 	/* fixed, so that large buffers grow in place and go back at once */
-	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_MMAP_THRESHOLD, KEEP_MAX);
+	/* NOLINTEND(concurrency-mt-unsafe) */
 	return 0;
 }
 

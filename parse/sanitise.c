@@ -18,7 +18,7 @@
 
 enum {
 	TAG_MAX = 96 * 1024, /* a data: picture fits */
-	TAG_ATTRIBUTES_MAX = 64,
+	TAG_ATTRIBUTES_MAX = 128,
 	DATA_URL_MAX = 64 * 1024,
 	URL_MAX = 4096,
 	PASSES_MAX = 6,
@@ -550,7 +550,6 @@ on_text(void *ctx, const xmlChar *text, int len)
  * The length of the tag that starts at s, or 0 if it is too long or has too
  * many attributes, which libxml2 reads in quadratic time.
  */
-/* NOLINTNEXTLINE(readability-function-cognitive-complexity): one machine */
 static size_t
 tag_length(struct slice s)
 {
@@ -562,7 +561,8 @@ tag_length(struct slice s)
 	if (s.len > 1 && (s.data[1] == '!' || s.data[1] == '?'))
 		return 1;
 
-	for (size_t i = 1; i < s.len && i < TAG_MAX; i++) {
+	for (size_t i = 1;
+	     i < s.len && i < TAG_MAX && words <= TAG_ATTRIBUTES_MAX; i++) {
 		char c = s.data[i];
 		bool is_space = c == '/' || (c <= ' ' && c >= 0);
 
@@ -574,10 +574,12 @@ tag_length(struct slice s)
 		if (c == '<')
 			return 0; /* another tag begins: this is none */
 		if (c == '>')
-			return words <= TAG_ATTRIBUTES_MAX ? i + 1 : 0;
-		if ((c == '"' || c == '\'') && after_equals)
+			return i + 1;
+		if ((c == '"' || c == '\'') && after_equals) {
 			quote = c;
-		words += (is_space && !in_space) || c == '=';
+			words++; /* a=""b="" needs no space */
+		}
+		words += is_space && !in_space;
 		in_space = is_space;
 		if (!is_space)
 			after_equals = c == '=';
