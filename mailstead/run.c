@@ -155,9 +155,12 @@ read_notice(struct run *r)
 	}
 }
 
-/* A child ended: false if that ends the run (before it was ever ready). */
+/*
+ * A child ended: false if that ends the run (before it was ever ready).  One
+ * that exits has said why on stderr itself.
+ */
 static bool
-child_ended(struct run *r, struct child *child, int64_t now)
+child_ended(struct run *r, struct child *child, int status, int64_t now)
 {
 	bool lived = now - child->started_ms > LIVED_LONG_MS;
 
@@ -165,7 +168,10 @@ child_ended(struct run *r, struct child *child, int64_t now)
 	if (r->stopping)
 		return true;
 	if (!r->announced && !child->ready) {
-		fprintf(stderr, "mailstead: %s did not start\n", child->name);
+		if (WIFSIGNALED(status))
+			fprintf(stderr,
+			    "mailstead: %s was killed by signal %d\n",
+			    child->name, WTERMSIG(status));
 		return false;
 	}
 	fprintf(
@@ -183,10 +189,12 @@ static bool
 reap(struct run *r)
 {
 	bool go_on = true;
+	int status;
 	pid_t pid;
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct child *child = child_of(r, pid);
-		if (child != NULL && !child_ended(r, child, clock_mono_ms()))
+		if (child != NULL &&
+		    !child_ended(r, child, status, clock_mono_ms()))
 			go_on = false;
 	}
 	return go_on;

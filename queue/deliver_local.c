@@ -55,11 +55,16 @@ succeed(struct local *l, size_t i)
 	job_record(l->job, i, &o);
 }
 
+/*
+ * The directory says the mailbox is there, so whatever is wrong with it is
+ * ours to mend: never a reason to send the message back.
+ */
 static void
-fail(struct local *l, size_t i, const struct err *e)
+fail(struct local *l, size_t i, struct err *e)
 {
 	struct outcome o = { 0 };
 
+	e->kind = ERR_TEMP;
 	outcome_from_err(&o, e);
 	job_record(l->job, i, &o);
 }

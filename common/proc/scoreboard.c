@@ -44,9 +44,17 @@ map_board(const char *path, struct err *e)
 {
 	struct scoreboard *board = MAP_FAILED;
 	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	int rc = 0;
 
-	/* never shorter: workers of a killed supervisor may still have it */
-	if (fd >= 0 && ftruncate(fd, sizeof(*board)) == 0)
+	/*
+	 * Never shorter: workers of a killed supervisor may still have it.
+	 * With its blocks: on a full disk a write to the mapping would kill.
+	 */
+	if (fd >= 0)
+		rc = posix_fallocate(fd, 0, sizeof(*board));
+	if (rc != 0)
+		errno = rc;
+	if (fd >= 0 && rc == 0)
 		board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 		    MAP_SHARED, fd, 0);
 	if (board == MAP_FAILED)

@@ -15,6 +15,8 @@ spec.loader.exec_module(powercut)
 
 
 class PowerCut(unittest.TestCase):
+    @unittest.skipUnless(os.environ.get("MAILSTEAD_POWERCUT"),
+                         "mounts many disks; part of make soak")
     @unittest.skipIf(os.environ.get("MAILSTEAD_SAN"), "proves the disk's order")
     @unittest.skipIf(powercut.why_not(), str(powercut.why_not()))
     def test_h14_h15_power_cut(self):

@@ -147,6 +147,33 @@ class WrongUse(unittest.TestCase):
         self.assertIn(f"127.0.0.1:{25 + offset}", p.stderr)
         self.assertIn(f"pid {os.getpid()}", p.stderr)
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_disk_full_at_start(self):
+        disk = self.top / "disk"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs",
+                        str(disk)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(disk)])
+        self.assertEqual(self.init("--port-offset", str(free_offset()),
+                                   state=disk / "s").returncode, 0)
+        with open(disk / "fill", "wb", buffering=0) as f:
+            with self.assertRaises(OSError):
+                while f.write(bytes(4096)) == 4096:
+                    pass
+                f.write(b"x")
+        p = self.run_cli("run", state=disk / "s")
+        self.assertEqual(p.returncode, REFUSED)
+        self.assertIn("No space left on device", p.stderr)
+        p = self.init(state=disk / "s2")
+        self.assertEqual(p.returncode, LATER)
+        self.assertIn("No space left on device", p.stderr)
+        self.assertEqual(list(disk.glob("s2/*")), [])
+        # with room again it starts as if nothing had been
+        (disk / "fill").unlink()
+        self.assertEqual(
+            self.run_cli("get", "relay.mode", state=disk / "s").stdout,
+            "none\n")
+
     def test_second_run_refused(self):
         with Server() as s:
             p = s.run_cli("run")
