@@ -8,8 +8,9 @@
 
 #include "base/slice.h"
 
-static const char boundary[] = "boundary=";
+static const char boundary[] = "boundary";
 static const char message[] = "message";
+static const char digest[] = "digest";
 
 enum {
 	EMPTY_PART_LINES = 4
@@ -21,6 +22,29 @@ guard_init(struct guard *g)
 	memset(g, 0, sizeof(*g));
 	g->line_start = true;
 	g->in_headers = true;
+}
+
+/* --- Header blocks ------------------------------------------------------------ */
+
+static void
+begin_block(struct guard *g)
+{
+	g->in_headers = true;
+	g->embeds = g->has_type = false;
+	g->header_bytes = g->header_lines = 0;
+	g->kind = GUARD_OTHER;
+}
+
+/* An empty line: the body, or in it the header of an embedded message. */
+static void
+end_block(struct guard *g)
+{
+	bool embeds = g->embeds || (g->has_digest && !g->has_type);
+
+	g->in_headers = false;
+	g->kind = GUARD_OTHER;
+	if (embeds)
+		begin_block(g);
 }
 
 /* This line may begin a part: the one before was "--..." in a multipart. */
@@ -43,6 +67,8 @@ begin_field(struct guard *g)
 	g->colons = g->commas = g->parens = g->semicolons = 0;
 	if (strncmp(g->name, "content-", 8) == 0)
 		g->kind = GUARD_CONTENT;
+	if (strcmp(g->name, "content-type") == 0)
+		g->has_type = true;
 	for (size_t i = 0; i < sizeof(address) / sizeof(address[0]); i++) {
 		size_t len = strlen(address[i]);
 
@@ -50,42 +76,52 @@ begin_field(struct guard *g)
 		    (g->name[len] == '\0' || address[i][len - 1] == '-'))
 			g->kind = GUARD_ADDRESS;
 	}
-	if (!g->in_headers) {
-		g->in_headers = true;
-		g->header_bytes = g->header_lines = 0;
-	}
 	g->header_lines++;
 	g->all_lines++;
-	g->matched_message = 0;
+	g->matched_boundary = g->matched_message = g->matched_digest = 0;
 	count_part(g);
 }
+
+/* --- Lines --------------------------------------------------------------------- */
 
 /* "--": a boundary, perhaps; many close together are empty parts. */
 static void
 dash_line(struct guard *g)
 {
+	if (g->boundaries == 0)
+		return; /* a patch, a signature */
 	g->dash_lines++;
 	if (g->lines_since_dash < EMPTY_PART_LINES)
 		g->close_dashes++;
 	g->lines_since_dash = 0;
-	g->in_headers = false;
+	g->name_done = true;
+	begin_block(g);
+}
+
+/* Not a field: GMime may go on looking for some until the empty line. */
+static void
+no_field(struct guard *g)
+{
+	g->name_done = true;
+	g->kind = GUARD_OTHER;
 }
 
 /* A byte of what may become a field's name. */
 static void
 name_byte(struct guard *g, unsigned char c)
 {
-	if (c == ':') {
+	if (c == ':' && g->name_len > 0) {
+		if (!g->in_headers) {
+			no_field(g);
+			return;
+		}
 		g->name[g->name_len] = '\0';
 		g->name_done = true;
 		begin_field(g);
-	} else if (c <= ' ' || c >= 127) {
-		/* space may stand before the colon; anything else may not */
-		if (c != ' ' && c != '\t') {
-			g->name_done = true;
-			g->kind = GUARD_OTHER;
-			g->in_headers = false;
-		}
+	} else if (c == ' ' || c == '\t') {
+		g->name_space = true; /* only the colon may follow */
+	} else if (c < ' ' || c >= 127 || g->name_space) {
+		no_field(g);
 	} else {
 		if (g->name_len < sizeof(g->name) - 1)
 			g->name[g->name_len++] = (char)ascii_lower(c);
@@ -94,30 +130,31 @@ name_byte(struct guard *g, unsigned char c)
 	}
 }
 
-static void
-match_boundary(struct guard *g, unsigned char c)
+/* True when `c` completes `word`; *matched is how much of it was seen. */
+static bool
+completes(const char *word, unsigned *matched, unsigned char c)
 {
-	if (ascii_lower(c) == boundary[g->matched])
-		g->matched++;
+	if (ascii_lower(c) == word[*matched])
+		(*matched)++;
 	else
-		g->matched = ascii_lower(c) == boundary[0];
-	if (boundary[g->matched] == '\0') {
-		g->boundaries++;
-		g->matched = 0;
-	}
+		*matched = ascii_lower(c) == word[0];
+	if (word[*matched] != '\0')
+		return false;
+	*matched = 0;
+	return true;
 }
 
 static void
-match_message(struct guard *g, unsigned char c)
+content_byte(struct guard *g, unsigned char c)
 {
-	if (ascii_lower(c) == message[g->matched_message])
-		g->matched_message++;
-	else
-		g->matched_message = ascii_lower(c) == message[0];
-	if (message[g->matched_message] == '\0') {
+	g->semicolons += c == ';';
+	g->boundaries += completes(boundary, &g->matched_boundary, c);
+	if (completes(message, &g->matched_message, c)) {
 		g->embedded++;
-		g->matched_message = 0;
+		g->embeds = true;
 	}
+	if (completes(digest, &g->matched_digest, c))
+		g->has_digest = true;
 }
 
 static void
@@ -129,8 +166,7 @@ value_byte(struct guard *g, unsigned char c)
 		g->commas += c == ',' || c == ';';
 		g->parens += c == '(';
 	} else if (g->kind == GUARD_CONTENT) {
-		g->semicolons += c == ';';
-		match_message(g, c);
+		content_byte(g, c);
 	}
 }
 
@@ -139,12 +175,14 @@ begin_line(struct guard *g, unsigned char c)
 {
 	g->line_start = false;
 	g->lines_since_dash++;
+	g->name_space = false;
 	if (c == ' ' || c == '\t') { /* goes on with the field before */
 		g->name_done = true;
 		g->header_lines += g->in_headers;
 		g->all_lines += g->in_headers;
 		return;
 	}
+	g->kind = GUARD_OTHER;
 	g->name_done = false;
 	g->name_len = 0;
 	memset(g->name, 0, sizeof(g->name));
@@ -167,16 +205,12 @@ within(const struct guard *g)
 static void
 end_line(struct guard *g)
 {
-	/* an empty line ends the headers */
-	if (!g->line_start && g->name_len == 0 && !g->name_done)
-		g->in_headers = false;
-	if (g->line_start) {
-		g->in_headers = false;
+	if (g->line_start) { /* an empty one */
 		g->lines_since_dash++;
 		count_part(g);
+		if (g->in_headers)
+			end_block(g);
 	}
-	if (!g->in_headers)
-		g->kind = GUARD_OTHER;
 	g->line_start = true;
 }
 
@@ -186,7 +220,6 @@ guard_feed(struct guard *g, const char *data, size_t len)
 	for (size_t i = 0; i < len && !g->too_much; i++) {
 		unsigned char c = (unsigned char)data[i];
 
-		match_boundary(g, c);
 		g->header_bytes += g->in_headers;
 		if (c == '\n') {
 			end_line(g);

@@ -7,8 +7,10 @@
 
 /*
  * Looks at a message before GMime does: one pass, no allocation, no structure.
- * It does not know where MIME parts begin; a line that looks like a header
- * field counts as one wherever it stands, so embedded messages are covered.
+ * It knows where GMime may look for header fields: at the start, behind any
+ * line "--..." once a boundary was declared, behind a header that embeds a
+ * message or may stand in a digest; there fields and what they hold are
+ * counted.  Anything else is body and may look as it likes.
  * What it lets through GMime parses in bounded time and memory on an 8 MB
  * stack.  (GMime 3.2 recurses without limit over nested address groups, is
  * quadratic in parameters and keeps every part and header in memory.)
@@ -21,7 +23,7 @@ enum {
 	GUARD_COMMAS = 10000,      /* in an address field: addresses */
 	GUARD_PARENS = 200,        /* in an address field: comments */
 	GUARD_SEMICOLONS = 100,    /* in a Content-* field: parameters */
-	GUARD_BOUNDARIES = 100,    /* "boundary=": depth of multiparts */
+	GUARD_BOUNDARIES = 100,    /* declared: depth of multiparts */
 	GUARD_DASH_LINES = 20000,  /* lines that begin with "--" */
 	GUARD_EMPTY_PARTS = 2000,  /* "--" lines close behind another */
 	GUARD_PARTS = 1000,        /* "--" lines, then a field or empty line */
@@ -37,16 +39,17 @@ struct guard {
 	} kind;
 
 	bool in_headers, line_start;
-	bool too_much; /* the verdict: treat the message as opaque */
-	char name[16]; /* start of the line, lower case */
+	bool embeds, has_type; /* of this header block */
+	bool has_digest;       /* a multipart/digest anywhere before */
+	bool too_much;         /* the verdict: treat the message as opaque */
+	char name[16];         /* start of the line, lower case */
 	size_t name_len;
-	bool name_done;
+	bool name_done, name_space;
 	size_t header_bytes, header_lines, field_bytes;
 	unsigned colons, commas, parens, semicolons;
 	unsigned boundaries, dash_lines, close_dashes;
-	unsigned matched; /* of "boundary=" */
 	unsigned parts, embedded, all_lines;
-	unsigned matched_message; /* of "message" */
+	unsigned matched_boundary, matched_message, matched_digest;
 	unsigned lines_since_dash;
 };
 

@@ -190,6 +190,22 @@ def bombs():
         yield f"K06 boundary of {size}", head + \
             b'Content-Type: multipart/mixed; boundary="' + mark + \
             b'"\n\n--' + mark + b"\n\nx\n--" + mark + b"--\n"
+    for kind in (b"multipart/mixed; boundary = b",
+                 b"multipart/mixed; boundary*0=b",
+                 b"multipart/mixed; boundary*=utf-8''b",
+                 b"(x)multipart(y)/(z)mixed (a) ; (b) boundary (c) = (d) b",
+                 b"multipart/digest; Boundary=b"):
+        name = kind.decode()
+        yield f"K06 {name}", head + b"Content-Type: " + kind + \
+            b"\n\n" + b"--b\n\n" * 200000
+        yield f"K06 fields {name}", head + b"Content-Type : " + kind + \
+            b"\n\n" + (b"--b\n" + b"X: y\n" * 1000 + b"\n") * 300
+    yield "K07 rfc822 in disguise", \
+        head + b"Content-Type: (c)message (d) / (e)\n rfc822\n\n" * 20000
+    yield "K07 rfc822 after junk", \
+        head + b"junk\nContent-Type: message/rfc822\n\n" * 20000
+    yield "K07 fields after junk", head + b"\x01junk\n" + \
+        b"To: g:g:g:g:g:g:g:\n" * 100000
     yield "K06 dashes", head + b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i)
         for i in range(90)) + b"\n" + b"--\n" * 1000000

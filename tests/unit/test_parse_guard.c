@@ -57,6 +57,40 @@ test_ordinary(void **state)
 	assert_int_equal(g.dash_lines, 3);
 }
 
+/* Large ordinary mail: logs, patches, HTML, base64. */
+static void
+test_bodies_are_free(void **state)
+{
+	static const char *const lines[] = {
+		"2026-11-20 22:01:02 host daemon[1]: text: more\n",
+		"key: value\n", "--- a/file\n", "-- comment\n",
+		"<td style='color: red'>x</td>\n",
+		"boundary=x message digest\n",
+		"QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo=\n", " continued: x\n",
+		"To: g:g:g:g:\n"
+	};
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, BOMB_MAX);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		buf_reset(&b);
+		buf_addstr(&b, "Subject: x\nContent-Type: text/plain\n\n");
+		repeat(&b, lines[i], 50000);
+		if (!passes(&b))
+			fail_msg("%s", lines[i]);
+		buf_reset(&b);
+		buf_addstr(&b,
+		    "Content-Type: multipart/mixed; boundary=x\n\n"
+		    "--x\nContent-Type: text/plain\n\n");
+		/* some thousand "--" lines in a row are rather empty parts */
+		repeat(&b, lines[i], strncmp(lines[i], "--", 2) ? 5000 : 900);
+		if (!passes(&b))
+			fail_msg("in a part: %s", lines[i]);
+	}
+	buf_release(&b);
+}
+
 /* Each of these kills or stalls the library behind the guard. */
 static void
 make_bomb(struct buf *b, unsigned number)
@@ -137,6 +171,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ordinary),
+		cmocka_unit_test(test_bodies_are_free),
 		cmocka_unit_test(test_bombs_are_refused),
 	};
 
