@@ -145,6 +145,13 @@ int dkim_add_first(
 
 /* --- Shared by the verbs of the directory --------------------------------------- */
 
+/*
+ * Refuse when the target's domain has as many of `what` as it may have;
+ * `query` (a literal) says whether, of a domain's id.
+ */
+int refuse_if_full(
+    struct request *q, const char *query, const char *what, struct err *e);
+
 /* alias local@domain_id -> target, replacing what stood there. */
 int alias_put(struct request *q, int64_t domain_id, const char *local,
     const char *const *targets, size_t count, struct err *e) MUST_CHECK;

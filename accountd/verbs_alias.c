@@ -413,18 +413,10 @@ change_list(struct request *q, struct err *e)
 static int
 check_limit(struct request *q, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
+	return refuse_if_full(q,
 	    "SELECT max_lists <> 0 AND max_lists <= (SELECT count(*)"
 	    " FROM list WHERE domain_id = ?1) FROM domain WHERE id = ?1",
-	    "i", q->target.domain_id);
-	int got = r ? sql_next(r, e) : -1;
-	bool full = got == 1 && sql_int(r, 0) != 0;
-
-	sql_done(r);
-	if (full)
-		return refuse(q, e, "limit",
-		    "the domain has as many lists as it may have");
-	return got < 0 ? -1 : 0;
+	    "lists", e);
 }
 
 int

@@ -364,6 +364,22 @@ verb_domain_delete(struct request *q, struct err *e)
 	    : 0;
 }
 
+int
+refuse_if_full(
+    struct request *q, const char *query, const char *what, struct err *e)
+{
+	struct sql_rows *r =
+	    sql_query(q->core->db, e, query, "i", q->target.domain_id);
+	int got = r ? sql_next(r, e) : -1;
+	bool full = got == 1 && sql_int(r, 0) != 0;
+
+	sql_done(r);
+	if (full)
+		return refuse(q, e, "limit",
+		    "the domain has as many %s as it may have", what);
+	return got < 0 ? -1 : 0;
+}
+
 /* --- The first domain ------------------------------------------------------------------ */
 
 static int

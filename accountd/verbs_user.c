@@ -480,18 +480,10 @@ user_insert(struct request *q, int64_t domain_id, const char *local,
 static int
 check_limit(struct request *q, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
+	return refuse_if_full(q,
 	    "SELECT max_accounts <> 0 AND max_accounts <= (SELECT count(*)"
 	    " FROM account WHERE domain_id = ?1) FROM domain WHERE id = ?1",
-	    "i", q->target.domain_id);
-	int got = r ? sql_next(r, e) : -1;
-	bool full = got == 1 && sql_int(r, 0) != 0;
-
-	sql_done(r);
-	if (full)
-		return refuse(q, e, "limit",
-		    "the domain has as many users as it may have");
-	return got < 0 ? -1 : 0;
+	    "users", e);
 }
 
 /*

@@ -533,25 +533,3 @@ lanes_count(struct lanes *l, struct lanes_counts *out)
 			out->dead += now < lane->dead_until_ms;
 	pthread_mutex_unlock(&l->lock);
 }
-
-void
-lanes_free(struct lanes *l)
-{
-	struct lane *lane, *next;
-	struct idle *old = NULL;
-	size_t i;
-
-	if (l == NULL)
-		return;
-	for (i = 0; i < BUCKETS; i++) {
-		for (lane = l->buckets[i]; lane != NULL; lane = next) {
-			next = lane->chain;
-			collect_idle(l, lane, INT64_MAX, &old);
-			free(lane);
-		}
-	}
-	close_all(old);
-	pthread_cond_destroy(&l->work);
-	pthread_mutex_destroy(&l->lock);
-	free(l);
-}

@@ -43,7 +43,6 @@ struct delivery {
 };
 
 struct lanes *lanes_new(unsigned threads);
-void lanes_free(struct lanes *l); /* no thread may be in it any more */
 
 /*
  * Let all lanes_take() return NULL from now on.  The result is a list of all

@@ -176,13 +176,3 @@ mailboxes_expire(struct mailboxes *t)
 	if (kept > 0)
 		expire(t, clock_mono_ms());
 }
-
-void
-mailboxes_free(struct mailboxes *t)
-{
-	if (t == NULL)
-		return;
-	expire(t, INT64_MAX);
-	(void)pthread_mutex_destroy(&t->lock);
-	free(t);
-}

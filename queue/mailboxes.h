@@ -29,7 +29,6 @@ struct mailbox {
 };
 
 struct mailboxes *mailboxes_new(int mail_root_fd);
-void mailboxes_free(struct mailboxes *t); /* nobody uses one any more */
 
 /* The mailbox at "domain/local", made if missing; 0 or -1 as maildir_open(). */
 int mailboxes_take(struct mailboxes *t, const char *path, struct mailbox **out,

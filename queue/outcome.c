@@ -44,16 +44,3 @@ outcome_from_err(struct outcome *o, const struct err *e)
 	else
 		outcome_set(o, OUTCOME_TEMP, "4.3.0", "%s", e->text);
 }
-
-const char *
-outcome_name(enum outcome_kind kind)
-{
-	static const char *const names[] = {
-		[OUTCOME_NONE] = "waiting",
-		[OUTCOME_SENT] = "sent",
-		[OUTCOME_TEMP] = "deferred",
-		[OUTCOME_PERM] = "failed",
-	};
-
-	return names[kind];
-}

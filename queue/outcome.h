@@ -37,7 +37,4 @@ void outcome_set(struct outcome *o, enum outcome_kind kind, const char *status,
 /* ERR_PERM makes OUTCOME_PERM, all other kinds OUTCOME_TEMP; X.0.0 status. */
 void outcome_from_err(struct outcome *o, const struct err *e);
 
-/* For logs and the control socket: "sent", "deferred", "failed", "waiting". */
-const char *outcome_name(enum outcome_kind kind);
-
 #endif /* QUEUE_OUTCOME_H */

@@ -40,19 +40,6 @@ quota_new(void)
 	return q;
 }
 
-void
-quota_free(struct quota *q)
-{
-	size_t i;
-
-	if (q == NULL)
-		return;
-	for (i = 0; i < SLOTS; i++)
-		free(q->slots[i]);
-	pthread_mutex_destroy(&q->lock);
-	free(q);
-}
-
 /* The slot of a path, made if missing; call with the lock held. */
 static struct usage *
 slot(struct quota *q, const char *path)

@@ -19,7 +19,6 @@
 struct quota;
 
 struct quota *quota_new(void);
-void quota_free(struct quota *q);
 
 enum quota_verdict {
 	QUOTA_FITS,

@@ -48,16 +48,6 @@ selfcheck_new(void)
 	return s;
 }
 
-void
-selfcheck_free(struct selfcheck *s)
-{
-	if (s == NULL)
-		return;
-	pthread_mutex_destroy(&s->lock);
-	free(s->entries);
-	free(s);
-}
-
 static struct entry *
 find(struct selfcheck *s, const char *domain)
 {

@@ -13,7 +13,6 @@
  */
 struct selfcheck;
 struct selfcheck *selfcheck_new(void);
-void selfcheck_free(struct selfcheck *s);
 
 int selfcheck_start(struct runner *r, struct err *e) MUST_CHECK;
 

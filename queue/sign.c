@@ -59,16 +59,6 @@ sign_new(void)
 	return s;
 }
 
-void
-sign_free(struct sign *s)
-{
-	if (s == NULL)
-		return;
-	pthread_mutex_destroy(&s->lock);
-	mem_wipe(s, sizeof(*s));
-	free(s);
-}
-
 /* --- Whose message ---------------------------------------------------------------- */
 
 /* d=: the domain of From, or the one above it that is ours (alignment). */

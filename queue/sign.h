@@ -17,7 +17,6 @@
  */
 struct sign;
 struct sign *sign_new(void);
-void sign_free(struct sign *s);
 
 /*
  * The DKIM-Signature fields of a job's message, "" for none, LF line ends;

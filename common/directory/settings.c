@@ -412,12 +412,6 @@ settings_build(
 }
 
 struct settings *
-settings_defaults(void)
-{
-	return settings_build(NULL, NULL, 0);
-}
-
-struct settings *
 settings_ref(struct settings *s)
 {
 	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);

@@ -82,9 +82,6 @@ struct settings;
 struct settings *settings_ref(struct settings *s);
 void settings_free(struct settings *s); /* drops one reference; NULL is fine */
 
-/* Defaults only; for tests and for a directory that does not exist yet. */
-struct settings *settings_defaults(void);
-
 bool settings_bool(const struct settings *s, enum setting_id id);
 /* INT, SIZE (bytes) and DURATION (seconds). */
 int64_t settings_int(const struct settings *s, enum setting_id id);
