@@ -60,15 +60,15 @@ MAINS := $(wildcard */main.c)
 ARCHIVE = $(BUILD)/libmailstead.a
 OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAINS),$(SOURCES)))
 
-# The files of a web program's pages/ are part of it: webmail-cgi/pages.c
-# defines webmail_assets.
+# The files of a web program's pages/ and of the pages/ they share are part of
+# it: webmail-cgi/pages.c defines webmail_assets.
 PAGES := $(wildcard webmail-cgi/pages admin-cgi/pages)
 OBJECTS += $(patsubst %,$(BUILD)/%.o,$(PAGES))
 
 define pages_rule
-$(BUILD)/$1.c: common/web/embed.sh $(shell find $1 -type f 2>/dev/null) $(shell find $1 -type d 2>/dev/null)
+$(BUILD)/$1.c: common/web/embed.sh $(shell find $1 common/web/pages 2>/dev/null)
 	@mkdir -p $$(@D)
-	common/web/embed.sh $1 $(patsubst %-cgi/pages,%,$1) > $$@
+	common/web/embed.sh $(patsubst %-cgi/pages,%,$1) $1 common/web/pages > $$@
 $(BUILD)/$1.o: $(BUILD)/$1.c
 	$$(CC) $$(CPPFLAGS) $$(CFLAGS) -c -o $$@ $$<
 endef

@@ -43,7 +43,7 @@ sample_mail() {
 	MAIL
 }
 
-# The web server in front of webmail: Debian's nginx, unpacked and not
+# The web server in front of webmail and administration: Debian's nginx, unpacked and not
 # installed, as whoever runs the demo.
 make_web() {
 	web=$demo/nginx
@@ -64,12 +64,12 @@ make_web() {
 		server {
 			listen 127.0.0.1:2080;
 			location = / { return 302 /webmail/; }
-			include $web/webmail.conf;
+			include $web/mailstead.conf;
 		}
 	}
 	CONF
 	sed "s|unix:[^;]*/run/|unix:$state/run/|" "$here/packaging/nginx.conf" \
-	    > "$web/webmail.conf"
+	    > "$web/mailstead.conf"
 }
 
 describe() {
@@ -90,6 +90,7 @@ describe() {
 
 	Mailstead runs on 127.0.0.1 (and ::1):
 	  Webmail http://127.0.0.1:2080/webmail/
+	  Administration http://127.0.0.1:2080/admin/
 	  SMTP 2025, submission 2587 (STARTTLS) and 2465 (TLS), POP3 2110 and 2995 (TLS)
 
 	  user                password
@@ -123,7 +124,7 @@ if unpacked=$("$here/packaging/unpack.sh" nginx nginx 2> "$demo/unpack.log"); th
 	    2> "$web/error.log" &
 	nginx=$!
 else
-	echo "no nginx, so no webmail: see demo/unpack.log" >&2
+	echo "no nginx, so no web pages: see demo/unpack.log" >&2
 fi
 describe
 while kill -0 "$run" 2>/dev/null; do

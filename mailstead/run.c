@@ -45,6 +45,7 @@ const char *const service_names[] = {
 	"mtad",
 	"popd",
 	"webmail-cgi",
+	"admin-cgi",
 	NULL,
 };
 

@@ -6,6 +6,8 @@
 #include "directory/accountd.h"
 #include "directory/directory.h"
 #include "mime/mime.h"
+#include "web/login.h"
+#include "web/page.h"
 #include "web/template.h"
 #include "web/web.h"
 
@@ -23,12 +25,6 @@ struct webmail {
 	int mail_root_fd;
 };
 
-/* Who is signed in; lives in the request's pool. */
-struct session {
-	const char *token;
-	const char *address, *local, *domain, *name;
-};
-
 enum {
 	ACCOUNTD_TIMEOUT_MS = 5000,
 	TEXT_MAX = 2 * 1024 * 1024, /* of a message being written */
@@ -43,30 +39,6 @@ webmail_of(const struct web_request *r)
 {
 	return r->ctx;
 }
-
-/* --- app.c ---------------------------------------------------------------------- */
-
-/*
- * Answer with a page.  Takes `values` (a new reference), adds what every page
- * has: title, brand, user.
- */
-void page_send(struct web_request *r, struct web_response *w, const char *name,
-    const char *title, json_t *values);
-
-/* A translated text in the reader's language, in the request's pool. */
-const char *page_text(struct web_request *r, const char *key);
-
-/* 1 to 8, always the same for an address; and two letters for it. */
-int person_hue(const char *address);
-json_t *person_initials(const char *name, const char *address);
-
-/* --- login.c ---------------------------------------------------------------------- */
-
-int login_find_session(struct web_request *r, struct err *e);
-void login_page(struct web_request *r, struct web_response *w);
-void login_post(struct web_request *r, struct web_response *w);
-void login_needed(struct web_request *r, struct web_response *w);
-void logout_post(struct web_request *r, struct web_response *w);
 
 /* --- folders.c --------------------------------------------------------------------- */
 

@@ -36,7 +36,8 @@
  * web/templates/<lang>/x.html, web/templates/x.html (below the state
  * directory), built-in (asset "templates/x.html").  A file that does not pass
  * the check is logged and passed over.  Compiled once, looked at again every
- * second at most (mtime).  Catalogues: asset "lang/<lang>.json".
+ * second at most (mtime).  Catalogues: assets
+ * "lang/<lang>.json", see template_lang.c.
  *
  * Thread-safe; open it after fork.
  */

@@ -1,7 +1,8 @@
 /*
- * Catalogues of translations: the built-in files lang/<lang>.json, each
+ * Catalogues of translations: the built-in files lang/<lang>.json and
+ * lang/<part>/<lang>.json, each
  *	{"key": "text", "key2": {"one": "...", "other": "..."}}
- * read once.  A key a catalogue does not have is taken from English; one that
+ * read once; a key that two files have is taken from the last by name.  A key a catalogue does not have is taken from English; one that
  * English does not have is shown itself.  Never changed after the start, so
  * threads share it.
  */
@@ -26,30 +27,52 @@ struct lang_set {
 	size_t count;
 };
 
+static struct lang *
+lang_entry(struct lang_set *l, struct slice name)
+{
+	struct lang *lang = l->list;
+
+	while (lang < l->list + l->count && !slice_eq_str(name, lang->name))
+		lang++;
+	if (lang == l->list + LANGS_MAX ||
+	    !slice_copy(name, lang->name, sizeof(lang->name)))
+		return NULL;
+	if (lang == l->list + l->count) {
+		lang->texts = json_object();
+		l->count++;
+	}
+	return lang;
+}
+
+static void
+read_file(struct lang_set *l, const struct web_asset *a, struct slice name)
+{
+	json_error_t error;
+	json_t *texts =
+	    json_loadb(a->data, a->len, JSON_REJECT_DUPLICATES, &error);
+	struct lang *lang = json_is_object(texts) ? lang_entry(l, name) : NULL;
+
+	if (lang == NULL)
+		log_error("%s:%d: %s", a->name, error.line, error.text);
+	else
+		(void)json_object_update(lang->texts, texts);
+	json_decref(texts);
+}
+
 struct lang_set *
 lang_set_new(const struct web_assets *assets)
 {
 	struct lang_set *l = mem_zalloc(sizeof(*l));
 
-	for (size_t i = 0; i < assets->count && l->count < LANGS_MAX; i++) {
+	for (size_t i = 0; i < assets->count; i++) {
 		const struct web_asset *a = &assets->list[i];
 		struct slice name = slice_str(a->name);
-		struct lang *lang = &l->list[l->count];
-		json_error_t error;
 
 		if (!slice_starts(name, "lang/") || !slice_ends(name, ".json"))
 			continue;
-		name = slice_skip(name, strlen("lang/"));
 		name.len -= strlen(".json");
-		lang->texts =
-		    json_loadb(a->data, a->len, JSON_REJECT_DUPLICATES, &error);
-		if (!json_is_object(lang->texts) ||
-		    !slice_copy(name, lang->name, sizeof(lang->name))) {
-			log_error("%s:%d: %s", a->name, error.line, error.text);
-			json_decref(lang->texts);
-			continue;
-		}
-		l->count++;
+		read_file(
+		    l, a, slice_skip(name, (size_t)slice_rchr(name, '/') + 1));
 	}
 	return l;
 }

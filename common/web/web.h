@@ -54,6 +54,8 @@ enum {
 };
 
 struct web_route;
+struct page_look;
+struct login_rules;
 
 struct web_request {
 	struct pool pool;
@@ -247,6 +249,13 @@ struct web_app {
 	    struct web_request *r, struct web_response *w, const char *text);
 	/* A path outside the prefix; NULL: 404. */
 	void (*elsewhere)(struct web_request *r, struct web_response *w);
+	/*
+	 * For web/page.h: whose look the page has; `values` of the page (or
+	 * NULL) get what all pages of the program show.
+	 */
+	void (*look)(
+	    struct web_request *r, struct page_look *out, json_t *values);
+	const struct login_rules *login; /* for web/login.h */
 	/* After each request, for the session's data; may be NULL. */
 	void (*done)(struct web_request *r);
 };

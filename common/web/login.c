@@ -1,23 +1,37 @@
 /*
- * Signing in and out.  accountd makes and judges sessions; the browser keeps
- * the token in a cookie.  Before signing in there is a cookie of its own,
- * which only the token of the sign-in form hangs on.
+ * Sign-in pages and sessions; see login.h.
  */
+#include "web/login.h"
+
+#include <string.h>
+
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
-
-#include "webmail-cgi/webmail.h"
-
-#define SESSION_COOKIE "wm"
-#define BEFORE_COOKIE  "wm-before"
+#include "web/page.h"
 
 enum {
 	TOKEN_BYTES = 32,
 	TOKEN_SIZE = 64,
 	KEEP_SECONDS = 30 * 86400,
 };
+
+static const struct login_rules *
+rules_of(const struct web_request *r)
+{
+	return r->app->login;
+}
+
+static int
+ask(const struct web_request *r, json_t *request, json_t **reply_out,
+    struct err *e)
+{
+	const struct login_rules *l = rules_of(r);
+
+	return accountd_call(
+	    l->accountd(r), request, l->timeout_ms, reply_out, e);
+}
 
 static bool
 is_token(const char *text)
@@ -29,7 +43,7 @@ is_token(const char *text)
 
 /* accountd's answer about the session to what the pages need. */
 static struct session *
-session_of(struct web_request *r, const char *token, const json_t *reply)
+new_session(struct web_request *r, const char *token, const json_t *reply)
 {
 	struct session *s = pool_zalloc(&r->pool, sizeof(*s));
 	const char *address = NULL, *name = "";
@@ -46,14 +60,15 @@ session_of(struct web_request *r, const char *token, const json_t *reply)
 	s->local = pool_strndup(&r->pool, local.data, local.len);
 	s->domain = pool_strndup(&r->pool, domain.data, domain.len);
 	s->name = pool_strdup(&r->pool, name);
+	s->user = json_incref(json_object_get(reply, "user"));
 	return s;
 }
 
 int
 login_find_session(struct web_request *r, struct err *e)
 {
-	const char *token = web_session_cookie(r, SESSION_COOKIE);
-	const char *before = web_session_cookie(r, BEFORE_COOKIE);
+	const char *token = web_session_cookie(r, rules_of(r)->cookie);
+	const char *before = web_session_cookie(r, rules_of(r)->before);
 	json_t *request, *reply;
 
 	if (before != NULL && is_token(before))
@@ -62,10 +77,9 @@ login_find_session(struct web_request *r, struct err *e)
 		return 0;
 	request =
 	    json_pack("{ss,ss}", "verb", "session check", "session", token);
-	if (accountd_call(webmail_of(r)->accountd, request, ACCOUNTD_TIMEOUT_MS,
-		&reply, e) != 0)
+	if (ask(r, request, &reply, e) != 0)
 		return e->kind == ERR_TEMP || e->kind == ERR_TIMEOUT ? -1 : 0;
-	r->session = session_of(r, token, reply);
+	r->session = new_session(r, token, reply);
 	json_decref(reply);
 	if (r->session != NULL)
 		r->csrf_secret = token;
@@ -77,27 +91,28 @@ static void
 show_form(struct web_request *r, struct web_response *w, const char *error,
     const char *login, const char *back)
 {
-	const struct web_cookie_options options = { 0 };
+	const struct web_cookie_options options = { .strict =
+							rules_of(r)->strict };
 	char token[TOKEN_SIZE];
 
 	if (r->csrf_secret == NULL) {
 		token_new(token, sizeof(token), TOKEN_BYTES);
-		if (web_set_cookie(w, BEFORE_COOKIE, token, &options))
+		if (web_set_cookie(w, rules_of(r)->before, token, &options))
 			r->csrf_secret = pool_strdup(&r->pool, token);
 		else
 			error = "login.insecure";
 	}
 	page_send(r, w, "login", page_text(r, "login.title"),
-	    json_pack("{ss,ss,ss}", "error",
+	    json_pack("{ss,ss,ss,sb}", "error",
 		error != NULL ? page_text(r, error) : "", "login", login,
-		"back", back));
+		"back", back, "may_keep", rules_of(r)->may_keep));
 }
 
 void
 login_page(struct web_request *r, struct web_response *w)
 {
 	if (r->session != NULL) {
-		web_redirect(w, "/m/inbox");
+		web_redirect(w, rules_of(r)->home);
 		return;
 	}
 	show_form(r, w, NULL, "", web_own_path(web_query(r, "back")));
@@ -113,6 +128,12 @@ login_needed(struct web_request *r, struct web_response *w)
 	    get ? web_own_path(r->path) : "/");
 }
 
+static bool
+wants_keep(const struct web_request *r)
+{
+	return rules_of(r)->may_keep && web_form(r, "keep") != NULL;
+}
+
 static json_t *
 create_request(const struct web_request *r, const char *login, const char *pass)
 {
@@ -125,7 +146,7 @@ create_request(const struct web_request *r, const char *login, const char *pass)
 	base64_encode(pass, strlen(pass), &word);
 	request = json_pack("{ss,ss,ss,ss,sb}", "verb", "session create",
 	    "login", name.data, "password", word.data, "ip", r->remote_addr,
-	    "keep", web_form(r, "keep") != NULL);
+	    "keep", wants_keep(r));
 	mem_wipe(word.data, word.len);
 	buf_release(&name);
 	buf_release(&word);
@@ -145,8 +166,7 @@ create_session(struct web_request *r, const char *login, const char *pass,
 	if (strlen(login) > 512 || strlen(pass) > 1024)
 		return error;
 	request = create_request(r, login, pass);
-	if (accountd_call(webmail_of(r)->accountd, request, ACCOUNTD_TIMEOUT_MS,
-		&reply, &e) != 0) {
+	if (ask(r, request, &reply, &e) != 0) {
 		log_error("session create: %s", e.text);
 		return e.kind == ERR_TEMP ? "login.busy" : error;
 	}
@@ -165,7 +185,7 @@ void
 login_post(struct web_request *r, struct web_response *w)
 {
 	const struct web_cookie_options over = { .max_age = -1 };
-	struct web_cookie_options options = { 0 };
+	struct web_cookie_options options = { .strict = rules_of(r)->strict };
 	const char *login = web_form(r, "user"), *pass = web_form(r, "pass");
 	const char *back = web_own_path(web_form(r, "back"));
 	char token[TOKEN_SIZE];
@@ -181,15 +201,15 @@ login_post(struct web_request *r, struct web_response *w)
 		show_form(r, w, error, login, back);
 		return;
 	}
-	if (web_form(r, "keep") != NULL)
+	if (wants_keep(r))
 		options.max_age = KEEP_SECONDS;
-	if (!web_set_cookie(w, SESSION_COOKIE, token, &options)) {
+	if (!web_set_cookie(w, rules_of(r)->cookie, token, &options)) {
 		mem_wipe(token, sizeof(token));
 		show_form(r, w, "login.insecure", login, back);
 		return;
 	}
 	mem_wipe(token, sizeof(token));
-	(void)web_set_cookie(w, BEFORE_COOKIE, "", &over);
+	(void)web_set_cookie(w, rules_of(r)->before, "", &over);
 	web_redirect(w, back);
 }
 
@@ -203,11 +223,19 @@ logout_post(struct web_request *r, struct web_response *w)
 
 	request =
 	    json_pack("{ss,ss}", "verb", "session end", "session", s->token);
-	if (accountd_call(webmail_of(r)->accountd, request, ACCOUNTD_TIMEOUT_MS,
-		&reply, &e) == 0)
+	if (ask(r, request, &reply, &e) == 0)
 		json_decref(reply);
 	else
 		log_error("session end: %s", e.text);
-	(void)web_set_cookie(w, SESSION_COOKIE, "", &over);
+	(void)web_set_cookie(w, rules_of(r)->cookie, "", &over);
 	web_redirect(w, "/login");
+}
+
+void
+login_done(struct web_request *r)
+{
+	const struct session *s = r->session;
+
+	if (s != NULL)
+		json_decref(s->user);
 }

@@ -1,0 +1,130 @@
+/*
+ * The table of the administration's pages, who may see them, and what all
+ * pages have in common.
+ */
+#include <string.h>
+
+#include "base/num.h"
+
+#include "admin-cgi/admin.h"
+
+enum {
+	BODY_MAX = 16 * 1024 * 1024,
+	FORM_MAX = 2 * 1024 * 1024,
+};
+
+unsigned
+admin_roles(const struct web_request *r)
+{
+	const json_t *roles = json_object_get(session_of(r)->user, "roles");
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		struct slice name =
+		    slice_str(json_string_value(json_array_get(roles, i)));
+
+		if (slice_eq_str(name, "server_admin"))
+			bits |= ROLE_SERVER;
+		else if (slice_starts(name, "domain_admin"))
+			bits |= ROLE_DOMAIN;
+		else if (slice_starts(name, "list_admin"))
+			bits |= ROLE_LIST;
+	}
+	return bits;
+}
+
+static bool
+may(const struct web_request *r, unsigned roles)
+{
+	return (admin_roles(r) & roles) != 0;
+}
+
+static void
+look(struct web_request *r, struct page_look *out, json_t *values)
+{
+	struct settings *all = directory_settings(admin_of(r)->directory);
+	const struct session *s = session_of(r);
+	unsigned roles;
+
+	out->templates = admin_of(r)->templates;
+	out->brand = pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
+	settings_free(all);
+	if (s == NULL)
+		return;
+	out->address = s->address;
+	out->name = s->name;
+	if (values == NULL)
+		return;
+	roles = admin_roles(r);
+	json_object_set_new(values, "can",
+	    json_pack("{sb,sb,sb}", "server", (roles & ROLE_SERVER) != 0,
+		"domain", (roles & ROLE_MANAGER) != 0, "list",
+		(roles & ROLE_ANY) != 0));
+	json_object_set_new(values, "version", json_string(MAILSTEAD_VERSION));
+}
+
+/* A word of a query that may be part of a key. */
+static bool
+is_key(const char *word)
+{
+	size_t len = strspn(word, "abcdefghijklmnopqrstuvwxyz_");
+
+	return len > 0 && len < 32 && word[len] == '\0';
+}
+
+void
+admin_page(struct web_request *r, struct web_response *w, const char *name,
+    const char *section, json_t *values)
+{
+	const char *flash = web_query(r, "flash");
+
+	json_object_set_new(values, "at", json_pack("{sb}", section, 1));
+	if (flash != NULL && is_key(flash))
+		json_object_set_new(values, "flash",
+		    json_string(page_text(
+			r, pool_printf(&r->pool, "flash.%s", flash))));
+	page_send(r, w, name,
+	    page_text(r, pool_printf(&r->pool, "title.%s", name)), values);
+}
+
+static struct accountd *
+accountd_of(const struct web_request *r)
+{
+	return admin_of(r)->accountd;
+}
+
+static const struct login_rules login = {
+	.cookie = "adm",
+	.before = "adm-before",
+	.strict = true,
+	.home = "/",
+	.timeout_ms = ASK_TIMEOUT_MS,
+	.accountd = accountd_of,
+};
+
+/* clang-format off */
+static const struct web_route routes[] = {
+	{ WEB_GET,  "/",       WEB_SESSION | ROLE_ANY, overview_page },
+	{ WEB_GET,  "/login",  WEB_OPEN,               login_page },
+	{ WEB_POST, "/login",  WEB_OPEN,               login_post },
+	{ WEB_POST, "/logout", WEB_SESSION,            logout_post },
+};
+
+/* clang-format on */
+
+const struct web_app admin_app = {
+	.name = "admin",
+	.prefix = "/admin",
+	.routes = routes,
+	.route_count = ARRAY_LEN(routes),
+	.assets = &admin_assets,
+	.body_max = BODY_MAX,
+	.form_max = FORM_MAX,
+	.find_session = login_find_session,
+	.sign_in = login_needed,
+	.may = may,
+	.error_page = page_error,
+	.look = look,
+	.login = &login,
+	.done = login_done,
+};

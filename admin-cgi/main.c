@@ -1,0 +1,127 @@
+/*
+ * admin-cgi: administration behind a web server's FastCGI.  Settings to the
+ * one listener, and what workers share; the pages are in the other files.
+ */
+#include <sys/socket.h>
+
+#include <stdio.h>
+
+#include "directory/config.h"
+#include "proc/service.h"
+
+#include "admin-cgi/admin.h"
+
+enum {
+	WORKERS = 2,
+	CONNECTIONS = 16,
+	IO_TIMEOUT_MS = 30000,
+	STACK_SIZE = 256 * 1024,
+};
+
+enum path {
+	PATH_DIRECTORY,
+	PATH_WEB,
+	PATH_DOMAINS,
+	PATH_RUN,
+	PATH_CACHE,
+	PATH_LOGS,
+	PATH_COUNT
+};
+
+/* Set by configure() in the supervisor, inherited by workers. */
+static struct {
+	struct config config;
+	uint64_t stamp;
+	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
+	const char *read_paths[4], *write_paths[8];
+} setup;
+
+static int
+set_paths(struct service_config *out, struct err *e)
+{
+	static const char *const inside[PATH_COUNT] = { "directory", "web",
+		"domains", "run", "cache/admin", "log" };
+
+	for (size_t i = 0; i < PATH_COUNT; i++) {
+		if (config_path(&setup.config, setup.paths[i],
+			sizeof(setup.paths[i]), e, "%s", inside[i]) != 0)
+			return -1;
+		/* SQLite's readers write their marks into the -shm file */
+		setup.write_paths[i] = setup.paths[i];
+	}
+	setup.read_paths[0] = "/usr/share/zoneinfo";
+	out->read_paths = setup.read_paths;
+	out->write_paths = setup.write_paths;
+	return config_path(&setup.config, out->log_dir, sizeof(out->log_dir), e,
+	    "log/admin-cgi");
+}
+
+static int
+configure(const char *state_dir, struct service_config *out, struct err *e)
+{
+	struct listener *l = &out->listeners[0];
+	struct settings *all;
+
+	if (config_load(state_dir, &setup.config, e) != 0)
+		return -1;
+	setup.stamp = directory_stamp(state_dir);
+	if (directory_read_settings(state_dir, &all, e) != 0)
+		return -1;
+	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
+	settings_free(all);
+	out->workers = WORKERS;
+	out->connections = CONNECTIONS;
+	(void)snprintf(
+	    out->user, sizeof(out->user), "%s", setup.config.user_admin);
+	if (config_path(&setup.config, l->path, sizeof(l->path), e,
+		"run/web/admin.sock") != 0)
+		return -1;
+	l->socktype = SOCK_STREAM;
+	l->mode = 0660;
+	out->listener_count = 1;
+	return set_paths(out, e);
+}
+
+static bool
+changed(const char *state_dir)
+{
+	return directory_stamp(state_dir) != setup.stamp;
+}
+
+static int
+worker_start(struct worker *w, struct err *e)
+{
+	struct admin *a = mem_zalloc(sizeof(*a));
+
+	a->state_dir = w->state_dir;
+	if (directory_open(w->state_dir, &a->directory, e) != 0)
+		return -1;
+	a->accountd = accountd_new(w->state_dir, "admin-cgi");
+	a->templates = template_set_new(w->state_dir, &admin_assets);
+	w->data = a;
+	return web_start(&admin_app, e);
+}
+
+static void
+serve(struct worker *w, struct connection *c)
+{
+	web_serve(
+	    &admin_app, w->data, c->fd, setup.paths[PATH_CACHE], IO_TIMEOUT_MS);
+}
+
+static const struct service service = {
+	.name = "admin-cgi",
+	.stack_size = STACK_SIZE,
+	.deny_outgoing = true,
+	.deny_exec = true,
+	.configure = configure,
+	.changed = changed,
+	.worker_start = worker_start,
+	.serve = serve,
+};
+
+int
+main(int argc, char **argv)
+{
+	return service_main(&service, argc, argv);
+}

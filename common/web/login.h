@@ -1,0 +1,48 @@
+#ifndef WEB_LOGIN_H
+#define WEB_LOGIN_H
+
+#include <jansson.h>
+
+#include "directory/accountd.h"
+#include "web/web.h"
+
+/*
+ * Signing in and out, the same in both web programs: accountd makes and judges
+ * sessions, the browser keeps the token in a cookie.  Before signing in there
+ * is a cookie of its own, which only the token of the sign-in form hangs on.
+ * A program says its rules in web_app.login and puts the handlers into its
+ * table of routes.
+ */
+struct login_rules {
+	const char *cookie, *before; /* stems of the cookies' names */
+	bool strict;                 /* SameSite=Strict */
+	bool may_keep;               /* "keep me signed in" */
+	const char *home;            /* where one comes after signing in */
+	int timeout_ms;              /* of a question to accountd */
+	struct accountd *(*accountd)(const struct web_request *r);
+};
+
+/* Who is signed in (web_request.session); lives in the request's pool. */
+struct session {
+	const char *token;
+	const char *address, *local, *domain, *name;
+	json_t *user; /* the account as accountd shows it; login_done() frees */
+};
+
+static inline const struct session *
+session_of(const struct web_request *r)
+{
+	return r->session;
+}
+
+/* The hooks of struct web_app. */
+int login_find_session(struct web_request *r, struct err *e);
+void login_needed(struct web_request *r, struct web_response *w);
+void login_done(struct web_request *r);
+
+/* GET and POST /login (page "login"), POST /logout. */
+void login_page(struct web_request *r, struct web_response *w);
+void login_post(struct web_request *r, struct web_response *w);
+void logout_post(struct web_request *r, struct web_response *w);
+
+#endif /* WEB_LOGIN_H */
