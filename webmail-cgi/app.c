@@ -1,7 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
-#include "webmail-cgi/webmail.h"
+#include "webmail-cgi/user.h"
 
 enum {
 	BODY_MAX = 4 * 1024 * 1024,
@@ -15,7 +15,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	struct settings *all = directory_settings(webmail_of(r)->directory);
 	const struct session *s = r->session;
 
-	(void)values;
+	const struct prefs *prefs = user_prefs(r);
+
 	out->templates = webmail_of(r)->templates;
 	out->brand = s != NULL
 	    ? s->domain
@@ -23,6 +24,14 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	settings_free(all);
 	if (s == NULL)
 		return;
+	out->zone = prefs->value[PREF_ZONE];
+	out->lang = prefs->value[PREF_LANG];
+	out->theme = prefs->value[PREF_THEME];
+	out->density = prefs->value[PREF_DENSITY];
+	if (values != NULL) {
+		json_object_set_new(values, "quota", user_quota(r));
+		json_object_set_new(values, "labels", user_labels(r));
+	}
 	out->domain = s->domain;
 	out->address = s->address;
 	out->name = s->name;
@@ -72,5 +81,5 @@ const struct web_app webmail_app = {
 	.error_page = page_error,
 	.look = look,
 	.login = &login,
-	.done = login_done,
+	.done = user_done,
 };

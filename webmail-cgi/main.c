@@ -118,6 +118,7 @@ worker_start(struct worker *w, struct err *e)
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "webmail-cgi");
+	m->users_dir = setup.paths[PATH_USERS];
 	m->mime = mime_new(w->state_dir);
 	m->templates = template_set_new(w->state_dir, &webmail_assets);
 	/* a worker that is being replaced may still write under its name */

@@ -23,6 +23,7 @@ struct webmail {
 	struct template_set *templates;
 	struct spool_writer *spool;
 	int mail_root_fd;
+	const char *users_dir;
 };
 
 enum {

@@ -15,7 +15,12 @@ enum {
 static struct page_look
 look_of(struct web_request *r, json_t *values)
 {
-	struct page_look look = { .brand = "", .domain = "", .zone = "" };
+	struct page_look look = { .brand = "",
+		.domain = "",
+		.zone = "",
+		.lang = "",
+		.theme = "auto",
+		.density = "cozy" };
 
 	r->app->look(r, &look, values);
 	return look;
@@ -24,6 +29,8 @@ look_of(struct web_request *r, json_t *values)
 static const char *
 lang_of(const struct web_request *r, const struct page_look *look)
 {
+	if (template_has_lang(look->templates, look->lang))
+		return look->lang;
 	return template_choose_lang(look->templates, r->accept_language);
 }
 
@@ -84,6 +91,8 @@ static void
 add_common(const struct page_look *look, const char *title, json_t *values)
 {
 	json_object_set_new(values, "title", json_string(title));
+	json_object_set_new(values, "theme", json_string(look->theme));
+	json_object_set_new(values, "density", json_string(look->density));
 	json_object_set_new(
 	    values, "brand", json_pack("{ss}", "name", look->brand));
 	if (look->address == NULL)

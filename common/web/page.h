@@ -14,9 +14,11 @@
 /* Texts live as long as the request. */
 struct page_look {
 	struct template_set *templates;
-	const char *brand;          /* {{brand.name}} */
-	const char *domain;         /* whose templates; "" = the server's */
-	const char *zone;           /* "" = UTC */
+	const char *brand;  /* {{brand.name}} */
+	const char *domain; /* whose templates; "" = the server's */
+	const char *zone;   /* "" = UTC */
+	const char *lang;   /* "" = as the browser says */
+	const char *theme, *density;
 	const char *address, *name; /* who is signed in; NULL = nobody */
 };
 

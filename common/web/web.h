@@ -82,6 +82,8 @@ struct web_request {
 	/* Set by the app's session hook. */
 	void *session;
 	const char *csrf_secret; /* NULL: there is none */
+
+	void *own; /* the program's, NULL at first; app->done() ends it */
 };
 
 /* First value, or NULL if there is none. */
