@@ -1,18 +1,15 @@
 /*
  * Local delivery; see deliver_local.h.
  *
- * The steps and marks are those of I2: a file in tmp/ (written, or linked from
- * the first one), mark prepared, rename to new/, mark done.  The first
- * mailbox's file is published last, because until then it is what the others
- * are linked from and no reader can have taken it away.  Names derive from id
- * and recipient index, so that whatever an earlier runner left is found.
+ * This is the first half of I2: the files are brought into tmp/, written once
+ * and linked from there, and marked started; staging.c makes them durable and
+ * publishes them.  Names derive from id and recipient index, so that whatever
+ * an earlier runner left is found.
  *
- * Nothing is flushed here: a shared flush follows and then the settled marks
- * (main.c).  Runs on the claiming threads.
+ * Runs on the claiming threads.
  */
 #include "queue/deliver_local.h"
 
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <stdio.h>
@@ -28,6 +25,7 @@
 #include "queue/mailboxes.h"
 #include "queue/quota.h"
 #include "queue/spool.h"
+#include "queue/staging.h"
 
 enum {
 	ACCOUNTD_MS = 2000
@@ -41,18 +39,18 @@ struct local {
 	uint64_t size, wire_size;
 	bool look; /* an earlier attempt may have left something */
 
-	struct mailbox *first; /* its file waits in tmp/ to be published */
+	struct mailbox *first; /* has the file others are linked from */
 	char first_name[MAILDIR_NAME_SIZE];
-	size_t first_index;
+	size_t staged;
 };
 
 static void
-succeed(struct local *l, size_t i)
+succeed(struct job *j, size_t i)
 {
 	struct outcome o = { 0 };
 
 	outcome_set(&o, OUTCOME_SENT, "2.0.0", "delivered to the mailbox");
-	job_record(l->job, i, &o);
+	job_record(j, i, &o);
 }
 
 /*
@@ -60,84 +58,47 @@ succeed(struct local *l, size_t i)
  * ours to mend: never a reason to send the message back.
  */
 static void
-fail(struct local *l, size_t i, struct err *e)
+fail(struct job *j, size_t i, struct err *e)
 {
 	struct outcome o = { 0 };
 
 	e->kind = ERR_TEMP;
 	outcome_from_err(&o, e);
-	job_record(l->job, i, &o);
+	job_record(j, i, &o);
 }
 
+/* The recipient's file is in tmp/. */
 static void
-prepared(struct local *l, size_t i)
+staged(struct local *l, size_t i)
 {
-	spool_mark(l->job->item, i, SPOOL_MARK_PREPARED, 0);
-}
-
-/* Move from tmp/ to new/ and be done. */
-static int
-publish(struct local *l, const struct maildir *m, const char *name, size_t i)
-{
-	struct err e;
-	int rc = maildir_publish(m, name, &e);
-
-	if (rc != 0) {
-		fail(l, i, &e);
-		return rc;
-	}
-	succeed(l, i);
-	/* for whoever keeps a maildirsize there; it can be counted anew */
-	if (maildir_usage_add(m, (int64_t)l->size, 1, &e) != 0)
-		log_warning("%s: %s", l->job->item->id, e.text);
-	return 0;
-}
-
-/*
- * After a crash: true if the message is in the mailbox already, whole.  A
- * power cut can leave a name without its bytes; that one goes.
- */
-static bool
-is_there(struct local *l, const struct maildir *m, const char *name)
-{
-	struct stat st;
-	struct err e;
-	int fd;
-	bool whole;
-
-	if (maildir_open_message(m, name, &fd, &e) != 0)
-		return false;
-	whole = fstat(fd, &st) == 0 && (uint64_t)st.st_size == l->size;
-	close(fd);
-	if (!whole && maildir_remove(m, name, &e) != 0)
-		log_warning("%s: cannot remove a partial delivery: %s",
-		    l->job->item->id, e.text);
-	return whole;
+	spool_mark(l->job->item, i, SPOOL_MARK_STARTED, 0);
+	l->staged++;
 }
 
 /* What an earlier attempt left.  True: nothing remains to be done. */
 static bool
 resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 {
+	bool prepared =
+	    spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_PREPARED;
 	enum maildir_place place;
 	struct err e;
 
-	if (spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_PREPARED) {
-		/* I2: prepared and no longer in tmp/ means delivered */
-		if (maildir_locate(m, name, &place, &e) != 0)
-			fail(l, i, &e);
-		else if (place == MAILDIR_TMP)
-			(void)publish(l, m, name, i);
-		else
-			succeed(l, i);
+	if (maildir_locate(m, name, &place, &e) != 0) {
+		fail(l->job, i, &e);
 		return true;
 	}
-	if (is_there(l, m, name)) {
-		succeed(l, i);
+	if (place == MAILDIR_TMP && prepared) {
+		staged(l, i);
 		return true;
 	}
-	(void)unlinkat(m->tmp_fd, name, 0);
-	return false;
+	if (place == MAILDIR_TMP)
+		(void)unlinkat(m->tmp_fd, name, 0);
+	/* I2: prepared and no longer in tmp/ means delivered */
+	if ((place == MAILDIR_TMP || place == MAILDIR_NOWHERE) && !prepared)
+		return false;
+	succeed(l->job, i);
+	return true;
 }
 
 static int
@@ -176,22 +137,19 @@ put(struct local *l, struct mailbox *box, size_t i)
 	if ((l->look || l->job->item->envelope.recipients[i].attempts > 0) &&
 	    resume(l, m, name, i))
 		return 0;
-	if (l->first != NULL &&
+	if (l->first == NULL ||
 	    maildir_link_tmp(
-		m, name, l->first->dir.tmp_fd, l->first_name, &e) == 0) {
-		prepared(l, i);
-		return publish(l, m, name, i);
+		m, name, l->first->dir.tmp_fd, l->first_name, &e) != 0) {
+		if (write_copy(l, m, name, &e) != 0) {
+			fail(l->job, i, &e);
+			return -1;
+		}
 	}
-	if (write_copy(l, m, name, &e) != 0) {
-		fail(l, i, &e);
-		return -1;
+	staged(l, i);
+	if (l->first == NULL && l->body.data != NULL) {
+		l->first = box;
+		memcpy(l->first_name, name, sizeof(name));
 	}
-	prepared(l, i);
-	if (l->first != NULL || l->body.data == NULL)
-		return publish(l, m, name, i);
-	l->first = box;
-	l->first_index = i;
-	memcpy(l->first_name, name, sizeof(name));
 	return 0;
 }
 
@@ -312,11 +270,15 @@ deliver_one(struct local *l, size_t i)
 	int rc = 0;
 
 	if (mailboxes_take(table, r->target, &m, &e) != 0) {
-		fail(l, i, &e);
+		fail(l->job, i, &e);
 		return;
 	}
-	if (quota_allows(l, m, i))
+	if (quota_allows(l, m, i)) {
 		rc = put(l, m, i);
+		if (spool_mark_get(l->job->item, i, NULL) != SPOOL_MARK_STARTED)
+			quota_arrived(
+			    l->job->runner->quota, r->target, l->size);
+	}
 	/* two recipients may share a mailbox: `m` alone does not tell */
 	if (l->first == first)
 		mailboxes_give(table, m, rc != 0);
@@ -333,7 +295,7 @@ open_body(struct local *l)
 		for (i = 0; i < v->recipient_count; i++)
 			if (job_is_waiting(l->job, i) &&
 			    v->recipients[i].kind == RECIPIENT_LOCAL)
-				fail(l, i, &e);
+				fail(l->job, i, &e);
 		return -1;
 	}
 	l->size = v->body_size;
@@ -370,8 +332,11 @@ deliver_local(struct job *j)
 		    v->recipients[i].kind == RECIPIENT_LOCAL)
 			deliver_one(&l, i);
 	if (l.first != NULL)
-		mailboxes_give(j->runner->mailboxes, l.first,
-		    publish(&l, &l.first->dir, l.first_name, l.first_index) !=
-			0);
+		mailboxes_give(j->runner->mailboxes, l.first, false);
 	spool_body_close(&l.body);
+	if (l.staged > 0) {
+		j->local_size = l.size;
+		j->local_wire_size = l.wire_size;
+		staging_add(j->runner->staging, j, l.staged);
+	}
 }

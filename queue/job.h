@@ -36,6 +36,10 @@ struct job {
 	bool parked;             /* remote delivery is suspended */
 	int64_t now_ms;          /* wall clock at the start */
 	const char *signature;   /* DKIM fields, or NULL; item's pool */
+
+	/* deliver_local.c: files in tmp/ of this size wait to be flushed */
+	struct job *staged_next;
+	uint64_t local_size, local_wire_size;
 };
 
 /* Takes the item and the settings reference; one reference for the caller. */

@@ -5,8 +5,9 @@
  *  - queue.local_threads claiming threads: resolve, deliver locally, hand the
  *    rest to the lanes;
  *  - remote.threads sending threads (deliver_remote.c);
- *  - one flushing thread: about once a second, or after many deliveries, a
- *    shared flush of the store, and then the settled marks (I1);
+ *  - one publishing thread: flushes what was delivered and publishes it;
+ *  - one settling thread: about once a second, or after many messages, a shared
+ *    flush of the store, and then the settled marks (I1);
  *  - the connection threads of the control socket (control.c);
  *  - the main thread's tick: settings, idle connections, run/queue.stat.
  */
@@ -38,6 +39,7 @@
 #include "queue/runner.h"
 #include "queue/selfcheck.h"
 #include "queue/sign.h"
+#include "queue/staging.h"
 #include "queue/trail.h"
 
 enum {
@@ -49,8 +51,12 @@ enum {
 	JOBS_MAX = 10000,      /* then all do; the lanes are full before */
 	BIG_LOCAL = 500,       /* recipients; one such message at a time */
 	BIG_LOCAL_WAIT_MS = 200,
-	FLUSH_EVERY_MS = 1000,
-	FLUSH_PENDING = 3000,
+	PUBLISH_MS = 10,    /* a delivery waits so long for company, */
+	PUBLISH_PAUSES = 3, /* and so many times what the last flush took */
+	PUBLISH_PAUSE_MAX_MS = 500,
+	SETTLE_LOOK_MS = 50,
+	SETTLE_EVERY_MS = 1000,
+	SETTLE_PENDING = 3000,
 	STOP_MS = 6000,
 };
 
@@ -237,7 +243,7 @@ claim_thread(struct worker *w, void *arg)
 	pool_release(&scratch);
 }
 
-/* --- Flushing ------------------------------------------------------------------ */
+/* --- Publishing and settling ------------------------------------------------------------------ */
 
 static int
 sync_stores(void *arg, struct err *e)
@@ -250,7 +256,7 @@ sync_stores(void *arg, struct err *e)
 }
 
 static void
-flush(struct runner *r)
+settle(struct runner *r)
 {
 	struct err e;
 
@@ -258,29 +264,58 @@ flush(struct runner *r)
 		log_error("flush: %s", e.text);
 }
 
+/* The runner stops, and nothing is under way or its time is over. */
+static bool
+may_stop(struct runner *r, int64_t *stop_ms)
+{
+	int64_t now = clock_mono_ms();
+
+	if (!service_stopping())
+		return false;
+	if (*stop_ms == 0)
+		*stop_ms = now + STOP_MS;
+	return now >= *stop_ms || atomic_load(&r->jobs) == 0;
+}
+
 static void
-flush_thread(struct worker *w, void *arg)
+publish_thread(struct worker *w, void *arg)
 {
 	struct runner *r = arg;
-	int64_t last_ms = clock_mono_ms(), stop_ms = 0, now;
+	int64_t stop_ms = 0;
 
 	(void)w;
-	for (;;) {
-		nap(50);
-		mailboxes_expire(r->mailboxes);
-		now = clock_mono_ms();
-		if (service_stopping() && stop_ms == 0)
-			stop_ms = now + STOP_MS;
-		if (stop_ms != 0 &&
-		    (now >= stop_ms || atomic_load(&r->jobs) == 0))
-			break;
-		if (now - last_ms < FLUSH_EVERY_MS &&
-		    spool_flush_pending(r->spool) < FLUSH_PENDING)
+	while (!may_stop(r, &stop_ms)) {
+		int64_t began, took;
+
+		nap(PUBLISH_MS);
+		if (staging_count(r->staging) == 0)
 			continue;
-		last_ms = now;
-		flush(r);
+		began = clock_mono_ms();
+		staging_publish(r);
+		took = clock_mono_ms() - began;
+		nap(took * PUBLISH_PAUSES < PUBLISH_PAUSE_MAX_MS
+			? took * PUBLISH_PAUSES
+			: PUBLISH_PAUSE_MAX_MS);
 	}
-	flush(r);
+}
+
+static void
+settle_thread(struct worker *w, void *arg)
+{
+	struct runner *r = arg;
+	int64_t last_ms = clock_mono_ms(), stop_ms = 0;
+
+	(void)w;
+	while (!may_stop(r, &stop_ms)) {
+		nap(SETTLE_LOOK_MS);
+		mailboxes_expire(r->mailboxes);
+		if (clock_mono_ms() - last_ms < SETTLE_EVERY_MS &&
+		    spool_flush_pending(r->spool) < SETTLE_PENDING)
+			continue;
+		last_ms = clock_mono_ms();
+		settle(r);
+	}
+	settle(r);
 }
 
 /* --- The worker ---------------------------------------------------------------- */
@@ -326,6 +361,7 @@ open_all(struct runner *r, struct err *e)
 		return err_errno(e, "%s", setup.mail_root);
 	r->mail_root_fd = fd;
 	r->mailboxes = mailboxes_new(fd);
+	r->staging = staging_new();
 	if (directory_open(r->state_dir, &r->directory, e) != 0 ||
 	    spool_create(setup.spool, e) != 0 ||
 	    open_spool(notify, &r->spool, e) != 0)
@@ -342,7 +378,8 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 	unsigned i;
 
 	r->lanes = lanes_new(remote);
-	if (worker_thread(r->worker, "flush", 0, flush_thread, r, e) != 0)
+	if (worker_thread(r->worker, "publish", 0, publish_thread, r, e) != 0 ||
+	    worker_thread(r->worker, "settle", 0, settle_thread, r, e) != 0)
 		return -1;
 	for (i = 0; i < local; i++)
 		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=

@@ -1,7 +1,8 @@
 /*
  * Quotas at delivery; see quota.h.  A table of what was measured, by mailbox
- * path, under one lock that is never held while a mailbox is listed; so two
- * deliveries at once may both list a mailbox, and the later count stays.
+ * path, under one lock that is never held while a mailbox is listed.  What is
+ * promised and not yet seen in a listing is counted beside; where a delivery
+ * arrived during a listing, nobody knows whether that saw it: once more.
  */
 #include "queue/quota.h"
 
@@ -15,14 +16,18 @@
 #include "base/mem.h"
 
 enum {
-	SLOTS = 1024, /* direct-mapped: a clash only costs a listing */
+	SLOTS = 1024, /* a clash only costs a listing, */
+	PROBES = 8,   /* unless something is promised: the next ones */
+	MEASURES = 4,
 	PATH_SIZE = 512,
 	FRESH_MS = 30000,
 };
 
 struct usage {
 	char path[PATH_SIZE];
-	uint64_t bytes, messages;
+	uint64_t bytes, messages;                 /* with what is promised */
+	uint64_t pending_bytes, pending_messages; /* promised */
+	unsigned arrivals;
 	int64_t measured_ms; /* monotonic; 0 = never */
 };
 
@@ -40,23 +45,41 @@ quota_new(void)
 	return q;
 }
 
-/* The slot of a path, made if missing; call with the lock held. */
+/* What is known of a mailbox, or NULL; call with the lock held. */
+static struct usage *
+find(struct quota *q, const char *path, struct usage ***slot_out)
+{
+	uint32_t h = 2166136261U;
+	struct usage **best = NULL;
+
+	for (const char *p = path; *p != '\0'; p++)
+		h = (h ^ (unsigned char)*p) * 16777619U;
+	for (uint32_t i = 0; i < PROBES; i++) {
+		struct usage **u = &q->slots[(h + i) % SLOTS];
+
+		if (*u != NULL && strcmp((*u)->path, path) == 0)
+			return *u;
+		if (best == NULL && (*u == NULL || (*u)->pending_messages == 0))
+			best = u;
+	}
+	if (slot_out != NULL)
+		*slot_out = best != NULL ? best : &q->slots[h % SLOTS];
+	return NULL;
+}
+
+/* The same, made if missing. */
 static struct usage *
 slot(struct quota *q, const char *path)
 {
-	uint32_t h = 2166136261U;
-	struct usage *u;
-	const char *p;
+	struct usage **at, *u = find(q, path, &at);
 
-	for (p = path; *p != '\0'; p++)
-		h = (h ^ (unsigned char)*p) * 16777619U;
-	if (q->slots[h % SLOTS] == NULL)
-		q->slots[h % SLOTS] = mem_zalloc(sizeof(*u));
-	u = q->slots[h % SLOTS];
-	if (strcmp(u->path, path) != 0) {
-		memset(u, 0, sizeof(*u));
-		snprintf(u->path, sizeof(u->path), "%s", path);
-	}
+	if (u != NULL)
+		return u;
+	if (*at == NULL)
+		*at = mem_alloc(sizeof(*u));
+	u = *at;
+	memset(u, 0, sizeof(*u));
+	snprintf(u->path, sizeof(u->path), "%s", path);
 	return u;
 }
 
@@ -121,6 +144,8 @@ take(struct usage *u, const struct dir_account *a, uint64_t size,
 	    crosses(u->messages, 1, a->quota_messages, warn);
 	u->bytes += size;
 	u->messages++;
+	u->pending_bytes += size;
+	u->pending_messages++;
 	return crossed ? QUOTA_WARN : QUOTA_FITS;
 }
 
@@ -130,6 +155,8 @@ quota_take(struct quota *q, const struct maildir *m, const char *path,
 {
 	enum quota_verdict verdict = QUOTA_FULL;
 	struct usage now, *u;
+	unsigned arrivals;
+	int i;
 
 	if (a->quota_bytes == 0 && a->quota_messages == 0)
 		return QUOTA_FITS;
@@ -137,18 +164,41 @@ quota_take(struct quota *q, const struct maildir *m, const char *path,
 	u = slot(q, path);
 	if (u->measured_ms != 0 && clock_mono_ms() - u->measured_ms < FRESH_MS)
 		verdict = take(u, a, size, s);
-	pthread_mutex_unlock(&q->lock);
-	if (verdict != QUOTA_FULL)
-		return verdict;
 	/* unknown, or full: its owner may have cleared it since */
-	if (!measure(m, &now))
-		return QUOTA_FITS;
-	pthread_mutex_lock(&q->lock);
-	u = slot(q, path);
-	u->bytes = now.bytes;
-	u->messages = now.messages;
-	u->measured_ms = now.measured_ms;
-	verdict = take(u, a, size, s);
+	for (i = 0; i < MEASURES && verdict == QUOTA_FULL; i++) {
+		bool measured;
+
+		arrivals = u->arrivals;
+		pthread_mutex_unlock(&q->lock);
+		measured = measure(m, &now);
+		pthread_mutex_lock(&q->lock);
+		u = slot(q, path);
+		if (!measured) {
+			verdict = QUOTA_FITS;
+			break;
+		}
+		u->bytes = now.bytes + u->pending_bytes;
+		u->messages = now.messages + u->pending_messages;
+		u->measured_ms = now.measured_ms;
+		verdict = take(u, a, size, s);
+		if (u->arrivals == arrivals)
+			break;
+	}
 	pthread_mutex_unlock(&q->lock);
 	return verdict;
+}
+
+void
+quota_arrived(struct quota *q, const char *path, uint64_t size)
+{
+	struct usage *u;
+
+	pthread_mutex_lock(&q->lock);
+	u = find(q, path, NULL);
+	if (u != NULL && u->pending_messages > 0 && u->pending_bytes >= size) {
+		u->pending_messages--;
+		u->pending_bytes -= size;
+		u->arrivals++;
+	}
+	pthread_mutex_unlock(&q->lock);
 }

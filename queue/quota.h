@@ -27,11 +27,15 @@ enum quota_verdict {
 };
 
 /*
- * Does a message of `size` bytes still go in?  Counts it if so.  A mailbox
- * that cannot be listed fits: delivery itself will say what is wrong.
+ * Does a message of `size` bytes still go in?  Counts it if so, as promised
+ * until quota_arrived().  A mailbox that cannot be listed fits: delivery
+ * itself will say what is wrong.
  */
 enum quota_verdict quota_take(struct quota *q, const struct maildir *m,
     const char *path, const struct dir_account *a, uint64_t size,
     const struct settings *s);
+
+/* What quota_take() let in is among the mailbox's names now, or never will. */
+void quota_arrived(struct quota *q, const char *path, uint64_t size);
 
 #endif /* QUEUE_QUOTA_H */

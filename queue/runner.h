@@ -27,6 +27,7 @@ struct lanes;
 struct quota;
 struct selfcheck;
 struct sign;
+struct staging;
 struct tls_context;
 
 struct runner {
@@ -43,6 +44,7 @@ struct runner {
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
 	struct mailboxes *mailboxes;
+	struct staging *staging;
 	int64_t started_ms;      /* wall clock */
 	atomic_size_t jobs;      /* claimed and not yet ended */
 	atomic_size_t big_local; /* big local deliveries under way: 0 or 1 */

@@ -1,22 +1,24 @@
 #!/usr/bin/python3
-"""Power cuts: the server's disk as it was at any instant, put back and used.
+"""Power cuts: the server's disks as they were at any instant, put back and used.
 
-A whole server lives on an ext4 that lies on `disk.c`, where every write, every
-flush and every 250 is kept in order.  Then, for a sample of cut points (each
-flush and each 250 is one), the disk is rebuilt as a power cut could have left
-it, mounted, and a server started on it:
+A whole server lives on file systems that lie on `disk.c`, where every write,
+every flush and every 250 is kept in order.  Then, for a sample of cut points
+(each flush and each 250 is one), the disks are rebuilt as a power cut could
+have left them, mounted, looked at, and a server started on them:
 
     all     every write up to the cut arrived
-    none    nothing after the last flush arrived
-    some    a random half of what came after the last flush arrived
+    none    nothing after a disk's last flush arrived
+    some    a random half of what came after a disk's last flush arrived
 
-Every message whose 250 came before the cut must then be in its mailbox, none
-may be seen in part when the queue is empty, and the directory must be whole.
-Counted are also the names without their bytes that the start finds and repairs
-("repaired"), and the messages that are there twice.
+No message may be seen in part, neither right after mounting nor when the queue
+is empty; then every message whose 250 came before the cut must be in its
+mailboxes, the directory must be whole, and so must the file systems (e2fsck or
+xfs_repair, which also say that this proof itself has not gone wrong).  Counted
+are the messages that are there twice.
 
-POWERCUT_POINTS (default 400) cut points, POWERCUT_SECONDS (default 8) of
-traffic, POWERCUT_SEED.  Needs root, FUSE and loop devices.
+POWERCUT_POINTS (default 2000) cut points over POWERCUT_LAYOUTS (default ext4,
+xfs, ext4+ext4, xfs+xfs; behind a plus: the disk of the mailboxes), POWERCUT_SECONDS (default 8) of traffic for each layout, POWERCUT_SEED.
+Needs root, FUSE and loop devices.
 """
 
 import ctypes
@@ -40,10 +42,11 @@ from lib.server import BUILD, Server, wait_until  # noqa: E402
 import smtplib  # noqa: E402
 
 USERS = [f"u{i}@example.org" for i in range(4)]
-SIZE = 192 << 20
+SIZES = {"ext4": 192 << 20, "xfs": 300 << 20}
+LAYOUTS = ("ext4", "xfs", "ext4+ext4", "xfs+xfs")
 MODES = ("all", "none", "some")
 CLONE_NEWNS = 0x20000
-RECORD = struct.Struct("=IIQ")
+RECORD = struct.Struct("=IIIIQ")
 LARGE = 200_000  # above what goes into the journal
 
 
@@ -74,7 +77,7 @@ def why_not():
     for path in ("/dev/fuse", "/dev/loop-control"):
         if not os.path.exists(path):
             return f"needs {path}"
-    for tool in ("mkfs.ext4", "losetup"):
+    for tool in ("mkfs.ext4", "mkfs.xfs", "losetup"):
         if not shutil.which(tool, path="/usr/sbin:/sbin:/usr/bin"):
             return f"needs {tool}"
     return None
@@ -87,17 +90,18 @@ def body_of(tag, size):
 
 
 class Mounted:
-    """A file with an ext4, mounted by way of a loop device."""
+    """A file with a file system, mounted by way of a loop device."""
 
-    def __init__(self, path, where, direct=False):
+    def __init__(self, kind, path, where, direct=False):
         self.where = where
         flag = ["--direct-io=on"] if direct else []
+        # a commit each second: more states of the journal to be cut at
+        options = "commit=1" if kind == "ext4" else "nouuid"
         self.loop = run("losetup", "--find", "--show", *flag, path)
         try:
             if direct and run("losetup", "-n", "-O", "DIO", self.loop) != "1":
                 raise RuntimeError("the loop device refuses direct I/O")
-            # a commit each second: more states of the journal to be cut at
-            run("mount", "-t", "ext4", "-o", "commit=1", self.loop, where)
+            run("mount", "-t", kind, "-o", options, self.loop, where)
         except BaseException:
             run("losetup", "-d", self.loop)
             raise
@@ -107,41 +111,78 @@ class Mounted:
         run("losetup", "-d", self.loop)
 
 
-class Recording:
-    """Runs a server on the disk that remembers; the image it began with and
-    the log of what was written are left."""
+class Disks:
+    """The server's file systems: the first one holds all, the mailboxes lie
+    on the second one, if there is one."""
 
-    def __init__(self, top, seconds):
-        self.image, self.log = top / "image", top / "log"
-        self.view, self.mount = top / "view", top / "mount"
+    def __init__(self, kinds, mount):
+        self.kinds, self.mount = kinds, mount
+        self.mounted = []
+
+    def make(self, images):
+        for kind, image in zip(self.kinds, images):
+            with open(image, "wb") as f:
+                f.truncate(SIZES[kind])
+            if kind == "ext4":
+                run("mkfs.ext4", "-q", "-F", "-E",
+                    "lazy_itable_init=0,lazy_journal_init=0", image)
+            else:
+                run("mkfs.xfs", "-q", image)
+
+    def add(self, image, direct=False):
+        where = self.mount / "state/mail" if self.mounted else self.mount
+        kind = self.kinds[len(self.mounted)]
+        self.mounted.append(Mounted(kind, image, where, direct))
+
+    def close(self):
+        while self.mounted:
+            self.mounted.pop().close()
+
+    def damage(self, images):
+        """What is wrong with them, not mounted, or ""."""
+        for kind, image in zip(self.kinds, images):
+            words = ["e2fsck", "-fn"] if kind == "ext4" else ["xfs_repair", "-n"]
+            p = subprocess.run([*words, image], capture_output=True, text=True)
+            if p.returncode != 0:
+                return p.stdout + p.stderr
+        return ""
+
+
+class Recording:
+    """Runs a server on disks that remember; the images it began with and the
+    log of what was written are left."""
+
+    def __init__(self, top, kinds, seconds):
+        self.log, self.view, self.mount = top / "log", top / "view", top / "mount"
+        self.disks = Disks(kinds, self.mount)
+        self.images = [top / f"image{i}" for i in range(len(kinds))]
         self.view.mkdir()
         self.mount.mkdir()
-        with open(self.image, "wb") as f:
-            f.truncate(SIZE)
-        run("mkfs.ext4", "-q", "-F", "-E",
-            "lazy_itable_init=0,lazy_journal_init=0", self.image)
-        disk = subprocess.Popen([BUILD / "tests/powercut_disk", self.image,
-                                 self.log, self.view])
+        self.disks.make(self.images)
+        process = subprocess.Popen([BUILD / "tests/powercut_disk", self.log,
+                                    self.view, *self.images])
         try:
-            wait_until(lambda: (self.view / "mark").exists(), 10, "the disk")
-            mounted = Mounted(self.view / "disk", self.mount, direct=True)
+            wait_until(lambda: (self.view / "mark").exists(), 10, "the disks")
             try:
                 self.traffic(seconds)
             finally:
-                mounted.close()
+                self.disks.close()
         finally:
             umount(self.view)
-            disk.wait()
+            process.wait()
 
     def traffic(self, seconds):
+        self.disks.add(self.view / "disk0", direct=True)
         s = Server(directory=self.mount)
+        if len(self.images) > 1:
+            self.disks.add(self.view / "disk1", direct=True)
         s.output = self.log.with_name("run.log")
         for u in USERS:
             s.user(u)
         s.start()
-        self.offset = s.offset
         self.stop = False
-        run("sync", "-f", self.mount)
+        for where in (self.mount, s.state / "mail"):
+            run("sync", "-f", where)
         self.mark = os.open(self.view / "mark", os.O_WRONLY)
         os.write(self.mark, b"begin")
         threads = [threading.Thread(target=self.send, args=(s, i))
@@ -164,34 +205,39 @@ class Recording:
             while not self.stop:
                 size = LARGE if dice.random() < 0.04 else dice.randrange(9000)
                 tag = f"tag-{number}-{count}-{size}"
+                to = dice.sample(USERS, 2 if dice.random() < 0.1 else 1)
                 count += 1
                 try:
-                    c.sendmail("s@elsewhere.example", [dice.choice(USERS)],
+                    c.sendmail("s@elsewhere.example", to,
                                f"Subject: {tag}\n\n{body_of(tag, size)}")
                 except smtplib.SMTPResponseException as e:
                     if e.smtp_code >= 500:
                         raise
                     continue  # refused for now: the disk is full or slow
-                os.write(self.mark, tag.encode())
+                os.write(self.mark, " ".join([tag, *to]).encode())
                 # slow enough that the disk has room for all
                 time.sleep(0.01)
 
 
 class Log:
-    """The records of a log: (type, offset, where the data is, length)."""
+    """The records of a log: (type, disk, offset, where the data is, length)."""
 
     def __init__(self, path):
         self.data = path.read_bytes()
         self.records = []
         at = 0
         while at < len(self.data):
-            kind, size, offset = RECORD.unpack_from(self.data, at)
+            kind, disk, _, size, offset = RECORD.unpack_from(self.data, at)
             at += RECORD.size
-            self.records.append((chr(kind), offset, at, size))
+            self.records.append((chr(kind), disk, offset, at, size))
             at += size
 
     def bytes_of(self, record):
-        return self.data[record[2]:record[2] + record[3]]
+        return self.data[record[3]:record[3] + record[4]]
+
+    def marks(self, start, end):
+        return [self.bytes_of(r).decode() for r in self.records[start:end]
+                if r[0] == "M"]
 
     def cuts(self):
         """Indexes at which the power may go: while there is traffic."""
@@ -205,57 +251,62 @@ class Log:
 
 
 class Replay:
-    """Cuts in ascending order; `image` is what is on the disk for sure."""
+    """Cuts in ascending order; `images` are what is on the disks for sure."""
 
     def __init__(self, top, recording, seed):
         self.log = Log(recording.log)
-        self.top, self.mount = top, recording.mount
-        self.server = Server(init=False, directory=self.mount)
+        self.disks = Disks(recording.disks.kinds, recording.mount)
+        self.server = Server(init=False, directory=recording.mount)
         self.server.output = top / "run.log"
         self.dice = random.Random(seed)
-        self.image, self.cut = recording.image, top / "cut"
-        self.done = 0     # records that are in `image`, or speak of no write
-        self.acked = []
+        self.images = recording.images
+        self.cut = [top / f"cut{i}" for i in range(len(self.images))]
+        self.seen = [0] * len(self.images)  # records that are in `images`
         self.total = dict.fromkeys(
-            ("points", "lost", "partial", "repaired", "repeated", "damaged"),
-            0)
+            ("points", "lost", "partial", "repeated", "damaged"), 0)
 
-    def advance(self, index):
-        """Put into `image` what the last flush before `index` covers;
-        returns the writes after it."""
-        records = self.log.records
-        last = max((i for i in range(self.done, index + 1)
-                    if records[i][0] == "F"), default=self.done - 1)
-        with open(self.image, "r+b") as f:
-            self.apply(f, records[self.done:last + 1])
-        self.acked += [self.log.bytes_of(r).decode()
-                       for r in records[self.done:last + 1] if r[0] == "M"]
-        self.done = last + 1
-        return records[self.done:index + 1]
+    def writes(self, disk, start, end):
+        return [r for r in self.log.records[start:end]
+                if r[0] == "W" and r[1] == disk]
 
-    def apply(self, f, records):
-        for r in records:
-            if r[0] == "W":
-                f.seek(r[1])
+    def apply(self, path, records):
+        with open(path, "r+b") as f:
+            for r in records:
+                f.seek(r[2])
                 f.write(self.log.bytes_of(r))
+
+    def rebuild(self, disk, index, mode):
+        """One disk as it is after a cut at a record."""
+        last = max((i for i in range(self.seen[disk], index + 1)
+                    if self.log.records[i][:2] == ("F", disk)),
+                   default=self.seen[disk] - 1)
+        self.apply(self.images[disk],
+                   self.writes(disk, self.seen[disk], last + 1))
+        self.seen[disk] = last + 1
+        # a new file: an earlier mount may still be on its way out
+        self.cut[disk].unlink(missing_ok=True)
+        run("cp", "--sparse=always", self.images[disk], self.cut[disk])
+        self.apply(self.cut[disk],
+                   [r for r in self.writes(disk, last + 1, index + 1)
+                    if mode == "all" or
+                    (mode == "some" and self.dice.random() < 0.5)])
 
     def at(self, index, mode):
         """One power cut; everything found is added to `total`."""
-        later = self.advance(index)
-        # a new file: an earlier mount may still be on its way out
-        self.cut.unlink(missing_ok=True)
-        run("cp", "--sparse=always", self.image, self.cut)
-        promised = self.acked + [self.log.bytes_of(r).decode()
-                                 for r in later if r[0] == "M"]
-        promised = [t for t in promised if t.startswith("tag-")]
-        with open(self.cut, "r+b") as f:
-            self.apply(f, [r for r in later if mode == "all" or
-                           (mode == "some" and self.dice.random() < 0.5)])
-        mounted = Mounted(self.cut, self.mount)
+        for disk in range(len(self.images)):
+            self.rebuild(disk, index, mode)
+        promised = [(m.split()[0], u) for m in self.log.marks(0, index + 1)
+                    for u in m.split()[1:]]
         try:
+            for image in self.cut:
+                self.disks.add(image)
             self.look(f"{index} ({mode})", promised)
         finally:
-            mounted.close()
+            self.disks.close()
+        damage = self.disks.damage(self.cut)
+        if damage:
+            self.total["damaged"] += 1
+            print(f"cut {index} ({mode}): {damage}", flush=True)
 
     def look(self, name, promised):
         s, total = self.server, self.total
@@ -263,22 +314,23 @@ class Replay:
                          (s.state / "spool/spool.id").read_text()).group()
         live = Path("/dev/shm") / f"mailstead-{uuid}"
         live.unlink(missing_ok=True)  # memory dies with the power
-        total["repaired"] += len(self.mail()[1])
+        partial = self.mail()[1]
         s.start()
         try:
             s.cli("wait", "--for", "empty", "--timeout", "60")
-            tags, partial = self.mail()
+            found, later = self.mail()
         finally:
             s.stop()
             live.unlink(missing_ok=True)
+        partial += [p for p in later if p not in partial]
         db = sqlite3.connect(s.state / "directory/directory.db")
         damaged = db.execute("PRAGMA integrity_check").fetchone() != ("ok",)
         db.close()
-        lost = set(promised) - set(tags)
+        lost = set(promised) - set(found)
         total["points"] += 1
         total["lost"] += len(lost)
         total["partial"] += len(partial)
-        total["repeated"] += len(tags) - len(set(tags))
+        total["repeated"] += len(found) - len(set(found))
         total["damaged"] += damaged
         if lost or partial or damaged:
             print(f"cut {name}: of {len(promised)} lost {sorted(lost)[:3]} "
@@ -286,8 +338,8 @@ class Replay:
                   flush=True)
 
     def mail(self):
-        """The tags of whole messages and the paths of the others."""
-        tags, partial = [], []
+        """The (tag, user) of whole messages, and the paths of the others."""
+        found, partial = [], []
         for u in USERS:
             for sub in ("new", "cur"):
                 folder = self.server.mailbox(u) / sub
@@ -297,32 +349,36 @@ class Replay:
                                   re.M)
                     if m and body.decode("latin-1") == body_of(
                             m[1].decode(), int(m[2])):
-                        tags.append(m[1].decode())
+                        found.append((m[1].decode(), u))
                     else:
-                        partial.append(str(path.relative_to(self.mount)))
-        return tags, partial
+                        partial.append(str(path))
+        return found, partial
 
 
-def prove(points, seconds, seed=None):
-    """Record, cut at `points` places (0: all), return the counts."""
+def prove(points, seconds, seed=None, layouts=LAYOUTS):
+    """Record for each layout, cut at `points` places altogether, return the
+    counts."""
     seed = seed if seed is not None else random.randrange(1 << 32)
     own_mounts()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    top = Path(tempfile.mkdtemp(prefix="powercut-", dir=memory))
-    try:
-        recording = Recording(top, seconds)
-        replay = Replay(top, recording, seed)
-        cuts = replay.log.cuts()
-        if points and points < len(cuts):
-            cuts = sorted(replay.dice.sample(cuts, points))
-        acknowledged = sum(
-            replay.log.bytes_of(r).startswith(b"tag-")
-            for r in replay.log.records if r[0] == "M")
-        for n, index in enumerate(cuts):
-            replay.at(index, MODES[n % len(MODES)])
-        return {"seed": seed, "acknowledged": acknowledged, **replay.total}
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
+    total = {"seed": seed, "acknowledged": 0}
+    for layout in layouts:
+        top = Path(tempfile.mkdtemp(prefix="powercut-", dir=memory))
+        try:
+            replay = Replay(top, Recording(top, layout.split("+"), seconds),
+                            seed)
+            cuts = replay.log.cuts()
+            wanted = points // len(layouts)
+            cuts = sorted(replay.dice.sample(cuts, min(wanted, len(cuts))))
+            for n, index in enumerate(cuts):
+                replay.at(index, MODES[n % len(MODES)])
+            total["acknowledged"] += len(replay.log.marks(0, None)) - 2
+            for name, count in replay.total.items():
+                total[name] = total.get(name, 0) + count
+        finally:
+            shutil.rmtree(top, ignore_errors=True)
+        print(layout, replay.total, flush=True)
+    return total
 
 
 def main():
@@ -331,9 +387,10 @@ def main():
         print(f"skipped: {reason}")
         return 0
     seed = os.environ.get("POWERCUT_SEED")
-    result = prove(int(os.environ.get("POWERCUT_POINTS", "400")),
+    layouts = os.environ.get("POWERCUT_LAYOUTS", " ".join(LAYOUTS)).split()
+    result = prove(int(os.environ.get("POWERCUT_POINTS", "2000")),
                    float(os.environ.get("POWERCUT_SECONDS", "8")),
-                   None if seed is None else int(seed))
+                   None if seed is None else int(seed), layouts)
     print("power cuts:", ", ".join(f"{k} {v}" for k, v in result.items()))
     return 1 if (result["lost"] or result["partial"] or result["damaged"] or
                  not result["points"]) else 0

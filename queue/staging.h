@@ -1,0 +1,33 @@
+#ifndef QUEUE_STAGING_H
+#define QUEUE_STAGING_H
+
+#include <stddef.h>
+
+#include "queue/job.h"
+
+/*
+ * Jobs whose local recipients have a file in tmp/ that no flush has covered.
+ * One flush for all of them, and then each is marked prepared, renamed to new/
+ * and marked done.  So a name in new/ never stands for less than the whole
+ * message, whenever the power goes and whoever reads there.
+ */
+struct staging;
+
+struct staging *staging_new(void);
+
+/*
+ * Takes a reference to the job; its local_size and local_wire_size are set and
+ * `files` of its recipients are marked started.  Any thread.
+ */
+void staging_add(struct staging *s, struct job *j, size_t files);
+
+/* How many files wait.  Any thread. */
+size_t staging_count(struct staging *s);
+
+/*
+ * Flush and publish what is there; where the flush fails the files go and
+ * their recipients are tried again later.  One thread at a time.
+ */
+void staging_publish(struct runner *r);
+
+#endif /* QUEUE_STAGING_H */
