@@ -11,10 +11,10 @@
 #include "base/compiler.h"
 #include "mime/mime.h"
 
-#include "parse/flowed.h"
 #include "parse/message.h"
 #include "parse/sanitise.h"
 #include "parse/summary.h"
+#include "parse/view.h"
 
 enum {
 	FIELDS_MAX = 2000,
@@ -181,14 +181,6 @@ job_part(const struct message *m, const json_t *job, struct answer *a)
 		answer_refuse(a, "a container");
 }
 
-static bool
-parameter_is(GMimeObject *part, const char *name, const char *value)
-{
-	const char *is = g_mime_object_get_content_type_parameter(part, name);
-
-	return is != NULL && ascii_casecmp(is, value) == 0;
-}
-
 static void
 send_text(struct answer *a, const struct buf *text, json_t *info)
 {
@@ -204,26 +196,26 @@ static void
 job_text(const struct message *m, const json_t *job, struct answer *a)
 {
 	GMimeObject *part = part_of(m, job, a);
-	bool flowed = part && parameter_is(part, "format", "flowed");
-	struct buf text, unfolded;
+	struct buf text;
 
 	if (part == NULL)
 		return;
 	buf_init(&text, MIME_TEXT_MAX);
-	buf_init(&unfolded, MIME_TEXT_MAX);
-	if (!message_text(part, &text)) {
+	if (message_unfolded_text(part, &text))
+		send_text(a, &text,
+		    json_pack("{sb,sb}", "truncated", buf_overflowed(&text),
+			"flowed",
+			message_parameter_is(part, "format", "flowed")));
+	else
 		answer_refuse(a, "not a text");
-	} else {
-		if (flowed)
-			flowed_unfold(buf_slice(&text),
-			    parameter_is(part, "delsp", "yes"), &unfolded);
-		send_text(a, flowed ? &unfolded : &text,
-		    json_pack("{sb,sb}", "truncated",
-			buf_overflowed(&text) || buf_overflowed(&unfolded),
-			"flowed", flowed));
-	}
 	buf_release(&text);
-	buf_release(&unfolded);
+}
+
+static void
+job_view(const struct message *m, const json_t *job, struct answer *a)
+{
+	answer_end(a,
+	    view_make(m, json_is_true(json_object_get(job, "prefer_plain"))));
 }
 
 static void
@@ -233,6 +225,7 @@ job_html(const struct message *m, const json_t *job, struct answer *a)
 		.remote_pictures =
 		    json_is_true(json_object_get(job, "remote_pictures")),
 		.cid_prefix = text_of(job, "cid_prefix", NULL),
+		.mail_url = text_of(job, "mail_url", NULL),
 	};
 	GMimeObject *part = part_of(m, job, a);
 	struct sanitise_info info;
@@ -270,6 +263,7 @@ job_run(const json_t *job, int fd, struct answer *a)
 		{ "summary", job_summary }, { "structure", job_structure },
 		{ "headers", job_headers }, { "part", job_part },
 		{ "text", job_text }, { "html", job_html },
+		{ "view", job_view },
 	};
 
 	/* clang-format on */

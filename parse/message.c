@@ -14,6 +14,7 @@
 #include "mime/mime.h"
 
 #include "parse/charset.h"
+#include "parse/flowed.h"
 #include "parse/guard.h"
 
 enum {
@@ -269,8 +270,8 @@ estimate_size(GMimeObject *part)
 	return length;
 }
 
-static bool
-has_parameter(GMimeObject *part, const char *name, const char *value)
+bool
+message_parameter_is(GMimeObject *part, const char *name, const char *value)
 {
 	const char *is = g_mime_object_get_content_type_parameter(part, name);
 
@@ -292,7 +293,7 @@ message_describe(const struct message_part *part)
 	out = json_pack("{ss,ss,ss%,sI,si,sb,sb}", "path", part->path, "type",
 	    type.data, "name", name.data, name.len, "size",
 	    (json_int_t)estimate_size(o), "depth", (int)part->depth, "flowed",
-	    has_parameter(o, "format", "flowed"), "attachment",
+	    message_parameter_is(o, "format", "flowed"), "attachment",
 	    message_is_attachment(o));
 	set_clean(out, "cid", g_mime_object_get_content_id(o));
 	set_clean(out, "charset",
@@ -445,6 +446,22 @@ message_text(GMimeObject *part, struct buf *out)
 		charset_scrub(buf_slice(&text), false, out);
 	}
 	buf_release(&raw);
+	buf_release(&text);
+	return rc;
+}
+
+bool
+message_unfolded_text(GMimeObject *part, struct buf *out)
+{
+	struct buf text;
+	bool rc;
+
+	if (!message_parameter_is(part, "format", "flowed"))
+		return message_text(part, out);
+	buf_init(&text, out->max);
+	rc = message_text(part, &text);
+	flowed_unfold(
+	    buf_slice(&text), message_parameter_is(part, "delsp", "yes"), out);
 	buf_release(&text);
 	return rc;
 }

@@ -72,6 +72,13 @@ bool message_decode_to(GMimeObject *part, struct buf *out);
 /* A text part's text as UTF-8, line ends LF. */
 bool message_text(GMimeObject *part, struct buf *out);
 
+/* The same with format=flowed (RFC 3676) undone: a paragraph is a line. */
+bool message_unfolded_text(GMimeObject *part, struct buf *out);
+
+/* Has its Content-Type this parameter with this value? */
+bool message_parameter_is(
+    GMimeObject *part, const char *name, const char *value);
+
 /* Raw header value as UTF-8 on one line without control characters. */
 void message_clean_header(const char *raw, struct buf *out);
 

@@ -14,13 +14,15 @@
 #include "base/mem.h"
 
 #include "parse/charset.h"
+#include "parse/link.h"
 #include "parse/style.h"
 
 enum {
 	TAG_MAX = 96 * 1024, /* a data: picture fits */
 	TAG_ATTRIBUTES_MAX = 128,
 	DATA_URL_MAX = 64 * 1024,
-	URL_MAX = 4096,
+	LINK_TEXT_MAX = 1024, /* looked at for where it pretends to lead */
+	SCRATCH_MAX = 16 * 1024,
 	PASSES_MAX = 6,
 	CHUNK = 4096,
 };
@@ -100,9 +102,14 @@ struct pass {
 	const struct element *open[SANITISE_DEPTH_MAX];
 	size_t depth;
 	unsigned elements;
-	const struct element *silence; /* in a dropped element... */
-	unsigned silence_depth;        /* ...so many of its name deep */
-	struct buf text;               /* not written yet */
+	const struct element *silence;   /* in a dropped element... */
+	unsigned silence_depth;          /* ...so many of its name deep */
+	struct buf text;                 /* not written yet */
+	struct buf link_text, link_host; /* of the <a> that is open */
+	struct buf scratch;
+	size_t link_at;      /* in `out`: its start tag's '>'... */
+	size_t link_depth;   /* ...and its place on the stack */
+	size_t hidden_depth; /* of the outermost hidden element */
 	bool text_only;
 	bool ended; /* beyond a limit: write no more */
 };
@@ -188,19 +195,6 @@ is_number(struct slice s)
 	return s.len == 0 || slice_eq_str(s, "%") || slice_eq_str(s, "px");
 }
 
-/* Printable and without space, so that what is checked is what is followed. */
-static bool
-is_plain_url(struct slice url)
-{
-	for (size_t i = 0; i < url.len; i++) {
-		unsigned char c = (unsigned char)url.data[i];
-
-		if (c <= ' ' || c == 127 || c == '\\')
-			return false;
-	}
-	return url.len > 0 && url.len <= URL_MAX;
-}
-
 static void
 put_number(struct pass *p, const char *name, struct slice v)
 {
@@ -245,30 +239,40 @@ put_text(struct pass *p, const char *name, struct slice v)
 static void
 put_style(struct pass *p, const char *name, struct slice v)
 {
-	struct buf clean;
-
-	buf_init(&clean, v.len * 2 + 16);
-	style_filter(v, &clean);
-	if (clean.len > 0) {
-		if (style_is_coloured(buf_slice(&clean)))
-			p->info->coloured = true;
-		add_attribute(p, name, buf_slice(&clean));
-	}
-	buf_release(&clean);
+	buf_reset(&p->scratch);
+	style_filter(v, &p->scratch);
+	if (p->scratch.len == 0)
+		return;
+	if (style_is_coloured(buf_slice(&p->scratch)))
+		p->info->coloured = true;
+	add_attribute(p, name, buf_slice(&p->scratch));
 }
 
 static void
 put_href(struct pass *p, const char *name, struct slice v)
 {
+	const char *mail_url = p->options->mail_url;
 	struct slice url = slice_trim(v);
+	struct buf own;
 
-	if (!is_plain_url(url) ||
-	    !(slice_istarts(url, "https://") || slice_istarts(url, "http://") ||
-		slice_istarts(url, "mailto:") || slice_istarts(url, "tel:")))
+	if (!link_is_plain_url(url))
 		return;
-	add_attribute(p, name, url);
-	buf_addstr(
-	    p->out, " rel=\"noopener noreferrer nofollow\" target=\"_blank\"");
+	buf_init(&own, url.len * 3 + 1024);
+	if (slice_istarts(url, "https://") || slice_istarts(url, "http://") ||
+	    slice_istarts(url, "tel:") ||
+	    (mail_url != NULL && link_is_own_mailto(url, mail_url)))
+		buf_addslice(&own, url);
+	else if (mail_url != NULL)
+		(void)link_mailto(url, mail_url, &own);
+	if (own.len > 0) {
+		add_attribute(p, name, buf_slice(&own));
+		buf_addstr(p->out,
+		    " rel=\"noopener noreferrer nofollow\" "
+		    "target=\"_blank\"");
+		buf_reset(&p->link_host);
+		buf_addslice(&p->link_host, link_host(url));
+	}
+	buf_release(&own);
 }
 
 static bool
@@ -340,7 +344,7 @@ put_src(struct pass *p, const char *name, struct slice v)
 	(void)name; /* data-remote becomes src when allowed */
 	if (is_data_picture(url) || is_own_picture(p, url)) {
 		add_attribute(p, "src", url);
-	} else if (!is_plain_url(url)) {
+	} else if (!link_is_plain_url(url)) {
 		return;
 	} else if (slice_istarts(url, "cid:")) {
 		put_cid(p, slice_skip(url, 4));
@@ -383,24 +387,47 @@ attribute_of(const xmlChar **list, const char *name)
 	return NULL;
 }
 
+static bool
+is_tiny(struct slice number)
+{
+	return slice_starts(number, "0") || slice_eq_str(number, "1") ||
+	    slice_eq_str(number, "1px");
+}
+
+/* The value of a property of its style; empty: there is none. */
+static struct slice
+style_of(const xmlChar **list, const char *property, struct buf *scratch)
+{
+	buf_reset(scratch);
+	style_filter(slice_str(attribute_of(list, "style")), scratch);
+	return style_value(buf_slice(scratch), property);
+}
+
+static bool
+is_hidden(const xmlChar **list, struct buf *scratch)
+{
+	return slice_eq_str(style_of(list, "display", scratch), "none");
+}
+
 /* A picture that only tells the sender it was loaded. */
 static bool
-is_beacon(const xmlChar **list)
+is_beacon(struct pass *p, const xmlChar **list)
 {
-	const char *width = attribute_of(list, "width");
-	const char *height = attribute_of(list, "height");
-	const char *style = attribute_of(list, "style");
+	static const char *const sizes[] = { "width", "height", "max-width",
+		"max-height" };
 
-	return (width && (strcmp(width, "1") == 0 || *width == '0')) ||
-	    (height && (strcmp(height, "1") == 0 || *height == '0')) ||
-	    (style &&
-		slice_icontains(slice_str(style), SLICE_LIT("display:none")));
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		if (is_tiny(slice_str(attribute_of(list, sizes[i]))) ||
+		    is_tiny(style_of(list, sizes[i], &p->scratch)))
+			return true;
+	}
+	return p->hidden_depth > 0 || is_hidden(list, &p->scratch);
 }
 
 static void
 put_attributes(struct pass *p, const struct element *el, const xmlChar **list)
 {
-	bool beacon = strcmp(el->name, "img") == 0 && is_beacon(list);
+	bool beacon = strcmp(el->name, "img") == 0 && is_beacon(p, list);
 	bool had_picture = false;
 
 	for (size_t i = 0; i < ARRAY_LEN(attributes); i++) {
@@ -442,6 +469,8 @@ flush_text(struct pass *p)
 		return;
 	buf_init(&clean, p->text.len * 3 + 1);
 	charset_scrub(buf_slice(&p->text), p->text_only, &clean);
+	if (p->link_depth > 0)
+		add_released(buf_slice(&clean), &p->link_text);
 	if (p->text_only)
 		add_released(buf_slice(&clean), p->out);
 	else
@@ -465,8 +494,37 @@ start_written(struct pass *p, const struct element *el, const xmlChar **list)
 		p->info->pictures++;
 	put_attributes(p, el, list);
 	buf_addc(p->out, '>');
-	if (!(el->flags & EMPTY))
-		p->open[p->depth++] = el;
+	if (el->flags & EMPTY)
+		return;
+	p->open[p->depth++] = el;
+	if (p->hidden_depth == 0 && is_hidden(list, &p->scratch))
+		p->hidden_depth = p->depth;
+	if (p->link_depth == 0 && p->link_host.len > 0) {
+		p->link_depth = p->depth;
+		p->link_at = p->out->len - 1;
+	}
+}
+
+/* A link that pretends to lead elsewhere says in its tag where it does. */
+static void
+end_link(struct pass *p)
+{
+	struct buf tail;
+	size_t end = p->out->len;
+
+	if (link_is_misleading(
+		buf_slice(&p->link_text), buf_slice(&p->link_host)) &&
+	    !buf_overflowed(p->out)) {
+		buf_init(&tail, p->out->max);
+		buf_add(&tail, p->out->data + p->link_at, end - p->link_at);
+		buf_truncate(p->out, p->link_at);
+		add_attribute(p, "data-host", buf_slice(&p->link_host));
+		buf_addslice(p->out, buf_slice(&tail));
+		buf_release(&tail);
+	}
+	buf_reset(&p->link_text);
+	buf_reset(&p->link_host);
+	p->link_depth = 0;
 }
 
 /* A <body> without attributes may only be implied. */
@@ -509,6 +567,10 @@ close_one(struct pass *p)
 {
 	const struct element *el = p->open[--p->depth];
 
+	if (p->hidden_depth > p->depth)
+		p->hidden_depth = 0;
+	if (p->link_depth > p->depth)
+		end_link(p);
 	buf_addf(p->out, "</%s>", el->flags & RENAME ? "div" : el->name);
 }
 
@@ -703,6 +765,9 @@ run_pass(struct slice html, const struct sanitise_options *options,
 	memset(info, 0, sizeof(*info));
 	buf_init(&input, html.len * 3 + 1024);
 	buf_init(&p.text, (size_t)SANITISE_INPUT_MAX * 8);
+	buf_init(&p.link_text, LINK_TEXT_MAX);
+	buf_init(&p.link_host, LINK_TEXT_MAX);
+	buf_init(&p.scratch, SCRATCH_MAX);
 	if (html.len > SANITISE_INPUT_MAX) {
 		html.len = SANITISE_INPUT_MAX;
 		info->truncated = true;
@@ -711,17 +776,33 @@ run_pass(struct slice html, const struct sanitise_options *options,
 	run_parser(&p, buf_slice(&input));
 	buf_release(&input);
 	buf_release(&p.text);
+	buf_release(&p.link_text);
+	buf_release(&p.link_host);
+	buf_release(&p.scratch);
 }
 
 /* --- The whole ---------------------------------------------------------------------- */
 
+static const struct sanitise_options nothing_allowed = { 0 };
+
 void
 sanitise_to_text(struct slice html, struct buf *out)
 {
-	static const struct sanitise_options none = { false, NULL };
 	struct sanitise_info info;
 
-	run_pass(html, &none, true, out, &info);
+	run_pass(html, &nothing_allowed, true, out, &info);
+}
+
+bool
+sanitise_has_remote_pictures(struct slice html)
+{
+	struct sanitise_info info;
+	struct buf out;
+
+	buf_init(&out, html.len * 4 + 1024);
+	run_pass(html, &nothing_allowed, false, &out, &info);
+	buf_release(&out);
+	return info.blocked_pictures > 0;
 }
 
 /* Beyond understanding: its text alone, which is a fixed point. */

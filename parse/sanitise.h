@@ -18,13 +18,17 @@
  *  - pictures below `cid_prefix`,
  *  - data: pictures (png, jpeg, gif, webp up to 64 kB),
  *  - https: pictures, only with `remote_pictures`; else they are
- *    <img data-remote="..."> and counted as blocked.
+ *    <img data-remote="..."> and counted as blocked;
+ * pictures nobody would see (1x1, hidden) are left out in any case.  A link
+ * whose text names another host than it leads to has data-host="real.host".
  *
  * The result is a fixed point: sanitising it again changes nothing.
  */
 struct sanitise_options {
 	bool remote_pictures;
 	const char *cid_prefix; /* NULL: embedded pictures are left out */
+	const char *mail_url;   /* page that mailto: links lead to, see
+				 * link_mailto(); NULL: they are left out */
 };
 
 struct sanitise_info {
@@ -45,6 +49,9 @@ enum {
  */
 void sanitise_html(struct slice html, const struct sanitise_options *options,
     struct buf *out, struct sanitise_info *info);
+
+/* Would sanitise_html() block pictures of it?  One quick pass. */
+bool sanitise_has_remote_pictures(struct slice html);
 
 /* What a reader would see of it, as plain text for search. */
 void sanitise_to_text(struct slice html, struct buf *out);

@@ -149,6 +149,27 @@ is_fitting(struct slice name, struct slice value)
 	return true;
 }
 
+/* Of the shorthand "background" only its colour counts. */
+static struct slice
+background_colour(struct slice value)
+{
+	static const char *const others[] = { "none", "repeat", "scroll",
+		"fixed", "local", "center", "left", "right", "top", "bottom",
+		"inherit", "initial", "auto", "contain", "cover" };
+	struct slice rest = value, word;
+
+	if (slice_istarts(value, "rgb") || slice_istarts(value, "hsl"))
+		return slice_of(
+		    value.data, (size_t)(slice_chr(value, ')') + 1));
+	while (rest.data != NULL) {
+		rest = slice_cut(rest, ' ', &word);
+		if (style_is_colour(word) &&
+		    !is_one_of(word, others, ARRAY_LEN(others)))
+			return word;
+	}
+	return slice_of(value.data, 0);
+}
+
 static void
 add_declaration(struct slice declaration, struct buf *out)
 {
@@ -160,6 +181,10 @@ add_declaration(struct slice declaration, struct buf *out)
 	if (slice_chr(value, '!') >= 0) /* "!important" counts for nothing */
 		(void)slice_cut(value, '!', &value);
 	value = slice_trim(value);
+	if (slice_ieq_str(name, "background")) {
+		name = SLICE_LIT("background-color");
+		value = background_colour(value);
+	}
 	if (value.len == 0 || value.len > VALUE_MAX ||
 	    !is_one_of(name, properties, ARRAY_LEN(properties)))
 		return;
@@ -187,6 +212,20 @@ style_filter(struct slice style, struct buf *out)
 		rest = slice_cut(rest, ';', &declaration);
 		add_declaration(declaration, out);
 	}
+}
+
+struct slice
+style_value(struct slice filtered, const char *property)
+{
+	struct slice rest = filtered, declaration, name, value;
+
+	while (rest.len > 0) {
+		rest = slice_cut(rest, ';', &declaration);
+		value = slice_cut(declaration, ':', &name);
+		if (slice_eq_str(name, property))
+			return value;
+	}
+	return slice_of(filtered.data, 0);
 }
 
 bool

@@ -17,6 +17,9 @@ void style_filter(struct slice style, struct buf *out);
 /* Would it set a colour or background (after style_filter())? */
 bool style_is_coloured(struct slice filtered);
 
+/* A property's value in a filtered style; empty: it is not there. */
+struct slice style_value(struct slice filtered, const char *property);
+
 /* "#abc", "#aabbcc" or a colour's name. */
 bool style_is_colour(struct slice s);
 

@@ -14,7 +14,6 @@
 #include "mime/mime.h"
 
 #include "parse/charset.h"
-#include "parse/flowed.h"
 #include "parse/message.h"
 #include "parse/sanitise.h"
 
@@ -222,17 +221,11 @@ add_html(GMimeObject *part, struct buf *out)
 static void
 add_plain(GMimeObject *part, struct buf *out)
 {
-	const char *format =
-	    g_mime_object_get_content_type_parameter(part, "format");
 	struct buf text;
 
 	buf_init(&text, HTML_MAX);
-	if (message_text(part, &text)) {
-		if (format != NULL && ascii_casecmp(format, "flowed") == 0)
-			flowed_unfold(buf_slice(&text), false, out);
-		else
-			buf_addslice(out, buf_slice(&text));
-	}
+	if (message_unfolded_text(part, &text))
+		buf_addslice(out, buf_slice(&text));
 	buf_release(&text);
 }
 
@@ -368,16 +361,22 @@ put_broken(const struct message *m, json_t *out)
 	free(head);
 }
 
+void
+summary_put_headers(const struct message *m, json_t *out)
+{
+	if (m->broken == NULL)
+		put_headers(m, out);
+	else
+		put_broken(m, out);
+}
+
 json_t *
 summary_make(const struct message *m)
 {
 	json_t *out = json_pack("{sI}", "size", (json_int_t)m->size);
 
-	if (m->broken == NULL) {
-		put_headers(m, out);
+	summary_put_headers(m, out);
+	if (m->broken == NULL)
 		put_texts(m, out);
-	} else {
-		put_broken(m, out);
-	}
 	return out;
 }

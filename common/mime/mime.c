@@ -204,6 +204,15 @@ mime_structure(struct mime *m, int fd, json_t **out, struct err *e)
 }
 
 int
+mime_view(
+    struct mime *m, int fd, bool prefer_plain, json_t **out, struct err *e)
+{
+	return ask(m,
+	    json_pack("{ss,sb}", "job", "view", "prefer_plain", prefer_plain),
+	    fd, NULL, out, e);
+}
+
+int
 mime_headers(
     struct mime *m, int fd, const char *path, json_t **out, struct err *e)
 {
@@ -268,8 +277,8 @@ mime_html(struct mime *m, int fd, const char *path,
     struct err *e)
 {
 	return ask_text(m,
-	    json_pack("{ss,ss,sb,ss*}", "job", "html", "path", path,
+	    json_pack("{ss,ss,sb,ss*,ss*}", "job", "html", "path", path,
 		"remote_pictures", options->remote_pictures, "cid_prefix",
-		options->cid_prefix),
+		options->cid_prefix, "mail_url", options->mail_url),
 	    fd, out, info_out, e);
 }

@@ -62,6 +62,22 @@ int mime_summary(
 int mime_structure(
     struct mime *m, int fd, json_t **out, struct err *e) MUST_CHECK;
 
+/*
+ * For a reader's page: what mime_summary() has of the header fields, and
+ *	parts: as of mime_structure(), each with role: "text" (shown),
+ *	    "picture" (within the HTML), "file" (to be listed) or ""
+ *	bodies: [{kind: "text", path, text} or {kind: "html", path}] in order;
+ *	    the texts as of mime_text(), together at most 1 MB
+ *	truncated: bool, a text was longer
+ *	remote_pictures: bool, mime_html() would block some
+ *	report: only of a delivery report (RFC 3464): [{address, action,
+ *	    status, reply}], the last three may be missing
+ *	broken: text, as above; then there is one part, of role "file"
+ * `prefer_plain`: of several forms the plain text, and HTML as its text.
+ */
+int mime_view(struct mime *m, int fd, bool prefer_plain, json_t **out,
+    struct err *e) MUST_CHECK;
+
 /* {fields: [[name, value]], ...} of the part's header (NULL: the message's),
  * decoded and unfolded, in order. */
 int mime_headers(struct mime *m, int fd, const char *path, json_t **out,
@@ -95,6 +111,8 @@ struct mime_html_options {
 	bool remote_pictures;   /* load https: pictures */
 	const char *cid_prefix; /* own URL before a percent-encoded content id;
 				 * NULL: embedded pictures are left out */
+	const char *mail_url;   /* page mailto: links lead to, with "?to="
+				 * and more behind; NULL: left out */
 };
 
 /*

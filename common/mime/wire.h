@@ -13,8 +13,8 @@
  *
  * A connection that ends otherwise: the parser died.
  *
- * Jobs: summary; structure; headers {path}; part {path}; text {path};
- * html {path, remote_pictures, cid_prefix}.  Their answers: mime.h.
+ * Jobs: summary; structure; view {prefer_plain}; headers {path}; part {path}; text {path};
+ * html {path, remote_pictures, cid_prefix, mail_url}.  Their answers: mime.h.
  */
 enum {
 	WIRE_PACKET_MAX = 65536,

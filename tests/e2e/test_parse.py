@@ -289,6 +289,54 @@ class Jobs(unittest.TestCase):
         self.assertEqual(png["encoding"], "base64")
         self.assertTrue(s["parts"][2]["flowed"])
 
+    def test_view(self):
+        _, _, s = self.p.ask(SAMPLE, job="view")
+        self.assertEqual([b["kind"] for b in s["bodies"]], ["html"])
+        self.assertEqual(
+            [p["role"] for p in s["parts"]],
+            ["", "", "", "text", "file", "file", ""])
+        self.assertTrue(s["remote_pictures"])
+        self.assertEqual(s["subject"], "Re: € and more")
+        _, _, s = self.p.ask(SAMPLE, job="view", prefer_plain=True)
+        self.assertEqual([b["kind"] for b in s["bodies"]], ["text"])
+        self.assertIn("Blåbær", s["bodies"][0]["text"])
+        self.assertFalse(s["remote_pictures"])
+        # HTML alone as its text; pieces in order; an embedded message's
+        # text is not ours; pictures of the HTML are not listed
+        piece = b"\n--b\nContent-Type: "
+        raw = b"Content-Type: multipart/mixed; boundary=b\n" + \
+            piece + b"multipart/related; boundary=c\n\n--c\n" \
+            b"Content-Type: text/html\n\n<p>one<img src=cid:p>\n--c\n" \
+            b"Content-Type: image/png\nContent-ID: <p>\n\nx\n--c--\n" + \
+            piece + b"message/rfc822\n\nContent-Type: text/html\n\ninner" + \
+            piece + b"text/plain\n\nfooter\n--b--\n"
+        _, _, s = self.p.ask(raw, job="view")
+        self.assertEqual([(b["kind"], b["path"]) for b in s["bodies"]],
+                         [("html", "1.1.1"), ("text", "1.3")])
+        self.assertEqual([p["role"] for p in s["parts"]],
+                         ["", "", "text", "picture", "file", "", "text"])
+        _, _, s = self.p.ask(raw, job="view", prefer_plain=True)
+        self.assertEqual([b["text"].strip() for b in s["bodies"]],
+                         ["one", "footer"])
+        self.assertEqual(s["parts"][3]["role"], "file")
+        self.assertFalse(s["truncated"])
+
+    def test_report(self):
+        raw = b"Content-Type: multipart/report; boundary=b;" \
+            b" report-type=delivery-status\n\n--b\n\nwords\n--b\n" \
+            b"Content-Type: message/delivery-status\n\n" \
+            b"Reporting-MTA: dns; a.example\n\n" \
+            b"Final-Recipient: rfc822; bob@example.net\n" \
+            b"Action: failed\nStatus: 5.1.1\n" \
+            b"Diagnostic-Code: smtp; 550 5.1.1\n No <b>such</b> user\n\n" \
+            b"Final-Recipient: rfc822;carl@example.net\n" \
+            b"Action: delayed\n--b--\n"
+        _, _, s = self.p.ask(raw, job="view")
+        self.assertEqual(s["report"], [
+            {"address": "bob@example.net", "action": "failed",
+             "status": "5.1.1", "reply": "550 5.1.1 No <b>such</b> user"},
+            {"address": "carl@example.net", "action": "delayed"}])
+
     def test_part(self):
         begin, data, _ = self.p.ask(SAMPLE, job="part", path="1.2")
         self.assertEqual(data, b"\x89PNG\r\n\x1a\n")
@@ -385,7 +433,7 @@ class Bombs(unittest.TestCase):
             before = p.workers()
             slow = []
             for name, message in bombs():
-                for job in ("summary", "structure", "html"):
+                for job in ("summary", "structure", "html", "view"):
                     started = p.cpu_seconds()
                     try:
                         p.ask(message, job=job, path="1")

@@ -198,7 +198,7 @@ take_data(void *arg, const void *data, size_t len, struct err *e)
 static void
 test_parts(void **state)
 {
-	const struct mime_html_options options = { false, NULL };
+	const struct mime_html_options options = { 0 };
 	int fd = message(sample);
 	struct buf out;
 	const struct mime_sink sink = { take_begin, take_data, &out };

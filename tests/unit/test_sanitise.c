@@ -24,8 +24,8 @@ enum {
 	OUT_MAX = 8 * 1024 * 1024
 };
 
-static const struct sanitise_options shown = { true, "/v/1/" };
-static const struct sanitise_options hidden = { false, NULL };
+static const struct sanitise_options shown = { true, "/v/1/", "/compose" };
+static const struct sanitise_options hidden = { false, NULL, NULL };
 
 static char *
 clean(const char *html, const struct sanitise_options *o)
@@ -84,6 +84,14 @@ test_pictures(void **state)
 	check("<img src=http://a.b/c.png>", "<img src=\"https://a.b/c.png\">");
 	check("<img src=https://a.b/c.png width=1 height=1>",
 	    "<img width=\"1\" height=\"1\">");
+	check("<img src=https://a.b/c.png style='height: 1px'>",
+	    "<img style=\"height:1px;\">");
+	check("<img src=https://a.b/c.png style='border-width:0;'>",
+	    "<img style=\"border-width:0;\" src=\"https://a.b/c.png\">");
+	check("<div style='display: none'><p><img src=https://a.b/c.png></div>"
+	      "<img src=https://a.b/c.png>",
+	    "<div style=\"display:none;\"><p><img></p></div>"
+	    "<img src=\"https://a.b/c.png\">");
 	check("<img src='data:image/png;base64,AAAA'>",
 	    "<img src=\"data:image/png;base64,AAAA\">");
 	check("<img src='data:image/svg+xml;base64,AAAA'>", "<img>");
@@ -100,6 +108,58 @@ test_pictures(void **state)
 	assert_int_equal(info.pictures, 3);
 	assert_false(info.coloured);
 	buf_release(&out);
+}
+
+/* What is behind the end of the link's tag and its usual attributes. */
+static void
+check_link(const char *href, const char *text, const char *real_host)
+{
+	struct buf html;
+	char *out;
+
+	buf_init(&html, OUT_MAX);
+	buf_addf(&html, "<a href='%s'>%s</a>", href, text);
+	out = clean(html.data, &shown);
+	buf_reset(&html);
+	buf_addf(&html, "data-host=\"%s\"", real_host);
+	if (real_host[0] != '\0')
+		assert_non_null(strstr(out, html.data));
+	else
+		assert_null(strstr(out, "data-host"));
+	free(out);
+	buf_release(&html);
+}
+
+static void
+test_links(void **state)
+{
+	(void)state;
+	check_link(
+	    "https://evil.example/", "https://bank.example/x", "evil.example");
+	check_link(
+	    "https://evil.example/", "<b>bank</b>.example", "evil.example");
+	check_link("https://bank.example@evil.example/", "www.bank.example",
+	    "evil.example");
+	check_link("https://a.evil.example:99/", "see www.bank.example now",
+	    "a.evil.example");
+	check_link(
+	    "https://notbank.example/", "bank.example", "notbank.example");
+	check_link(
+	    "mailto:eve@evil.example", "help@bank.example", "evil.example");
+	check_link("https://login.bank.example/", "www.bank.example/x", "");
+	check_link("https://BANK.example/", "(bank.example).", "");
+	check_link("https://evil.example/", "Click here, e.g. now", "");
+	check_link("https://evil.example/", "version 1.2", "");
+	check("<a href='https://e.example/' data-host=x>y.z</a>",
+	    "<a href=\"https://e.example/\" rel=\"noopener noreferrer "
+	    "nofollow\" target=\"_blank\">y.z</a>");
+	check("<a href='mailto:a+b@c.d?subject=x%20y&amp;body=<'>m</a>",
+	    "<a href=\"/compose?to=a%2Bb%40c.d&amp;subject=x%20y&amp;"
+	    "body=%3C\" rel=\"noopener noreferrer nofollow\" "
+	    "target=\"_blank\">m</a>");
+	check("<a href='/compose?to=x&amp;y=\\z'>m</a>", "<a>m</a>");
+	check("<a href='/settings'>m</a>", "<a>m</a>");
+	check("<a href='#top'>m</a>", "<a>m</a>");
 }
 
 static void
@@ -139,6 +199,11 @@ test_l04_l06_styles(void **state)
 	check_style("font-family:'a;b';color:red", "color:red;");
 	check_style("display:none;display:grid", "display:none;");
 	check_style("width:1px}*{color:red", "");
+	check_style("background: #EEE url(x) repeat", "background-color:#eee;");
+	check_style("background: no-repeat center navy; background:none",
+	    "background-color:navy;");
+	check_style(
+	    "background:rgb(1, 2, 3) none", "background-color:rgb(1, 2, 3);");
 	check_style("background-image:image-set('x' 1x)", "");
 }
 
@@ -437,6 +502,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_pictures),
+		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_l04_l06_styles),
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_mutations),
