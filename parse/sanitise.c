@@ -793,16 +793,14 @@ sanitise_to_text(struct slice html, struct buf *out)
 	run_pass(html, &nothing_allowed, true, out, &info);
 }
 
-bool
-sanitise_has_remote_pictures(struct slice html)
+void
+sanitise_survey(struct slice html, struct sanitise_info *info)
 {
-	struct sanitise_info info;
 	struct buf out;
 
 	buf_init(&out, html.len * 4 + 1024);
-	run_pass(html, &nothing_allowed, false, &out, &info);
+	run_pass(html, &nothing_allowed, false, &out, info);
 	buf_release(&out);
-	return info.blocked_pictures > 0;
 }
 
 /* Beyond understanding: its text alone, which is a fixed point. */

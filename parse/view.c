@@ -97,53 +97,54 @@ has_text(const struct view *v, size_t i, const char *subtype)
 /* --- Texts ---------------------------------------------------------------- */
 
 static void
-add_body(struct view *v, size_t i, const char *kind, const struct buf *text)
+add_body(struct view *v, size_t i, const char *kind, json_t *more)
 {
-	json_t *body = json_pack("{ss,sO}", "kind", kind, "path",
-	    json_object_get(json_array_get(v->list, i), "path"));
+	json_t *path = json_object_get(json_array_get(v->list, i), "path");
+	json_t *body = json_pack("{ss,sO}", "kind", kind, "path", path);
 
-	if (text != NULL) {
-		json_object_set_new(
-		    body, "text", json_stringn(text->data, text->len));
-		v->text_len += text->len;
-		v->truncated |= buf_overflowed(text);
-	}
+	json_object_update_new(body, more);
 	json_array_append_new(v->bodies, body);
 }
 
 static void
-add_html(struct view *v, size_t i)
+add_text_body(struct view *v, size_t i, const struct buf *text)
 {
-	struct buf html, text;
+	v->text_len += text->len;
+	v->truncated |= buf_overflowed(text);
+	add_body(v, i, "text",
+	    json_pack("{ss%}", "text", buf_slice(text).data, text->len));
+}
 
-	buf_init(&html, HTML_MAX);
-	buf_init(&text, TEXT_MAX - v->text_len);
-	(void)message_text(v->parts[i], &html);
-	if (v->prefer_plain) {
-		sanitise_to_text(buf_slice(&html), &text);
-		add_body(v, i, "text", &text);
-	} else {
-		v->has_remote = v->has_remote ||
-		    sanitise_has_remote_pictures(buf_slice(&html));
-		add_body(v, i, "html", NULL);
-	}
-	buf_release(&html);
-	buf_release(&text);
+static void
+add_html_body(struct view *v, size_t i, struct slice html)
+{
+	struct sanitise_info info;
+
+	sanitise_survey(html, &info);
+	v->has_remote |= info.blocked_pictures > 0;
+	add_body(v, i, "html", json_pack("{sb}", "coloured", info.coloured));
 }
 
 static void
 add_text(struct view *v, size_t i)
 {
-	struct buf text;
+	bool is_html = is_type(v, i, "text", "html");
+	struct buf html, text;
 
 	v->roles[i] = ROLE_TEXT;
-	if (is_type(v, i, "text", "html")) {
-		add_html(v, i);
-		return;
-	}
+	buf_init(&html, HTML_MAX);
 	buf_init(&text, TEXT_MAX - v->text_len);
-	(void)message_unfolded_text(v->parts[i], &text);
-	add_body(v, i, "text", &text);
+	if (is_html)
+		(void)message_text(v->parts[i], &html);
+	else
+		(void)message_unfolded_text(v->parts[i], &text);
+	if (is_html && v->prefer_plain)
+		sanitise_to_text(buf_slice(&html), &text);
+	if (is_html && !v->prefer_plain)
+		add_html_body(v, i, buf_slice(&html));
+	else
+		add_text_body(v, i, &text);
+	buf_release(&html);
 	buf_release(&text);
 }
 
@@ -176,6 +177,20 @@ choose_alternative(struct view *v, size_t i)
 		choose(v, chosen);
 }
 
+/* A picture the HTML may show by its content id. */
+static bool
+is_embedded_picture(const struct view *v, size_t i)
+{
+	static const char *const types[] = { "png", "jpeg", "gif", "webp" };
+
+	for (size_t n = 0; n < ARRAY_LEN(types); n++) {
+		if (is_type(v, i, "image", types[n]))
+			return g_mime_object_get_content_id(v->parts[i]) !=
+			    NULL;
+	}
+	return false;
+}
+
 /* RFC 2387: the first part is the text, pictures with ids belong to it. */
 /* NOLINTNEXTLINE(misc-no-recursion) */
 static void
@@ -186,10 +201,10 @@ choose_related(struct view *v, size_t i)
 	if (i + 1 >= end)
 		return;
 	choose(v, i + 1);
+	if (v->prefer_plain || !has_text(v, i + 1, "html"))
+		return;
 	for (size_t n = end_of(v, i + 1); n < end; n++) {
-		if (has_text(v, i + 1, "html") && !v->prefer_plain &&
-		    is_type(v, n, "image", "*") &&
-		    g_mime_object_get_content_id(v->parts[n]) != NULL)
+		if (is_embedded_picture(v, n))
 			v->roles[n] = ROLE_PICTURE;
 	}
 }

@@ -1,6 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/read.h"
 #include "webmail-cgi/user.h"
 
 enum {
@@ -62,6 +63,12 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/v/{}/{}",      WEB_SESSION, message_page },
 	{ WEB_GET,  "/v/{}/{}/body", WEB_SESSION, message_body },
 	{ WEB_GET,  "/v/{}/{}/part/{}", WEB_SESSION, message_part },
+	{ WEB_GET,  "/v/{}/{}/cid/{}", WEB_SESSION, message_picture },
+	{ WEB_GET,  "/v/{}/{}/headers", WEB_SESSION, message_headers },
+	{ WEB_GET,  "/v/{}/{}/print", WEB_SESSION, message_print },
+	{ WEB_GET,  "/v/{}/{}/raw",  WEB_SESSION, message_raw },
+	{ WEB_GET,  "/v/{}/{}/eml",  WEB_SESSION, message_eml },
+	{ WEB_GET,  "/v/{}/{}/zip",  WEB_SESSION, message_zip },
 	{ WEB_GET,  "/compose",      WEB_SESSION, compose_page },
 	{ WEB_POST, "/compose",      WEB_SESSION, compose_post },
 };

@@ -9,8 +9,7 @@
 #include "webmail-cgi/webmail.h"
 
 enum {
-	QUOTE_MAX = 256 * 1024,
-	QUOTED_MAX = 2 * QUOTE_MAX,
+	QUOTED_MAX = 4 * 1024 * 1024,
 	REFERENCES_MAX = 32 * 1024,
 };
 
@@ -32,9 +31,9 @@ query_text(const struct web_request *r, const char *name)
 
 /* Every line with "> " before it. */
 static json_t *
-quote(const struct buf *text, const char *who)
+quote(const char *text, const char *who)
 {
-	struct slice rest = slice_trim(buf_slice(text)), line;
+	struct slice rest = slice_trim(slice_str(text)), line;
 	json_t *value;
 	struct buf out;
 
@@ -55,22 +54,18 @@ quote(const struct buf *text, const char *who)
 static void
 add_quote(struct web_request *r, int fd, const char *who, json_t *values)
 {
-	struct webmail *m = webmail_of(r);
-	json_t *structure = NULL;
-	const char *path = NULL;
-	struct buf text;
+	json_t *view = NULL;
+	const char *text;
 	struct err e;
 
-	buf_init(&text, QUOTE_MAX);
-	if (lseek(fd, 0, SEEK_SET) == 0 &&
-	    mime_structure(m->mime, fd, &structure, &e) == 0)
-		path = json_string_value(json_object_get(
-		    message_text_part(structure, "text/plain"), "path"));
-	if (path != NULL && lseek(fd, 0, SEEK_SET) == 0 &&
-	    mime_text(m->mime, fd, path, &text, NULL, &e) == 0)
-		json_object_set_new(values, "text", quote(&text, who));
-	json_decref(structure);
-	buf_release(&text);
+	if (lseek(fd, 0, SEEK_SET) != 0 ||
+	    mime_view(webmail_of(r)->mime, fd, true, &view, &e) != 0)
+		return;
+	text = json_string_value(json_object_get(
+	    json_array_get(json_object_get(view, "bodies"), 0), "text"));
+	if (text != NULL)
+		json_object_set_new(values, "text", quote(text, who));
+	json_decref(view);
 }
 
 /* To, subject, threading (RFC 5322 3.6.4) and quoted text of an answer. */

@@ -1,148 +1,202 @@
 /*
- * One message: its header lines, its text, its attachments.  Everything that
- * has to understand it is done by mailstead-parse; HTML is shown only in a
- * frame without scripts, under a policy of its own.
+ * The page of a message: who, when, its texts, its files.  HTML is shown only
+ * in a frame without scripts, under a policy of its own (content.c).
  */
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
+#include "webmail-cgi/read.h"
+#include "webmail-cgi/text.h"
 #include "webmail-cgi/webmail.h"
 
 enum {
 	ESCAPED_NAME_MAX = 3 * MAILDIR_NAME_SIZE,
-	HTML_MAX = WEB_BODY_MAX / 2,
+	PEOPLE_SHOWN = 20,
+	TEXT_SHOWN_MAX = 128 * 1024, /* of all texts of a page */
 };
 
-static const char body_csp[] =
-    "sandbox allow-popups allow-popups-to-escape-sandbox; "
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
-
-static const char *
-text_in(const json_t *object, const char *key)
+const char *
+json_text(const json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text != NULL ? text : "";
 }
 
-/* The folder and message of the URL; false: answered already. */
-static bool
-open_asked(struct web_request *r, struct web_response *w,
-    const struct folder **folder_out, int *fd_out)
+/* --- The message of the URL -------------------------------------------------- */
+
+bool
+letter_open(struct web_request *r, struct web_response *w, struct letter *out)
 {
 	const struct folder *f = folder_find(r->args[0]);
 	struct err e = { .kind = ERR_PERM };
+	struct buf id;
 
-	if (f != NULL &&
-	    folder_open_message(r, f, r->args[1], fd_out, &e) == 0) {
-		*folder_out = f;
-		return true;
+	if (f == NULL ||
+	    folder_open_message(r, f, r->args[1], &out->fd, &e) != 0) {
+		web_error(w, e.kind == ERR_PERM ? 404 : 503,
+		    page_text(r, "list.unreadable"));
+		return false;
 	}
-	web_error(
-	    w, e.kind == ERR_PERM ? 404 : 503, page_text(r, "list.unreadable"));
-	return false;
+	buf_init(&id, ESCAPED_NAME_MAX);
+	web_escape_url(slice_str(r->args[1]), &id);
+	out->id = r->args[1];
+	out->url =
+	    pool_printf(&r->pool, "%s/v/%s/%s", r->base, r->args[0], id.data);
+	out->in_junk = false;
+	buf_release(&id);
+	return true;
 }
 
-const json_t *
-message_text_part(const json_t *structure, const char *type)
+int
+letter_view(struct web_request *r, const struct letter *l, bool prefer_plain,
+    json_t **out, struct err *e)
 {
-	const json_t *parts = json_object_get(structure, "parts");
-
-	for (size_t i = 0; i < json_array_size(parts); i++) {
-		const json_t *part = json_array_get(parts, i);
-
-		if (strcmp(text_in(part, "type"), type) == 0 &&
-		    strcmp(text_in(part, "disposition"), "attachment") != 0)
-			return part;
-	}
-	return NULL;
+	if (lseek(l->fd, 0, SEEK_SET) != 0)
+		return err_errno(e, "%s", l->id);
+	return mime_view(webmail_of(r)->mime, l->fd, prefer_plain, out, e);
 }
 
-/* "Ann, bob@example.org" */
+/* --- People --------------------------------------------------------------------- */
+
+static bool
+is_me(const struct web_request *r, const char *address)
+{
+	const struct session *s = r->session;
+
+	return ascii_casecmp(address, s->address) == 0;
+}
+
+static const char *
+person_name(struct web_request *r, const json_t *person)
+{
+	const char *name = json_text(person, "name");
+	const char *address = json_text(person, "address");
+
+	if (is_me(r, address))
+		return page_text(r, "read.me");
+	return name[0] != '\0' ? name : address;
+}
+
+/* "me, Ann, bob@example.org" of both To and Cc */
 static json_t *
-people_text(const json_t *people)
+people_text(struct web_request *r, const json_t *view)
 {
+	const json_t *lists[] = { json_object_get(view, "to"),
+		json_object_get(view, "cc") };
 	json_t *value;
 	struct buf out;
+	size_t shown = 0;
 
-	buf_init(&out, 4096);
-	for (size_t i = 0; i < json_array_size(people) && i < 20; i++) {
-		const json_t *person = json_array_get(people, i);
-		const char *name = text_in(person, "name");
-
-		buf_addstr(&out, i > 0 ? ", " : "");
-		buf_addstr(
-		    &out, name[0] != '\0' ? name : text_in(person, "address"));
+	buf_init(&out, 64 * 1024);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		for (size_t n = 0;
+		     n < json_array_size(lists[i]) && shown < PEOPLE_SHOWN;
+		     n++, shown++) {
+			buf_addstr(&out, shown > 0 ? ", " : "");
+			buf_addstr(
+			    &out, person_name(r, json_array_get(lists[i], n)));
+		}
 	}
+	if (json_array_size(lists[0]) + json_array_size(lists[1]) > shown)
+		buf_addstr(&out, ", …");
 	value = json_stringn(out.data, out.len);
 	buf_release(&out);
 	return value;
 }
 
-/* Lines and paragraphs of a plain text, with its links. */
-static json_t *
-text_as_html(const struct buf *text)
+static void
+add_people(struct web_request *r, const json_t *view, json_t *msg)
 {
-	struct slice rest = buf_slice(text), line;
-	bool open = false;
+	const json_t *from = json_array_get(json_object_get(view, "from"), 0);
+	const char *name = json_text(from, "name");
+	const char *address = json_text(from, "address");
+
+	json_object_set_new(msg, "from",
+	    json_pack(
+		"{ss,ss}", "name", person_name(r, from), "address", address));
+	json_object_set_new(msg, "initials", person_initials(name, address));
+	json_object_set_new(msg, "hue", json_integer(person_hue(address)));
+	json_object_set_new(msg, "to", people_text(r, view));
+	json_object_set(msg, "subject", json_object_get(view, "subject"));
+	json_object_set(msg, "date", json_object_get(view, "date"));
+}
+
+/* --- Texts --------------------------------------------------------------------------- */
+
+/* Cut to what the page has room for; does it stay whole? */
+static bool
+cut_text(struct slice *text, size_t room)
+{
+	if (text->len <= room)
+		return true;
+	text->len = room;
+	while (text->len > 0 &&
+	    ((unsigned char)text->data[text->len] & 0xc0) == 0x80)
+		text->len--;
+	return false;
+}
+
+static json_t *
+text_body(struct web_request *r, const json_t *body, size_t *room, bool *whole)
+{
+	struct slice text = slice_str(json_text(body, "text"));
 	json_t *value;
 	struct buf html;
 
-	buf_init(&html, HTML_MAX);
-	while (rest.data != NULL) {
-		rest = slice_cut(rest, '\n', &line);
-		if (slice_trim(line).len == 0) {
-			buf_addstr(&html, open ? "</p>\n" : "");
-			open = false;
-			continue;
-		}
-		buf_addstr(&html, open ? "<br>\n" : "<p>");
-		open = true;
-		web_linkify(line, &html);
-	}
-	buf_addstr(&html, open ? "</p>" : "");
-	value = template_html(buf_slice(&html));
+	*whole = cut_text(&text, *room) && *whole;
+	*room -= text.len;
+	buf_init(&html, (text.len + 1) * TEXT_GROWTH);
+	text_to_html(text, page_text(r, "read.quoted"), &html);
+	value = json_pack("{so}", "text", template_html(buf_slice(&html)));
 	buf_release(&html);
 	return value;
 }
 
+static json_t *
+frame_body(struct web_request *r, const struct letter *l, const json_t *body,
+    bool pictures)
+{
+	bool sheet = web_query(r, "sheet") != NULL;
+	bool coloured = json_is_true(json_object_get(body, "coloured"));
+
+	return json_pack("{ss,sb}", "frame",
+	    pool_printf(&r->pool, "%s/body?part=%s%s%s", l->url,
+		json_text(body, "path"), pictures ? "&img=1" : "",
+		sheet ? "&sheet=1" : ""),
+	    "ink", !coloured && !sheet);
+}
+
 static void
-add_text(struct web_request *r, int fd, const json_t *part, json_t *values)
+add_bodies(struct web_request *r, const struct letter *l, const json_t *view,
+    size_t *room, json_t *msg)
 {
-	json_t *info = NULL;
-	struct buf text;
-	struct err e;
+	const json_t *bodies = json_object_get(view, "bodies");
+	bool pictures = !l->in_junk && web_query(r, "img") != NULL;
+	bool whole = !json_is_true(json_object_get(view, "truncated"));
+	json_t *list = json_array();
 
-	buf_init(&text, MIME_TEXT_MAX);
-	if (lseek(fd, 0, SEEK_SET) == 0 &&
-	    mime_text(webmail_of(r)->mime, fd, text_in(part, "path"), &text,
-		&info, &e) == 0) {
-		json_object_set_new(values, "text", text_as_html(&text));
-		json_object_set(
-		    values, "truncated", json_object_get(info, "truncated"));
-	} else {
-		json_object_set_new(values, "error",
-		    json_string(page_text(r, "message.no_text")));
+	for (size_t i = 0; i < json_array_size(bodies); i++) {
+		const json_t *body = json_array_get(bodies, i);
+
+		json_array_append_new(list,
+		    strcmp(json_text(body, "kind"), "html") == 0
+			? frame_body(r, l, body, pictures)
+			: text_body(r, body, room, &whole));
 	}
-	json_decref(info);
-	buf_release(&text);
+	if (json_array_size(list) == 0 && json_text(view, "broken")[0] == '\0')
+		json_object_set_new(msg, "no_text", json_true());
+	json_object_set_new(msg, "bodies", list);
+	json_object_set_new(msg, "truncated", json_boolean(!whole));
+	json_object_set(msg, "broken", json_object_get(view, "broken"));
+	if (json_is_true(json_object_get(view, "remote_pictures")) && !pictures)
+		json_object_set_new(msg, "hidden_pictures",
+		    json_pack("{sb}", "may_show", !l->in_junk));
 }
 
-/* The URL of the message that is asked for. */
-static const char *
-own_url(struct web_request *r)
-{
-	const char *url;
-	struct buf id;
-
-	buf_init(&id, ESCAPED_NAME_MAX);
-	web_escape_url(slice_str(r->args[1]), &id);
-	url = pool_printf(&r->pool, "%s/v/%s/%s", r->base, r->args[0], id.data);
-	buf_release(&id);
-	return url;
-}
+/* --- Files ------------------------------------------------------------------------------ */
 
 static const char *
 extension_of(const char *name)
@@ -152,87 +206,117 @@ extension_of(const char *name)
 	return dot != NULL && strlen(dot) <= 5 ? dot + 1 : "";
 }
 
-/* What is neither shown as the text nor a container. */
-static void
-add_files(struct web_request *r, const json_t *structure, json_t *values)
+/* How a part can be looked at without a download, or NULL. */
+static const char *
+view_of(const char *type)
 {
-	const json_t *parts = json_object_get(structure, "parts");
-	json_t *value = json_array();
+	if (strncmp(type, "text/", 5) == 0)
+		return "text";
+	return strncmp(type, "image/", 6) == 0 && web_type_is_safe(type)
+	    ? "picture"
+	    : NULL;
+}
+
+static json_t *
+file_value(struct web_request *r, const struct letter *l, const json_t *part)
+{
+	const char *name = json_text(part, "name");
+	const char *type = json_text(part, "type");
+	const char *view = view_of(type);
+	const char *url, *extension;
+
+	if (name[0] == '\0')
+		name = strcmp(type, "message/rfc822") == 0
+		    ? page_text(r, "read.message_file")
+		    : page_text(r, "read.file");
+	extension = extension_of(name);
+	url = pool_printf(
+	    &r->pool, "%s/part/%s", l->url, json_text(part, "path"));
+	return json_pack("{ss,ss,ss,ss*,sO,si}", "name", name, "ext", extension,
+	    "url", url, "view_url",
+	    view ? pool_printf(&r->pool, "%s?view=%s", url, view) : NULL,
+	    "size", json_object_get(part, "size"), "hue",
+	    person_hue(extension));
+}
+
+static void
+add_files(struct web_request *r, const struct letter *l, const json_t *view,
+    json_t *msg)
+{
+	const json_t *parts = json_object_get(view, "parts");
+	json_t *files = json_array();
+	json_int_t size = 0;
+	size_t count;
 
 	for (size_t i = 0; i < json_array_size(parts); i++) {
 		const json_t *part = json_array_get(parts, i);
-		const char *type = text_in(part, "type");
-		const char *name = text_in(part, "name");
-		bool attached =
-		    strcmp(text_in(part, "disposition"), "attachment") == 0;
 
-		if (strncmp(type, "multipart/", 10) == 0 ||
-		    (!attached && strncmp(type, "text/", 5) == 0))
+		if (strcmp(json_text(part, "role"), "file") != 0)
 			continue;
-		name = name[0] != '\0' ? name : "file";
-		json_array_append_new(value,
-		    json_pack("{ss,ss,ss,sI}", "name", name, "ext",
-			extension_of(name), "url",
-			pool_printf(&r->pool, "%s/part/%s", own_url(r),
-			    text_in(part, "path")),
-			"size",
-			json_integer_value(json_object_get(part, "size"))));
+		size += json_integer_value(json_object_get(part, "size"));
+		json_array_append_new(files, file_value(r, l, part));
 	}
-	json_object_set_new(values, "file_count",
-	    json_integer((json_int_t)json_array_size(value)));
-	json_object_set_new(values, "files", value);
+	count = json_array_size(files);
+	json_object_set_new(msg, "files", files);
+	json_object_set_new(msg, "file_count", json_integer((json_int_t)count));
+	json_object_set_new(msg, "file_size", json_integer(size));
+	json_object_set_new(msg, "many_files", json_boolean(count > 1));
 }
 
+/* What became of whose copy, in words; RFC 3464 2.3.3 names the actions. */
 static void
-add_summary(const json_t *summary, json_t *values)
+add_report(const json_t *view, json_t *msg)
 {
-	const json_t *from =
-	    json_array_get(json_object_get(summary, "from"), 0);
-	const char *name = text_in(from, "name");
-	const char *address = text_in(from, "address");
+	static const char *const actions[] = { "failed", "delayed", "delivered",
+		"relayed", "expanded" };
+	const json_t *report = json_object_get(view, "report");
+	json_t *list = json_array();
 
-	json_object_set_new(values, "from",
-	    json_pack("{ss,ss}", "name", name[0] != '\0' ? name : address,
-		"address", address));
-	json_object_set_new(values, "initials", person_initials(name, address));
-	json_object_set_new(values, "hue", json_integer(person_hue(address)));
-	json_object_set_new(
-	    values, "to", people_text(json_object_get(summary, "to")));
-	json_object_set(values, "subject", json_object_get(summary, "subject"));
-	json_object_set(values, "date", json_object_get(summary, "date"));
+	for (size_t i = 0; i < json_array_size(report); i++) {
+		const json_t *entry = json_array_get(report, i);
+		json_t *line =
+		    json_pack("{ss,ss}", "address", json_text(entry, "address"),
+			"reply", json_text(entry, "reply"));
+
+		for (size_t n = 0; n < ARRAY_LEN(actions); n++) {
+			if (ascii_casecmp(
+				json_text(entry, "action"), actions[n]) == 0)
+				json_object_set_new(
+				    line, actions[n], json_true());
+		}
+		json_array_append_new(list, line);
+	}
+	json_object_set_new(msg, "report", list);
 }
 
-static void
-add_content(struct web_request *r, int fd, json_t *values)
+/* --- The page --------------------------------------------------------------------------- */
+
+/* What _msg.html shows; NULL: it cannot be read (logged). */
+static json_t *
+make_message(struct web_request *r, const struct letter *l, size_t *room)
 {
-	json_t *structure = NULL;
-	const json_t *plain, *html;
+	bool plain = web_query(r, "plain") != NULL;
+	json_t *view = NULL, *msg;
 	struct err e;
 
-	if (lseek(fd, 0, SEEK_SET) != 0 ||
-	    mime_structure(webmail_of(r)->mime, fd, &structure, &e) != 0) {
-		json_object_set_new(values, "error",
-		    json_string(page_text(r, "list.unreadable")));
-		return;
+	if (letter_view(r, l, plain, &view, &e) != 0) {
+		log_warning("%s: %s", l->id, e.text);
+		return NULL;
 	}
-	plain = message_text_part(structure, "text/plain");
-	html = message_text_part(structure, "text/html");
-	if (html != NULL)
-		json_object_set_new(values, "frame",
-		    json_string(pool_printf(&r->pool, "%s/body", own_url(r))));
-	else if (plain != NULL)
-		add_text(r, fd, plain, values);
-	else
-		json_object_set_new(values, "error",
-		    json_string(page_text(r, "message.no_text")));
-	add_files(r, structure, values);
-	json_decref(structure);
+	msg = json_pack("{ss,ss,sb}", "id", l->id, "url", l->url, "open", true);
+	add_people(r, view, msg);
+	add_report(view, msg);
+	add_bodies(r, l, view, room, msg);
+	add_files(r, l, view, msg);
+	json_decref(view);
+	return msg;
 }
 
 /* Seen, from now on; that it could not be marked harms nothing. */
 static void
-mark_seen(const struct web_request *r, const struct folder *f)
+mark_seen(const struct web_request *r)
 {
+	const struct folder *f = folder_find(r->args[0]);
 	char name[MAILDIR_NAME_SIZE];
 	struct maildir m;
 	struct err e;
@@ -244,92 +328,82 @@ mark_seen(const struct web_request *r, const struct folder *f)
 	maildir_close(&m);
 }
 
+/* Its subject, for the title; in the pool. */
+static const char *
+subject_of(struct web_request *r, const json_t *msg)
+{
+	const char *subject = json_text(msg, "subject");
+
+	return subject[0] != '\0' ? pool_strdup(&r->pool, subject)
+				  : page_text(r, "list.no_subject");
+}
+
+static void
+send_message(struct web_request *r, struct web_response *w,
+    const struct letter *l, const char *page)
+{
+	size_t room = TEXT_SHOWN_MAX;
+	json_t *msg = make_message(r, l, &room);
+	const char *subject = subject_of(r, msg);
+	json_t *values;
+
+	if (msg == NULL) {
+		web_error(w, 503, page_text(r, "list.unreadable"));
+		return;
+	}
+	values = json_pack("{ss,ss,sb,s[o]}", "subject", subject, "url", l->url,
+	    "as_sent", web_query(r, "plain") || web_query(r, "sheet"), "msgs",
+	    msg);
+	folder_describe(r, folder_find(r->args[0]), values);
+	page_send(r, w, page, subject, values);
+}
+
 void
 message_page(struct web_request *r, struct web_response *w)
 {
-	const struct folder *f;
-	json_t *values, *summary = NULL;
-	const char *title;
-	struct err e;
-	int fd;
+	struct letter l;
 
-	if (!open_asked(r, w, &f, &fd))
+	if (!letter_open(r, w, &l))
 		return;
-	values = json_pack("{ss}", "id", r->args[1]);
-	folder_describe(r, f, values);
-	if (mime_summary(webmail_of(r)->mime, fd, &summary, &e) == 0)
-		add_summary(summary, values);
-	else
-		log_warning("%s: %s", r->args[1], e.text);
-	add_content(r, fd, values);
-	(void)close(fd);
-	mark_seen(r, f);
-	title = pool_strdup(&r->pool, text_in(summary, "subject"));
-	json_decref(summary);
-	page_send(r, w, "message",
-	    title[0] != '\0' ? title : page_text(r, "list.no_subject"), values);
+	mark_seen(r);
+	send_message(r, w, &l, "message");
+	(void)close(l.fd);
 }
 
 void
-message_body(struct web_request *r, struct web_response *w)
+message_print(struct web_request *r, struct web_response *w)
 {
-	const struct mime_html_options options = { .remote_pictures = false };
-	struct webmail *m = webmail_of(r);
-	json_t *structure = NULL;
-	const struct folder *f;
-	struct err e;
-	int fd;
+	struct letter l;
 
-	if (!open_asked(r, w, &f, &fd))
+	if (!letter_open(r, w, &l))
 		return;
-	w->csp = body_csp;
-	buf_addstr(&w->body,
-	    "<!doctype html><meta charset=\"utf-8\">"
-	    "<meta name=\"color-scheme\" content=\"light dark\">"
-	    "<base target=\"_blank\">");
-	if (mime_structure(m->mime, fd, &structure, &e) != 0 ||
-	    lseek(fd, 0, SEEK_SET) != 0 ||
-	    mime_html(m->mime, fd,
-		text_in(message_text_part(structure, "text/html"), "path"),
-		&options, &w->body, NULL, &e) != 0)
-		web_escape_html(
-		    slice_str(page_text(r, "message.no_text")), &w->body);
-	json_decref(structure);
-	(void)close(fd);
-}
-
-/* --- attachments -------------------------------------------------------------------- */
-
-static int
-part_begin(void *arg, const json_t *part, struct err *e)
-{
-	const char *name = text_in(part, "name");
-
-	(void)e;
-	web_download(
-	    arg, name[0] != '\0' ? name : "file", text_in(part, "type"), false);
-	return 0;
-}
-
-static int
-part_data(void *arg, const void *data, size_t len, struct err *e)
-{
-	return web_stream(arg, data, len, e);
+	send_message(r, w, &l, "print");
+	(void)close(l.fd);
 }
 
 void
-message_part(struct web_request *r, struct web_response *w)
+message_headers(struct web_request *r, struct web_response *w)
 {
-	const struct mime_sink sink = { part_begin, part_data, w };
-	const struct folder *f;
+	json_t *headers = NULL, *fields = json_array(), *list;
+	struct letter l;
 	struct err e;
-	int fd;
 
-	if (!open_asked(r, w, &f, &fd))
+	if (!letter_open(r, w, &l)) {
+		json_decref(fields);
 		return;
-	if (mime_part(webmail_of(r)->mime, fd, r->args[2], &sink, &e) != 0 &&
-	    !w->streaming)
-		web_error(w, e.kind == ERR_PERM ? 404 : 503,
-		    page_text(r, "list.unreadable"));
-	(void)close(fd);
+	}
+	if (mime_headers(webmail_of(r)->mime, l.fd, NULL, &headers, &e) != 0)
+		log_warning("%s: %s", l.id, e.text);
+	list = json_object_get(headers, "fields");
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *pair = json_array_get(list, i);
+
+		json_array_append_new(fields,
+		    json_pack("{sO,sO}", "name", json_array_get(pair, 0),
+			"value", json_array_get(pair, 1)));
+	}
+	json_decref(headers);
+	(void)close(l.fd);
+	page_send(r, w, "headers", page_text(r, "read.headers"),
+	    json_pack("{so,ss}", "fields", fields, "url", l.url));
 }

@@ -66,15 +66,6 @@ int folder_open_message(const struct web_request *r, const struct folder *f,
 void list_page(struct web_request *r, struct web_response *w);
 void list_root(struct web_request *r, struct web_response *w);
 
-/* --- message.c ----------------------------------------------------------------------- */
-
-void message_page(struct web_request *r, struct web_response *w);
-void message_body(struct web_request *r, struct web_response *w);
-void message_part(struct web_request *r, struct web_response *w);
-
-/* The first text of the message that is no attachment, or NULL. */
-const json_t *message_text_part(const json_t *structure, const char *type);
-
 /* --- compose.c ------------------------------------------------------------------------ */
 
 void compose_page(struct web_request *r, struct web_response *w);

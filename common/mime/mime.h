@@ -66,7 +66,8 @@ int mime_structure(
  * For a reader's page: what mime_summary() has of the header fields, and
  *	parts: as of mime_structure(), each with role: "text" (shown),
  *	    "picture" (within the HTML), "file" (to be listed) or ""
- *	bodies: [{kind: "text", path, text} or {kind: "html", path}] in order;
+ *	bodies: [{kind: "text", path, text} or
+ *	    {kind: "html", path, coloured: bool, as of mime_html()}] in order;
  *	    the texts as of mime_text(), together at most 1 MB
  *	truncated: bool, a text was longer
  *	remote_pictures: bool, mime_html() would block some

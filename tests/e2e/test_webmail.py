@@ -106,7 +106,7 @@ class Webmail(unittest.TestCase):
         link = re.search(r'href="([^"]+)">(?:<span[^>]*>Unread: </span>)?'
                          r'<b>with a file', page.text).group(1)
         page = carl.get(link)
-        body = carl.get(re.search(r'<iframe class="frame" src="([^"]+)"',
+        body = carl.get(re.search(r'<iframe class="frame[^"]*" src="([^"]+)"',
                                   page.text).group(1))
         self.assertIn("shown", body.text)
         self.assertNotIn("script", body.text)

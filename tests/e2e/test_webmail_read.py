@@ -1,0 +1,352 @@
+"""Reading in webmail: texts, HTML in its frame, pictures, files, source."""
+
+import io
+import re
+import sys
+import time
+import unittest
+import zipfile
+from email.message import EmailMessage
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fastcgi import Browser  # noqa: E402
+from lib.server import PASSWORD, Server  # noqa: E402
+
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000"
+                    "001f15c4890000000d4944415478da63fcffff3f0300050001ff5a"
+                    "b7d2a50000000049454e44ae426082")
+CANARY = '"><img src=x onerror=alert(1)>'
+
+
+class Tags(HTMLParser):
+    """Every tag of a page, and the texts between."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def named(self, name):
+        return [a for t, a in self.tags if t == name]
+
+
+class Reading(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server()
+        cls.s.start()
+        cls.s.user("ann@example.org")
+        cls.s.user("bob@example.org")
+        cls.ann = cls.sign_in("ann@example.org")
+        cls.count = 0
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        assert code == 0, f"run ended with {code}"
+
+    @classmethod
+    def sign_in(cls, user):
+        b = Browser(cls.s.state / "run/web/webmail.sock")
+        form = b.get("/webmail/login")
+        page = b.post("/webmail/login", {"user": user, "pass": PASSWORD},
+                      form)
+        assert page.status == 303, page.body
+        return b
+
+    def deliver(self, raw):
+        """The page's URL of a message that has just come."""
+        if isinstance(raw, EmailMessage):
+            raw["From"] = "Stranger <stranger@elsewhere.example>"
+            raw["To"] = "ann@example.org"
+            raw = raw.as_bytes()
+        type(self).count += 1
+        name = f"{time.time_ns()}.{self.count}.test"
+        box = self.s.state / "mail/example.org/ann"
+        self.ann.get("/webmail/m/inbox")
+        (box / "tmp" / name).write_bytes(raw)
+        (box / "tmp" / name).rename(box / "new" / name)
+        page = self.ann.get("/webmail/m/inbox")
+        return unescape(re.search(r'class="go" href="([^"]+)"',
+                                  page.text).group(1))
+
+    def frame(self, page):
+        url = Tags(page.text).named("iframe")[0]["src"]
+        return url, self.ann.get(url)
+
+    def test_text(self):
+        m = EmailMessage()
+        m["Subject"] = "plain"
+        quote = "".join(f"> line {i}\n" for i in range(12))
+        m.set_content(f"Hello\nthere\n\nhttps://example.org/?a=1&b=2\n{quote}"
+                      "> > deep\n\n> short\n-- \nAnn <x>\n")
+        page = self.ann.get(self.deliver(m))
+        self.assertEqual(page.status, 200)
+        text = page.text
+        self.assertIn("<p>Hello<br>\nthere</p>", text)
+        self.assertIn('href="https://example.org/?a=1&amp;b=2"', text)
+        self.assertRegex(text, r'<details class="quoted"><summary>[^<]+'
+                         r'</summary><blockquote><p>line 0')
+        self.assertIn("<blockquote><p>deep", text)
+        self.assertIn("</details>\n<blockquote><p>short", text)
+        self.assertRegex(text, r'<div class="sig"><p>--\s*<br>\s*Ann &lt;x')
+        self.assertEqual(text.count("<blockquote>"),
+                         text.count("</blockquote>"))
+
+    def test_flowed_and_charset(self):
+        raw = "Subject: =?koi8-r?B?8NLJ18XU?=\n" \
+            "Content-Type: text/plain; charset=koi8-r; format=flowed\n" \
+            "Content-Transfer-Encoding: 8bit\n\nПривет \nмир\n"
+        page = self.ann.get(self.deliver(raw.encode("koi8-r")))
+        self.assertIn("<h1>Привет</h1>", page.text)
+        self.assertIn("<p>Привет мир</p>", page.text)
+
+    def html(self, body):
+        m = EmailMessage()
+        m["Subject"] = "html"
+        m.set_content("the plain form")
+        m.add_alternative(body, subtype="html")
+        return m
+
+    def test_html_in_its_frame(self):
+        link = self.deliver(self.html(
+            "<p style='color:red'>shown <a href='mailto:a@b.c?subject=x'>m"
+            "</a> <a href='https://evil.example/'>bank.example</a>"
+            "<script>bad()</script><img src='http://t.example/a.png'>"))
+        page = self.ann.get(link)
+        self.assertNotIn("the plain form", page.text)
+        frame = Tags(page.text).named("iframe")[0]
+        self.assertNotIn("allow-scripts", frame["sandbox"])
+        self.assertNotIn("ink", frame["class"])
+        url, body = self.frame(page)
+        csp = body.header("Content-Security-Policy")
+        for word in ("sandbox allow-same-origin", "default-src 'none'",
+                     "img-src 'self' data:", "form-action 'none'"):
+            self.assertIn(word, csp)
+        for word in ("allow-scripts", "script-src", "https:"):
+            self.assertNotIn(word, csp)
+        self.assertIn('href="/webmail/compose?to=a%40b.c&amp;subject=x"',
+                      body.text)
+        self.assertIn('data-host="evil.example"', body.text)
+        self.assertNotIn("script", body.text)
+        self.assertIn("background:#fff", body.text)
+        # as text
+        page = self.ann.get(link + "?plain=1")
+        self.assertIn("the plain form", page.text)
+        self.assertEqual(Tags(page.text).named("iframe"), [])
+        # a mail without colours is shown in ours, or on a sheet
+        link = self.deliver(self.html("<p>no colours</p>"))
+        page = self.ann.get(link)
+        self.assertIn("ink", Tags(page.text).named("iframe")[0]["class"])
+        self.assertNotIn("background:#fff", self.frame(page)[1].text)
+        page = self.ann.get(link + "?sheet=1")
+        self.assertIn("background:#fff", self.frame(page)[1].text)
+
+    def test_L07_remote_pictures_on_demand(self):
+        link = self.deliver(self.html(
+            "<img src='http://t.example/a.png'><img width=1 height=1 "
+            "src='https://t.example/beacon'>"))
+        page = self.ann.get(link)
+        self.assertIn("Remote pictures are hidden", page.text)
+        _, body = self.frame(page)
+        self.assertEqual([i for i in Tags(body.text).named("img")
+                          if "src" in i], [])
+        page = self.ann.get(link + "?img=1")
+        self.assertNotIn("Remote pictures are hidden", page.text)
+        _, body = self.frame(page)
+        self.assertEqual([i.get("src") for i in Tags(body.text).named("img")],
+                         ["https://t.example/a.png", None])
+        self.assertIn("img-src 'self' data: https:",
+                      body.header("Content-Security-Policy"))
+        page = self.ann.get(self.deliver(self.html("<p>no pictures")))
+        self.assertNotIn("Remote pictures are hidden", page.text)
+
+    def test_L11_embedded_pictures(self):
+        m = self.html("<img src='cid:pic@x'><img src='cid:evil'>"
+                      "<img src='cid:../../settings'>")
+        related = m.get_payload()[1]
+        related.add_related(PNG, "image", "png", cid="<pic@x>")
+        related.add_related(b"<svg onload=alert(1)>", "image", "svg+xml",
+                            cid="<evil>")
+        page = self.ann.get(self.deliver(m))
+        _, body = self.frame(page)
+        good, evil, tricks = [i.get("src") for i in Tags(body.text).named("img")]
+        picture = self.ann.get(good)
+        self.assertEqual(picture.body, PNG)
+        self.assertEqual(picture.header("Content-Type"), "image/png")
+        self.assertIn("sandbox", picture.header("Content-Security-Policy"))
+        self.assertEqual(self.ann.get(evil).status, 404)
+        self.assertIsNone(tricks)
+        # what the text shows is no attachment, what it does not show is
+        self.assertIn("1 attachment ", page.text)
+
+    def test_L16_L17_files(self):
+        m = EmailMessage()
+        m["Subject"] = "files"
+        m.set_content("see below")
+        m.add_attachment(b"<script>", maintype="text", subtype="html",
+                         filename="../x\u202e.html")
+        m.add_attachment(b"<svg/>", maintype="image", subtype="svg+xml",
+                         filename='a";x=".svg')
+        m.add_attachment(PNG, maintype="image", subtype="png",
+                         filename="Grüße.png")
+        m.add_attachment("Grüße".encode("latin-1"), maintype="text",
+                         subtype="plain", filename="a.txt",
+                         params={"charset": "iso-8859-1"})
+        m.add_attachment(PNG, maintype="image", subtype="png",
+                         filename="Grüße.png")
+        link = self.deliver(m)
+        page = self.ann.get(link)
+        self.assertIn("5 attachments", page.text)
+        urls = [u for u in dict.fromkeys(re.findall(
+            r'href="([^"]+/part/[^"?]+)"', page.text))]
+        self.assertEqual(len(urls), 5)
+        for url, kind in zip(urls, ("application/octet-stream",
+                                    "application/octet-stream", "image/png",
+                                    "text/plain; charset=utf-8",
+                                    "image/png")):
+            for view in ("", "?view=picture"):
+                part = self.ann.get(url + view)
+                self.assertEqual(part.header("Content-Type"), kind)
+                self.assertEqual(part.header("X-Content-Type-Options"),
+                                 "nosniff")
+                self.assertIn("sandbox",
+                              part.header("Content-Security-Policy"))
+                how = part.header("Content-Disposition").split(";")[0]
+                self.assertEqual(how, "attachment" if view == "" or
+                                 "octet" in kind else "inline")
+        name = self.ann.get(urls[0]).header("Content-Disposition")
+        self.assertIn('filename="x.html"', name)
+        name = self.ann.get(urls[2]).header("Content-Disposition")
+        self.assertIn("filename*=UTF-8''Gr%C3%BC%C3%9Fe.png", name)
+        # a text is seen in its own charset; HTML as text only
+        part = self.ann.get(urls[3] + "?view=text")
+        self.assertEqual(part.text.strip(), "Grüße")
+        part = self.ann.get(urls[0] + "?view=text")
+        self.assertEqual(part.header("Content-Type"),
+                         "text/plain; charset=utf-8")
+        for bad in ("9", "1", "1.1/x", "..%2f..", "1.1.1.1"):
+            self.assertEqual(self.ann.get(f"{link}/part/{bad}").status // 100,
+                             4)
+        # all of them
+        page = self.ann.get(link + "/zip")
+        self.assertIn('filename="files.zip"',
+                      page.header("Content-Disposition"))
+        with zipfile.ZipFile(io.BytesIO(page.body)) as z:
+            self.assertIsNone(z.testzip())
+            self.assertEqual(len(set(z.namelist())), 5)
+            self.assertEqual(z.read("Grüße.png"), PNG)
+            self.assertEqual(z.read("2 Grüße.png"), PNG)
+            self.assertFalse([n for n in z.namelist()
+                              if "/" in n or n.startswith(".")])
+
+    def test_large_zip(self):
+        m = EmailMessage()
+        m["Subject"] = "large"
+        data = bytes(range(256)) * 4096
+        m.set_content("x")
+        for i in range(3):
+            m.add_attachment(data, maintype="application", subtype="x-y",
+                             filename=f"{i}.bin")
+        page = self.ann.get(self.deliver(m) + "/zip")
+        with zipfile.ZipFile(io.BytesIO(page.body)) as z:
+            self.assertIsNone(z.testzip())
+            self.assertEqual(z.read("2.bin"), data)
+
+    def test_source_headers_print(self):
+        m = self.html("<p>designed</p><script>x</script>")
+        m["X-Odd"] = "=?utf-8?q?<b>gr=C3=BC=C3=9Fe?="
+        link = self.deliver(m)
+        raw = self.ann.get(link + "/raw")
+        self.assertEqual(raw.header("Content-Type"),
+                         "text/plain; charset=utf-8")
+        self.assertIn(b"<script>x</script>", raw.body)
+        self.assertIn("sandbox", raw.header("Content-Security-Policy"))
+        eml = self.ann.get(link + "/eml")
+        self.assertEqual(eml.header("Content-Type"),
+                         "application/octet-stream")
+        self.assertIn('filename="html.eml"',
+                      eml.header("Content-Disposition"))
+        self.assertEqual(eml.body, raw.body)
+        page = self.ann.get(link + "/headers")
+        self.assertIn("&lt;b&gt;grüße", page.text)
+        self.assertRegex(page.text, r"<th[^>]*>MIME-Version</th>")
+        page = self.ann.get(link + "/print")
+        self.assertEqual(page.status, 200)
+        self.assertIn("designed", self.frame(page)[1].text)
+
+    def test_delivery_report(self):
+        raw = b"Subject: Undelivered\nContent-Type: multipart/report;" \
+            b" boundary=b; report-type=delivery-status\n\n--b\n\n" \
+            b"technical words\n--b\n" \
+            b"Content-Type: message/delivery-status\n\n" \
+            b"Reporting-MTA: dns; a.example\n\n" \
+            b"Final-Recipient: rfc822; bob@example.net\n" \
+            b"Action: failed\nStatus: 5.1.1\n" \
+            b"Diagnostic-Code: smtp; 550 No <i>such</i> user\n--b--\n"
+        page = self.ann.get(self.deliver(raw))
+        self.assertIn("Not delivered to bob@example.net.", page.text)
+        self.assertIn("550 No &lt;i&gt;such&lt;/i&gt; user", page.text)
+
+    def test_K01_K04_broken_messages(self):
+        head = b"Subject: odd\nFrom: a@b.example\n"
+        for raw in (head + b"To: " + b"a:" * 3000 + b"\n\nx",
+                    head + b"Content-Type: multipart/mixed\n\nno boundary",
+                    head + b"Content-Type: text/html\n"
+                    b"Content-Transfer-Encoding: base64\n\n!!!!",
+                    head + b"\n", b"\nno header at all"):
+            link = self.deliver(raw)
+            self.assertEqual(self.ann.get(link).status, 200)
+            self.assertEqual(self.ann.get(link + "/eml").status, 200)
+            self.assertIn(self.ann.get(link + "/headers").status, (200,))
+            self.assertIn(self.ann.get(link + "/zip").status, (200, 404))
+        page = self.ann.get(self.deliver(
+            head + b"To: " + b"a:" * 3000 + b"\n\nx"))
+        self.assertIn("too complex to take apart", page.text)
+
+    def test_L13_canaries(self):
+        m = EmailMessage()
+        m["Subject"] = CANARY
+        m["Reply-To"] = f'"{CANARY}" <x@y.example>'
+        m["Cc"] = '"\\"><img src=x onerror=alert(1)>" <c@d.example>'
+        m.set_content(CANARY)
+        m.add_attachment(b"x", maintype="application", subtype="x-y",
+                         filename=CANARY)
+        link = self.deliver(m)
+        for what in ("", "?plain=1", "/headers", "/print"):
+            page = self.ann.get(link + what)
+            self.assertEqual(page.status, 200)
+            tags = Tags(page.text)
+            self.assertEqual(tags.named("img"), [], what)
+            self.assertFalse([a for _, a in tags.tags if
+                              any(k.startswith("on") for k in a)], what)
+
+    def test_L12_text_of_links(self):
+        raw = b"Content-Type: text/plain; charset=utf-8\n\n" + \
+            b"http://" * 40000 + b"\nhttp://x\"onmouseover=alert(1)\n" \
+            b"http://[ http://' http://<b>\n" + b"\xff\xfe" * 100
+        page = self.ann.get(self.deliver(raw))
+        self.assertEqual(page.status, 200)
+        self.assertFalse([a for _, a in Tags(page.text).tags if
+                          any(k.startswith("on") for k in a)])
+        self.assertIn("this is its beginning", page.text)
+
+    def test_M07_others(self):
+        link = self.deliver(self.html("<p>mine"))
+        bob = self.sign_in("bob@example.org")
+        for what in ("", "/raw", "/eml", "/headers", "/print", "/zip",
+                     "/body?part=1.2", "/part/1.1", "/cid/x"):
+            self.assertEqual(bob.get(link + what).status, 404, what)
+            self.assertIn(Browser(bob.path).get(link + what).status,
+                          (401,), what)
+
+
+if __name__ == "__main__":
+    unittest.main()
