@@ -53,6 +53,7 @@ struct index_content {
 	const char *subject, *snippet;
 	const char *text;        /* for full-text search */
 	const char *files;       /* names of attachments, one a line */
+	const char *list_id;     /* of its mailing list, or "" */
 	const char *message_id;  /* without <> */
 	const char *const *refs; /* ids: References and In-Reply-To */
 	size_t ref_count;
@@ -108,14 +109,14 @@ bool index_id_parse(const char *text, int64_t *out) MUST_CHECK;
 
 struct index_progress {
 	uint64_t missing; /* messages that are not yet in the index */
-	uint64_t total;
-	bool first_build; /* a job should go on: index_sync() again */
+	uint64_t total;   /* messages there are, missing ones too */
 };
 
 /*
  * Bring the index up to date, the folder `first` before the others, the
  * newest messages first, until all is known or `deadline_ms` (monotonic) has
- * passed.  A directory that changed within the last 2 s is always read.
+ * passed; of `first` some messages are read even then.  While any are missing
+ * a job should call it again and again.  A directory that changed within the last 2 s is always read.
  * ERR_PERM: there is no mailbox.
  */
 int index_sync(struct index *x, const char *first, int64_t deadline_ms,
@@ -125,6 +126,13 @@ int index_sync(struct index *x, const char *first, int64_t deadline_ms,
  * Grows with every change of anything a list shows: for ETags and polling.
  */
 int index_modseq(struct index *x, int64_t *out, struct err *e) MUST_CHECK;
+
+/* The folders all mail programs agree on; "" is the inbox. */
+#define INDEX_SENT    ".Sent"
+#define INDEX_DRAFTS  ".Drafts"
+#define INDEX_ARCHIVE ".Archive"
+#define INDEX_JUNK    ".Junk"
+#define INDEX_TRASH   ".Trash"
 
 /* --- Folders --------------------------------------------------------------------- */
 
@@ -221,8 +229,7 @@ struct index_rows {
 	bool newer; /* there are newer ones than the first */
 	int64_t newer_before; /* `before` of the page of newer ones; 0: the
 			       * first page */
-	uint64_t index; /* how many of the view are newer than the first */
-	bool index_known;
+	uint64_t index;       /* how many of the view are newer than these */
 };
 
 /*
@@ -247,10 +254,11 @@ int index_neighbours(struct index *x, const struct index_view *view, int64_t id,
 /* --- Search ---------------------------------------------------------------------------- */
 
 struct index_search {
-	const struct search_node *query; /* search_parse() */
-	const char *dir;                 /* within this folder; NULL: all but
-					  * Trash and Junk, unless the query
-					  * says where */
+	const struct search_node *query; /* search_parse(); the text of
+					  * SEARCH_LABEL is a keyword */
+	const char *dir;                 /* within this folder; NULL: all */
+	bool with_trash;                 /* else not in Trash and Junk (of all
+					  * folders) */
 	int64_t before;                  /* an id; 0: from the newest on */
 	size_t limit;
 	int64_t deadline_ms; /* monotonic */

@@ -166,6 +166,10 @@ int maildir_remove(
 int maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
     uint8_t remove, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
 
+/* The same for the letters a to z (bit 0 = a) that stand for keywords. */
+int maildir_set_letters(const struct maildir *m, const char *name, uint32_t add,
+    uint32_t remove, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
+
 /*
  * Into cur/ of another folder by a hard link, flags kept; `out` is the name
  * there: a copy always has a new one.  Folders of one mailbox lie on one file

@@ -103,20 +103,36 @@ flags_of(const char *name)
 	return entry.flags;
 }
 
-int
-maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
-    uint8_t remove, char out[MAILDIR_NAME_SIZE], struct err *e)
+/* What a change makes of a name; false if that would be too long. */
+struct new_info {
+	uint8_t add, remove;                  /* flags */
+	uint32_t add_letters, remove_letters; /* bit 0 = 'a' */
+};
+
+static bool
+with_info(const char *name, const struct new_info *change,
+    char out[MAILDIR_NAME_SIZE])
+{
+	uint8_t flags = (uint8_t)((flags_of(name) | change->add) &
+	    (uint8_t)~change->remove);
+	char flagged[MAILDIR_NAME_SIZE];
+
+	return maildir_with_flags(name, flags, flagged) &&
+	    maildir_with_letters(
+		flagged, change->add_letters, change->remove_letters, out);
+}
+
+static int
+change_info(const struct maildir *m, const char *name,
+    const struct new_info *change, char out[MAILDIR_NAME_SIZE], struct err *e)
 {
 	char now[MAILDIR_NAME_SIZE];
 	int dirfd;
 
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		uint8_t flags;
-
 		if (maildir_find(m, name, &dirfd, now, e) < 0)
 			return -1;
-		flags = (uint8_t)((flags_of(now) | add) & (uint8_t)~remove);
-		if (!maildir_with_flags(now, flags, out))
+		if (!with_info(now, change, out))
 			return err_set(e, ERR_PERM, "%s: name too long", now);
 		if (renameat(dirfd, now, m->cur_fd, out) == 0)
 			return 0;
@@ -124,6 +140,25 @@ maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
 			return err_errno(e, "rename %s", now);
 	}
 	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
+int
+maildir_set_flags(const struct maildir *m, const char *name, uint8_t add,
+    uint8_t remove, char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	const struct new_info change = { .add = add, .remove = remove };
+
+	return change_info(m, name, &change, out, e);
+}
+
+int
+maildir_set_letters(const struct maildir *m, const char *name, uint32_t add,
+    uint32_t remove, char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	const struct new_info change = { .add_letters = add,
+		.remove_letters = remove };
+
+	return change_info(m, name, &change, out, e);
 }
 
 /* The name for another folder: the same, or with a new id before the sizes. */

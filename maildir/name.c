@@ -221,6 +221,46 @@ maildir_with_flags(const char *name, uint8_t flags, char out[MAILDIR_NAME_SIZE])
 	return true;
 }
 
+uint32_t
+maildir_letters(const char *name)
+{
+	const char *info = name + maildir_base_name(name).len;
+	uint32_t letters = 0;
+
+	if (strncmp(info, ":2,", 3) != 0)
+		return 0;
+	for (info += 3; *info != '\0'; info++) {
+		if (*info >= 'a' && *info <= 'z')
+			letters |= UINT32_C(1) << (*info - 'a');
+	}
+	return letters;
+}
+
+bool
+maildir_with_letters(const char *name, uint32_t add, uint32_t remove,
+    char out[MAILDIR_NAME_SIZE])
+{
+	uint32_t letters = (maildir_letters(name) | add) & ~remove;
+	size_t len = 0, start = maildir_base_name(name).len;
+
+	for (size_t i = 0; name[i] != '\0'; i++) {
+		if (i >= start && name[i] >= 'a' && name[i] <= 'z')
+			continue;
+		if (len + 1 >= MAILDIR_NAME_SIZE)
+			return false;
+		out[len++] = name[i];
+	}
+	for (unsigned i = 0; i < 26; i++) {
+		if ((letters >> i & 1) == 0)
+			continue;
+		if (len + 1 >= MAILDIR_NAME_SIZE)
+			return false;
+		out[len++] = (char)('a' + i);
+	}
+	out[len] = '\0';
+	return true;
+}
+
 int
 maildir_order(const char *a, const char *b)
 {

@@ -31,6 +31,11 @@ void maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE]);
 bool maildir_with_flags(
     const char *name, uint8_t flags, char out[MAILDIR_NAME_SIZE]) MUST_CHECK;
 
+/* Letters a to z (bit 0 = a) that stand for keywords, and others of them. */
+uint32_t maildir_letters(const char *name);
+bool maildir_with_letters(const char *name, uint32_t add, uint32_t remove,
+    char out[MAILDIR_NAME_SIZE]) MUST_CHECK;
+
 /* Order of a listing: by arrival, then by the bytes of the base. */
 int maildir_order(const char *a, const char *b);
 

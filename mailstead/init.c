@@ -79,6 +79,7 @@ static const struct place tree[] = {
 	{ "cache",	00755, OWNER_ROOT,  NULL },
 	{ "cache/web",	02770, OWNER_WEB,   NULL },
 	{ "cache/admin", 02770, OWNER_ADMIN, NULL },
+	{ "cache/index", 02770, OWNER_WEB,  NULL },
 	{ "cache/pop",	02770, OWNER_POP,   NULL },
 	{ "cache/auth",	02770, OWNER_AUTH,  NULL },
 	{ "run",	00755, OWNER_QUEUE, NULL },

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 spool="queue/spool queue/envelope"
 control="queue/control" # the runner's control socket, as its clients see it
+sql="directory/sql" # the mailbox index is an SQLite file, and no directory
 below="base net proc mail policy directory"
 
 may_include() {
@@ -21,7 +22,7 @@ may_include() {
 	gather)		echo "base net mail directory policy" ;;
 	mime)		echo "base net mail directory mime" ;;
 	web)		echo "base net mail directory mime web" ;;
-	maildir)	echo "base mail maildir" ;;
+	maildir)	echo "base mail maildir $sql" ;;
 	spool)		echo "base mail $spool" ;;
 	accountd)	echo "$below accountd" ;;
 	parse)		echo "base net proc mail mime directory parse" ;;

@@ -38,6 +38,7 @@ struct sql_rows {
 
 struct sql {
 	sqlite3 *handle;
+	bool damaged;
 	struct sql_rows statements[STATEMENTS_MAX]; /* open addressing */
 };
 
@@ -47,6 +48,8 @@ sql_error(struct sql *db, int code, struct err *e)
 	enum err_kind kind =
 	    (code & 0xff) == SQLITE_CONSTRAINT ? ERR_PERM : ERR_TEMP;
 
+	if ((code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB)
+		db->damaged = true;
 	return err_set(e, kind, "database: %s",
 	    db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
 }
@@ -96,6 +99,12 @@ set_up(struct sql *db, enum sql_mode mode, struct err *e)
 		    "PRAGMA mmap_size=67108864; PRAGMA schema_version",
 		    e);
 	sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_PERSIST_WAL, &on);
+	if (mode == SQL_CACHE)
+		return exec(db,
+		    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+		    "PRAGMA cache_size=-1024; PRAGMA mmap_size=1073741824;"
+		    "PRAGMA temp_store=MEMORY; PRAGMA schema_version",
+		    e);
 	return exec(db,
 	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 	    "PRAGMA foreign_keys=1; PRAGMA cache_size=-1024;"
@@ -143,6 +152,12 @@ sql_close(struct sql *db)
 		sqlite3_finalize(db->statements[i].stmt);
 	sqlite3_close(db->handle);
 	free(db);
+}
+
+bool
+sql_is_damaged(const struct sql *db)
+{
+	return db->damaged;
 }
 
 /* --- Statements ----------------------------------------------------------- */

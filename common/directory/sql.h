@@ -30,6 +30,8 @@ struct sql_rows;
 enum sql_mode {
 	SQL_READ, /* never written */
 	SQL_WRITE,
+	SQL_CACHE, /* written; may lose its last commits when the power fails,
+		    * never its order */
 };
 
 /* An empty file with exactly this mode; ERR_PERM if it is there already. */
@@ -39,6 +41,9 @@ int sql_create(const char *path, mode_t mode, struct err *e) MUST_CHECK;
 int sql_open(const char *path, enum sql_mode mode, struct sql **out,
     struct err *e) MUST_CHECK;
 void sql_close(struct sql *db);
+
+/* Did a call fail because the file is damaged?  A cache is then deleted. */
+bool sql_is_damaged(const struct sql *db);
 
 /*
  * The file's version (PRAGMA user_version) against `application`, a number

@@ -1,0 +1,698 @@
+/*
+ * Keeping the index level with the Maildir: which directories changed, which
+ * names came and went, and reading the messages that are new.
+ *
+ * A directory is unchanged when its mtime is what it was at the last look, and
+ * that look began at least SETTLED_MS after it (a change in the same tick of
+ * the file system's clock would not show).  Of a changed one all names are
+ * read and compared by hash with those known; each difference is checked
+ * against the disk again inside the transaction that records it, so that two
+ * processes at once, or one that changes files meanwhile, cannot make the
+ * index forget a message that is there.
+ *
+ * New messages are read newest first and put in by batches.  What is not done
+ * by the deadline stays `missing`, and the next call goes on.
+ */
+#include <sys/stat.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+
+#include "maildir/index_internal.h"
+#include "maildir/internal.h"
+#include "maildir/name.h"
+
+enum {
+	SETTLED_MS = 2000,
+	BATCH = 512,                   /* messages of a transaction */
+	READ_AT_ONCE = 32,             /* open descriptors */
+	BATCH_BYTES = 4 * 1024 * 1024, /* of their text */
+	CHANGES = 1000,                /* renames and removals of one */
+};
+
+static int64_t
+mtime_ns(const struct stat *st)
+{
+	return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+}
+
+/* --- Names ------------------------------------------------------------------------- */
+
+/* A hash table of the names found: 0 = free. */
+struct found {
+	char *names;
+	size_t names_len, names_alloc;
+
+	struct found_name {
+		int64_t hash;
+		uint32_t name; /* offset */
+		bool in_new, known;
+	} * list;
+
+	size_t count, list_alloc;
+	uint32_t *table; /* index in list + 1 */
+	size_t mask;
+	bool in_new;
+};
+
+static bool
+take_name(void *arg, const char *name, size_t len)
+{
+	struct found *f = arg;
+
+	if (f->names_len + len + 1 > UINT32_MAX)
+		return false;
+	f->names =
+	    mem_grow(f->names, &f->names_alloc, f->names_len + len + 1, 1);
+	f->list =
+	    mem_grow(f->list, &f->list_alloc, f->count + 1, sizeof(*f->list));
+	memcpy(f->names + f->names_len, name, len + 1);
+	f->list[f->count++] = (struct found_name){
+		.hash = index_hash(slice_of(name, len)),
+		.name = (uint32_t)f->names_len,
+		.in_new = f->in_new,
+	};
+	f->names_len += len + 1;
+	return true;
+}
+
+static void
+make_table(struct found *f)
+{
+	size_t size = 64;
+
+	while (size < f->count * 2)
+		size *= 2;
+	f->mask = size - 1;
+	f->table = mem_zalloc(size * sizeof(*f->table));
+	for (size_t i = 0; i < f->count; i++) {
+		size_t at = (size_t)f->list[i].hash & f->mask;
+
+		while (f->table[at] != 0)
+			at = (at + 1) & f->mask;
+		f->table[at] = (uint32_t)i + 1;
+	}
+}
+
+static struct found_name *
+look_up(struct found *f, int64_t hash)
+{
+	size_t at = (size_t)hash & f->mask;
+
+	for (; f->table[at] != 0; at = (at + 1) & f->mask) {
+		struct found_name *n = &f->list[f->table[at] - 1];
+
+		if (n->hash == hash)
+			return n;
+	}
+	return NULL;
+}
+
+static void
+found_release(struct found *f)
+{
+	free(f->names);
+	free(f->list);
+	free(f->table);
+}
+
+/* --- One folder --------------------------------------------------------------------- */
+
+/* What is done with a folder in one call. */
+struct look {
+	struct index *x;
+	char dir[MAILDIR_NAME_SIZE];
+	struct maildir m;
+	int64_t deadline_ms;
+	int64_t started_ms;     /* wall clock */
+	int64_t new_ns, cur_ns; /* mtimes before reading */
+	bool read_cur;          /* both, else new/ alone */
+	struct found found;
+	int64_t *gone; /* ids whose name is not there */
+	size_t gone_count, gone_alloc;
+	struct index_name *fresh; /* to be read */
+	size_t fresh_count, fresh_alloc;
+	bool first; /* its newest messages are read whatever the time */
+};
+
+static int
+read_once(struct look *l, struct err *e)
+{
+	struct stat st;
+
+	l->found.count = l->found.names_len = 0;
+	l->started_ms = clock_wall_ms();
+	if (fstat(l->m.new_fd, &st) != 0)
+		return err_errno(e, "new");
+	l->new_ns = mtime_ns(&st);
+	l->found.in_new = true;
+	if (maildir_walk(l->m.new_fd, take_name, &l->found, e) != 0)
+		return -1;
+	if (fstat(l->m.cur_fd, &st) != 0)
+		return err_errno(e, "cur");
+	l->cur_ns = mtime_ns(&st);
+	l->found.in_new = false;
+	if (l->read_cur &&
+	    maildir_walk(l->m.cur_fd, take_name, &l->found, e) != 0)
+		return -1;
+	return 0;
+}
+
+/* Again if cur/ changed meanwhile: a rename may hide a file from a reader. */
+static int
+read_names(struct look *l, struct err *e)
+{
+	struct stat st;
+
+	for (int i = 0; i < INDEX_BUSY_TRIES; i++) {
+		if (read_once(l, e) != 0)
+			return -1;
+		if (!l->read_cur || fstat(l->m.cur_fd, &st) != 0 ||
+		    mtime_ns(&st) == l->cur_ns)
+			break;
+	}
+	make_table(&l->found);
+	return 0;
+}
+
+/* Mark what is known; collect what is known and not there. */
+static int
+compare(struct look *l, const struct index_dir *d, bool in_new, struct err *e)
+{
+	struct sql_rows *r = sql_query(l->x->db, e,
+	    "SELECT hash, id FROM messages WHERE folder=? AND in_new=?", "ii",
+	    d->id, (int64_t)in_new);
+	int got = -1;
+
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		struct found_name *n = look_up(&l->found, sql_int(r, 0));
+
+		if (n != NULL && n->in_new == in_new) {
+			n->known = true;
+			continue;
+		}
+		l->gone = mem_grow(l->gone, &l->gone_alloc, l->gone_count + 1,
+		    sizeof(*l->gone));
+		l->gone[l->gone_count++] = sql_int(r, 1);
+	}
+	sql_done(r);
+	return got;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64_t x = ((const struct index_name *)a)->id;
+	int64_t y = ((const struct index_name *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+static int
+flush_changes(struct look *l, struct index_dir **d, struct err *e)
+{
+	if (index_commit(l->x, e) != 0 || index_begin(l->x, e) != 0)
+		return -1;
+	*d = index_dir_find(l->x, l->dir);
+	return *d != NULL ? 0 : err_set(e, ERR_TEMP, "the folder is gone");
+}
+
+/* In a transaction: names that are known ones changed; others are fresh. */
+static int
+take_found(struct look *l, struct index_dir **d, struct err *e)
+{
+	size_t changes = 0;
+
+	for (size_t i = 0; i < l->found.count; i++) {
+		const struct found_name *f = &l->found.list[i];
+		struct index_name n = { l->found.names + f->name, 0,
+			f->in_new };
+		enum index_place place;
+
+		if (f->known)
+			continue;
+		if (index_place(l->x, *d, &n, &place, e) != 0)
+			return -1;
+		if (place == INDEX_PLACE_RENAMED) {
+			if (index_rename(l->x, n.id, *d, n.name, n.in_new, e) !=
+			    0)
+				return -1;
+			if (++changes % CHANGES == 0 &&
+			    flush_changes(l, d, e) != 0)
+				return -1;
+		}
+		if (place != INDEX_PLACE_NEW)
+			continue;
+		l->fresh = mem_grow(l->fresh, &l->fresh_alloc,
+		    l->fresh_count + 1, sizeof(*l->fresh));
+		l->fresh[l->fresh_count++] = n;
+	}
+	return 0;
+}
+
+/* 1: the row is still of this folder, and its file is not there. */
+static int
+is_gone(struct look *l, const struct index_dir *d, int64_t id, struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	struct sql_rows *r = sql_query(l->x->db, e,
+	    "SELECT name FROM messages WHERE id=? AND folder=?", "ii", id,
+	    d->id);
+	int got = r != NULL ? sql_next(r, e) : -1;
+	struct stat st;
+
+	if (got == 1)
+		(void)snprintf(now, sizeof(now), "%s", sql_text(r, 0));
+	sql_done(r);
+	if (got != 1)
+		return got;
+	return fstatat(l->m.cur_fd, now, &st, AT_SYMLINK_NOFOLLOW) != 0 &&
+	    fstatat(l->m.new_fd, now, &st, AT_SYMLINK_NOFOLLOW) != 0;
+}
+
+static int
+take_gone(struct look *l, struct index_dir **d, struct err *e)
+{
+	for (size_t i = 0; i < l->gone_count; i++) {
+		int gone = is_gone(l, *d, l->gone[i], e);
+
+		if (gone < 0 ||
+		    (gone == 1 && index_forget(l->x, l->gone[i], e) != 0))
+			return -1;
+		if (i % CHANGES == CHANGES - 1 && flush_changes(l, d, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* The letters changed their meaning, or one was added: look at them all. */
+static int
+refresh_letters(struct look *l, struct index_dir *d, struct err *e)
+{
+	struct index *x = l->x;
+	const char *now = keywords_read(&l->m, &x->pool);
+	struct sql_rows *r;
+	int64_t *ids = NULL;
+	size_t count = 0, alloc = 0;
+	int got = -1;
+
+	if (strcmp(now, d->letters) == 0)
+		return 0;
+	d->letters = now;
+	d->dirty = true;
+	r = sql_query(x->db, e,
+	    "SELECT id FROM messages WHERE folder=?"
+	    " AND name GLOB '*:2,*[a-z]*'",
+	    "i", d->id);
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		ids = mem_grow(ids, &alloc, count + 1, sizeof(*ids));
+		ids[count++] = sql_int(r, 0);
+	}
+	sql_done(r);
+	for (size_t i = 0; got == 0 && i < count; i++) {
+		char name[MAILDIR_NAME_SIZE];
+
+		r = sql_query(x->db, e, "SELECT name FROM messages WHERE id=?",
+		    "i", ids[i]);
+		got = r != NULL ? sql_next(r, e) : -1;
+		if (got == 1)
+			(void)snprintf(
+			    name, sizeof(name), "%s", sql_text(r, 0));
+		sql_done(r);
+		if (got == 1)
+			got = index_rename(x, ids[i], d, name, false, e);
+	}
+	free(ids);
+	return got < 0 ? -1 : 0;
+}
+
+/* Is there anything to write but the time of the look? */
+static bool
+is_different(const struct look *l)
+{
+	if (l->gone_count > 0)
+		return true;
+	for (size_t i = 0; i < l->found.count; i++) {
+		if (!l->found.list[i].known)
+			return true;
+	}
+	return false;
+}
+
+static void
+note_look(const struct look *l, struct index_dir *d)
+{
+	d->missing = (int64_t)l->fresh_count;
+	d->new_ns = l->new_ns;
+	if (l->read_cur)
+		d->cur_ns = l->cur_ns;
+	d->looked_ms = l->started_ms;
+	d->dirty = true;
+}
+
+static int
+record_names(struct look *l, struct err *e)
+{
+	struct index *x = l->x;
+	struct index_dir *d;
+
+	if (index_begin(x, e) != 0)
+		return -1;
+	d = index_dir_find(x, l->dir);
+	if (d == NULL)
+		d = index_dir_add(x, l->dir, e);
+	if (d == NULL || (l->read_cur && refresh_letters(l, d, e) != 0) ||
+	    take_found(l, &d, e) != 0 || take_gone(l, &d, e) != 0) {
+		index_abort(x);
+		return -1;
+	}
+	note_look(l, d);
+	if (l->fresh_count > 0)
+		x->changed = true;
+	return index_commit(x, e);
+}
+
+/* --- Reading messages ------------------------------------------------------------------ */
+
+struct batch {
+	struct index_name names[BATCH];
+	struct index_content contents[BATCH];
+	int64_t sizes[BATCH];
+	size_t count, bytes;
+	struct pool pool;
+};
+
+/* Open and read up to READ_AT_ONCE of `names`; those that are gone are not. */
+static int
+read_some(struct look *l, struct batch *b, const struct index_name *names,
+    size_t count, struct err *e)
+{
+	int fds[READ_AT_ONCE];
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct stat st;
+		struct err gone;
+
+		if (maildir_open_message(
+			&l->m, names[i].name, &fds[n], &gone) != 0)
+			continue;
+		b->names[b->count + n] = names[i];
+		b->sizes[b->count + n] =
+		    fstat(fds[n], &st) == 0 ? st.st_size : 0;
+		n++;
+	}
+	memset(&b->contents[b->count], 0, n * sizeof(b->contents[0]));
+	if (n > 0)
+		rc = l->x->config->read(l->x->config->arg, fds, n, &b->pool,
+		    &b->contents[b->count], e);
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0)
+			b->bytes += strlen(b->contents[b->count + i].text);
+		(void)close(fds[i]);
+	}
+	if (rc == 0)
+		b->count += n;
+	return rc;
+}
+
+/* The oldest first: the full-text index wants ascending ids. */
+static int
+store_batch(struct look *l, struct batch *b, size_t taken, struct err *e)
+{
+	struct index *x = l->x;
+	struct index_dir *d;
+
+	if (index_begin(x, e) != 0)
+		return -1;
+	d = index_dir_find(x, l->dir);
+	if (d == NULL) {
+		index_abort(x);
+		return err_set(e, ERR_TEMP, "the folder is gone");
+	}
+	for (size_t i = b->count; i-- > 0;) {
+		enum index_place place;
+
+		if (index_place(x, d, &b->names[i], &place, e) != 0 ||
+		    (place == INDEX_PLACE_NEW &&
+			index_add(x, d, &b->names[i], &b->contents[i],
+			    b->sizes[i], e) != 0)) {
+			index_abort(x);
+			return -1;
+		}
+	}
+	d->missing -= (int64_t)taken;
+	if (d->missing < 0)
+		d->missing = 0;
+	d->dirty = true;
+	x->changed = true;
+	return index_commit(x, e);
+}
+
+/* From `l->fresh`, the newest first, until the deadline. */
+static int
+read_fresh(struct look *l, struct err *e)
+{
+	struct batch *b = mem_zalloc(sizeof(*b));
+	size_t left = l->fresh_count;
+	int rc = 0;
+
+	qsort(l->fresh, left, sizeof(*l->fresh), compare_ids);
+	while (rc == 0 && left > 0 &&
+	    ((l->first && left == l->fresh_count) ||
+		clock_left_ms(l->deadline_ms) > 0)) {
+		size_t taken = 0;
+
+		b->count = b->bytes = 0;
+		do {
+			struct index_name some[READ_AT_ONCE];
+			size_t n = num_min(READ_AT_ONCE, left - taken);
+
+			for (size_t i = 0; i < n; i++)
+				some[i] = l->fresh[left - taken - 1 - i];
+			rc = read_some(l, b, some, n, e);
+			taken += rc == 0 ? n : 0;
+		} while (rc == 0 && taken < left &&
+		    b->count + READ_AT_ONCE <= BATCH &&
+		    b->bytes < BATCH_BYTES &&
+		    clock_left_ms(l->deadline_ms) > 0);
+		if (taken > 0 && store_batch(l, b, taken, e) != 0)
+			rc = -1;
+		left -= taken;
+		pool_reset(&b->pool);
+	}
+	pool_release(&b->pool);
+	free(b);
+	return rc;
+}
+
+/* --- A look ------------------------------------------------------------------------------ */
+
+static bool
+is_settled(const struct index_dir *d, int64_t ns)
+{
+	return d->looked_ms - ns / 1000000 >= SETTLED_MS;
+}
+
+/* 1: unchanged.  Sets which directories are to be read. */
+static int
+is_unchanged(struct look *l, const struct index_dir *d, int root_fd)
+{
+	char path[MAILDIR_NAME_SIZE + 8];
+	struct stat st[2];
+	static const char *const subs[] = { "new", "cur" };
+
+	l->read_cur = true;
+	if (d == NULL)
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
+		(void)snprintf(path, sizeof(path), "%s%s%s", l->dir,
+		    l->dir[0] != '\0' ? "/" : "", subs[i]);
+		if (fstatat(root_fd, path, &st[i], 0) != 0)
+			return 0;
+	}
+	l->read_cur = (d->missing > 0 && clock_left_ms(l->deadline_ms) > 0) ||
+	    mtime_ns(&st[1]) != d->cur_ns || !is_settled(d, d->cur_ns);
+	return !l->read_cur && mtime_ns(&st[0]) == d->new_ns &&
+	    is_settled(d, d->new_ns);
+}
+
+static int
+look_inside(struct look *l, const struct index_dir *d, struct err *e)
+{
+	bool settling;
+
+	if (read_names(l, e) != 0 || (d != NULL && compare(l, d, true, e) != 0))
+		return -1;
+	if (l->gone_count > 0 && !l->read_cur) {
+		/* it may have gone to cur/ just now */
+		l->read_cur = true;
+		l->gone_count = 0;
+		free(l->found.table);
+		l->found.table = NULL;
+		if (read_names(l, e) != 0 || compare(l, d, true, e) != 0)
+			return -1;
+	}
+	if (d != NULL && l->read_cur && compare(l, d, false, e) != 0)
+		return -1;
+	settling = d == NULL || d->missing > 0 || d->new_ns != l->new_ns ||
+	    (l->read_cur && d->cur_ns != l->cur_ns) ||
+	    l->started_ms - d->looked_ms >= SETTLED_MS;
+	if (!settling && !is_different(l))
+		return 0;
+	if (record_names(l, e) != 0)
+		return -1;
+	return l->fresh_count > 0 ? read_fresh(l, e) : 0;
+}
+
+static int
+look_at(struct index *x, const struct maildir *root, const char *dir,
+    bool first, int64_t deadline_ms, struct err *e)
+{
+	struct look l = { .x = x, .deadline_ms = deadline_ms, .first = first };
+	const struct index_dir *d = index_dir_find(x, dir);
+	int rc;
+
+	(void)snprintf(l.dir, sizeof(l.dir), "%s", dir);
+	if (is_unchanged(&l, d, root->root_fd))
+		return 0;
+	if (dir[0] == '\0' ? index_maildir_open(x, "", false, &l.m, e) != 0
+			   : maildir_open_sub(root, dir, &l.m, e) != 0)
+		return e->kind == ERR_PERM && dir[0] != '\0' ? 0 : -1;
+	rc = look_inside(&l, d, e);
+	maildir_close(&l.m);
+	found_release(&l.found);
+	free(l.gone);
+	free(l.fresh);
+	return rc;
+}
+
+/* --- All folders ---------------------------------------------------------------------------- */
+
+static bool
+is_listed(const struct maildir_folders *f, const char *dir)
+{
+	for (size_t i = 0; i < f->count; i++) {
+		if (strcmp(f->items[i].dir, dir) == 0)
+			return true;
+	}
+	return dir[0] == '\0';
+}
+
+static int
+record_folders(
+    struct index *x, const struct maildir_folders *f, int64_t ns, struct err *e)
+{
+	if (index_begin(x, e) != 0)
+		return -1;
+	for (size_t i = x->dir_count; i-- > 0;) {
+		if (!is_listed(f, x->dirs[i].dir) &&
+		    index_dir_forget(x, &x->dirs[i], e) != 0)
+			goto fail;
+	}
+	if (index_dir_add(x, "", e) == NULL)
+		goto fail;
+	for (size_t i = 0; i < f->count; i++) {
+		if (index_dir_add(x, f->items[i].dir, e) == NULL)
+			goto fail;
+	}
+	if (sql_run(x->db, e, "UPDATE meta SET root_ns=?", "i", ns) < 0)
+		goto fail;
+	return index_commit(x, e);
+fail:
+	index_abort(x);
+	return -1;
+}
+
+/* Which folders there are, if the mailbox's directory changed. */
+static int
+sync_folders(struct index *x, const struct maildir *root, struct err *e)
+{
+	struct maildir_folders f;
+	int64_t now_ms = clock_wall_ms(), ns;
+	struct stat st;
+	int rc;
+
+	if (fstat(root->root_fd, &st) != 0)
+		return err_errno(e, "mailbox");
+	ns = mtime_ns(&st);
+	if (ns == x->root_ns)
+		return 0;
+	if (maildir_folder_list(root, &f, e) != 0)
+		return -1;
+	/* a directory that has just changed is read again next time */
+	if (now_ms - ns / 1000000 < SETTLED_MS)
+		ns = 0;
+	rc = 0;
+	for (size_t i = 0; i < f.count && ns == 0; i++)
+		rc |= index_dir_find(x, f.items[i].dir) == NULL;
+	for (size_t i = 0; i < x->dir_count && ns == 0; i++)
+		rc |= !is_listed(&f, x->dirs[i].dir);
+	if (ns != 0 || rc != 0 || x->dir_count == 0)
+		rc = record_folders(x, &f, ns, e);
+	maildir_folders_release(&f);
+	return rc;
+}
+
+static int
+look_at_all(struct index *x, const struct maildir *root, const char *first,
+    int64_t deadline_ms, struct err *e)
+{
+	size_t count = x->dir_count;
+	char(*dirs)[MAILDIR_NAME_SIZE];
+	int rc;
+
+	if (index_dir_find(x, first) == NULL)
+		first = "";
+	rc = look_at(x, root, first, true, deadline_ms, e);
+	if (rc != 0)
+		return -1;
+	/* looking reads the folders' rows anew: go by names of our own */
+	dirs = mem_alloc((count + 1) * sizeof(*dirs));
+	if (index_load(x, e) != 0)
+		rc = -1;
+	count = num_min(count, x->dir_count);
+	for (size_t i = 0; rc == 0 && i < count; i++)
+		(void)snprintf(dirs[i], sizeof(dirs[i]), "%s", x->dirs[i].dir);
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		if (strcmp(dirs[i], first) != 0)
+			rc = look_at(x, root, dirs[i], false, deadline_ms, e);
+	}
+	free(dirs);
+	return rc;
+}
+
+int
+index_sync(struct index *x, const char *first, int64_t deadline_ms,
+    struct index_progress *out, struct err *e)
+{
+	struct maildir root;
+	int rc;
+
+	if (index_maildir_open(x, "", false, &root, e) != 0)
+		return -1;
+	rc = index_load(x, e);
+	if (rc == 0)
+		rc = sync_folders(x, &root, e);
+	if (rc == 0)
+		rc = look_at_all(x, &root, first, deadline_ms, e);
+	maildir_close(&root);
+	if (rc != 0)
+		return -1;
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < x->dir_count; i++) {
+		out->missing += (uint64_t)x->dirs[i].missing;
+		out->total += (uint64_t)(x->dirs[i].missing +
+		    x->dirs[i].messages[COUNT_TOTAL]);
+	}
+	return 0;
+}
