@@ -51,6 +51,7 @@ struct request {
 	json_t *before, *after;
 	const char *code;
 	bool has_settings;         /* `after` has settings: tell the log */
+	bool session_due;          /* the session's token is due for another */
 	struct password_keys keys; /* made before the lock is taken */
 	struct dkim_new_key *dkim; /* as well: one of each algorithm */
 };
@@ -137,6 +138,7 @@ verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
     verb_setting_export, verb_setting_apply;
 verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
     verb_credential_delete;
+verb_handler verb_signup_offer, prepare_signup, verb_signup;
 verb_handler verb_audit_list;
 
 /* The first keys of a new domain, made by prepare_dkim(). */
@@ -172,6 +174,10 @@ int domain_insert(struct request *q, const char *name, bool is_default,
     int64_t alias_of, int64_t *id_out, struct err *e) MUST_CHECK;
 int user_insert(struct request *q, int64_t domain_id, const char *local,
     const char *name, int64_t *id_out, struct err *e) MUST_CHECK;
+/* A new account at the target's address with the prepared password. */
+int user_create(struct request *q, const char *name, struct err *e) MUST_CHECK;
+/* "user" of the answer and `after`: the target's account. */
+int user_put_new(struct request *q, struct err *e) MUST_CHECK;
 int role_add(struct request *q, int64_t account_id, uint32_t role,
     int64_t domain_id, int64_t list_id, struct err *e) MUST_CHECK;
 /* The roles of an account become those of an array of names. */
@@ -185,6 +191,9 @@ int roles_refresh(
 /* "user": the account as DESIGN 5 shapes it, into the answer. */
 int user_put_summary(
     struct request *q, int64_t account_id, struct err *e) MUST_CHECK;
+/* A setting's value in force for a domain (0: the server). */
+int setting_value(struct request *q, const char *name, int64_t domain_id,
+    const char **out, struct err *e) MUST_CHECK;
 int setting_store(struct request *q, const char *name, const char *text,
     int64_t domain_id, struct err *e) MUST_CHECK;
 

@@ -18,7 +18,12 @@
 
 enum {
 	TOKEN_BYTES = 32,
-	TOUCH_EVERY_MS = 60000
+	TOKEN_SIZE = 64,
+	TOUCH_EVERY_MS = 60000,
+	/* a kept session's token, and how long requests under way may still
+	 * come with the one before */
+	ROTATE_EVERY_MS = 86400 * 1000,
+	ROTATE_GRACE_MS = 60000,
 };
 
 /* --- Who asks ---------------------------------------------------------------- */
@@ -195,7 +200,7 @@ static struct web_session
 plan_session(struct request *q, const struct auth_attempt *a)
 {
 	struct settings *s = directory_settings(q->core->directory);
-	bool keep = req_bool(q, "keep");
+	bool keep = req_bool(q, "keep") && q->caller->program == FROM_WEBMAIL;
 	int64_t now = clock_wall_ms();
 	struct web_session w = {
 		.account_id = a->account.id,
@@ -215,23 +220,33 @@ plan_session(struct request *q, const struct auth_attempt *a)
 	return w;
 }
 
+/* A new token into the answer, its hash to be kept. */
+static void
+put_token(struct request *q, uint8_t hash[SECRET_KEY_LEN])
+{
+	char token[TOKEN_SIZE];
+
+	token_new(token, sizeof(token), TOKEN_BYTES);
+	token_hash(q->core->secrets, "session", slice_str(token), hash);
+	json_object_set_new(q->out, "session", json_string(token));
+	mem_wipe(token, sizeof(token));
+}
+
 static int
 create(struct request *q, const struct auth_attempt *a, struct err *e)
 {
 	struct web_session w = plan_session(q, a);
 	uint8_t hash[SECRET_KEY_LEN];
-	char token[64], expires[CLOCK_RFC3339_SIZE];
+	char expires[CLOCK_RFC3339_SIZE];
+	const char *agent;
 
-	token_new(token, sizeof(token), TOKEN_BYTES);
-	token_hash(q->core->secrets, "session", slice_str(token), hash);
-	if (secrets_add_session(
-		q->core->secrets, hash, &w, a->client.ip_text, e) != 0)
+	if (req_optional(q, "agent", &agent, e) != 0)
 		return -1;
+	put_token(q, hash);
 	clock_rfc3339(w.expires_ms, expires);
-	json_object_set_new(q->out, "session", json_string(token));
 	json_object_set_new(q->out, "expires_at", json_string(expires));
-	mem_wipe(token, sizeof(token));
-	return 0;
+	return secrets_add_session(q->core->secrets, hash, &w,
+	    a->client.ip_text, agent ? agent : "", e);
 }
 
 /*
@@ -318,6 +333,28 @@ load_account(struct request *q, int64_t id, int64_t now, struct err *e)
 	return got;
 }
 
+/*
+ * When the token was made long ago it is time for another; a request that
+ * still comes by the old one asks again for what may have been lost.  Once the
+ * new one is used, the old one is on its way out.
+ */
+static int
+judge_token(
+    struct request *q, const struct web_session *w, int64_t now, struct err *e)
+{
+	bool kept = w->idle_ms == 0;
+
+	q->session_due = kept &&
+	    now - w->rotated_ms >=
+		(w->by_old ? ROTATE_GRACE_MS : ROTATE_EVERY_MS);
+	if (w->by_old || w->old_until_ms <= now + ROTATE_GRACE_MS)
+		return 0;
+	return secrets_end_old_token(
+		   q->core->secrets, w->id, now + ROTATE_GRACE_MS, e) < 0
+	    ? -1
+	    : 0;
+}
+
 int
 session_actor(struct request *q, const char *token, struct err *e)
 {
@@ -327,7 +364,7 @@ session_actor(struct request *q, const char *token, struct err *e)
 	int got;
 
 	token_hash(q->core->secrets, "session", slice_str(token), hash);
-	got = secrets_find_session(q->core->secrets, hash, &w, e);
+	got = secrets_find_session(q->core->secrets, hash, now, &w, e);
 	if (got == 1 && is_good(q, &w, now))
 		got = load_account(q, w.account_id, now, e);
 	else if (got == 1)
@@ -345,12 +382,47 @@ session_actor(struct request *q, const char *token, struct err *e)
 	if (now - w.seen_ms >= TOUCH_EVERY_MS &&
 	    secrets_touch_session(q->core->secrets, w.id, now, e) < 0)
 		return -1;
-	return 0;
+	return judge_token(q, &w, now, e);
+}
+
+static int
+rotate(struct request *q, struct err *e)
+{
+	uint8_t new_hash[SECRET_KEY_LEN], old_hash[SECRET_KEY_LEN];
+	const char *old;
+
+	if (req_string(q, "session", &old, e) != 0)
+		return -1;
+	token_hash(q->core->secrets, "session", slice_str(old), old_hash);
+	put_token(q, new_hash);
+	return secrets_rotate_session(q->core->secrets, q->actor.session_id,
+	    new_hash, old_hash, clock_wall_ms(), e);
+}
+
+/* What form tokens hang on: it stays when the session's token changes. */
+static void
+put_form_secret(struct request *q)
+{
+	uint8_t secret[SECRET_KEY_LEN];
+	struct buf text;
+
+	buf_init(&text, 128);
+	token_hash(q->core->secrets, "form",
+	    slice_str(
+		pool_printf(&q->pool, "%lld", (long long)q->actor.session_id)),
+	    secret);
+	base64url_encode(secret, sizeof(secret), &text);
+	json_object_set_new(
+	    q->out, "form_secret", json_stringn(text.data, text.len));
+	buf_release(&text);
 }
 
 int
 verb_session_check(struct request *q, struct err *e)
 {
+	if (q->session_due && rotate(q, e) != 0)
+		return -1;
+	put_form_secret(q);
 	q->target.account_id = q->actor.account_id;
 	json_object_set_new(
 	    q->out, "id", json_integer((json_int_t)q->actor.session_id));
@@ -364,6 +436,8 @@ verb_session_list(struct request *q, struct err *e)
 	struct page p;
 
 	page_init(&p, q);
+	json_object_set_new(
+	    q->out, "current", json_integer((json_int_t)q->actor.session_id));
 	return secrets_list_sessions(
 	    q->core->secrets, q->actor.account_id, p.items, e);
 }

@@ -86,6 +86,13 @@ static const char *const steps[] = {
 	" account_id INTEGER NOT NULL,"
 	" mac BLOB NOT NULL,"
 	" PRIMARY KEY (account_id, mac)) STRICT;",
+	/* a session's token may change; the one before is good for a while */
+	"ALTER TABLE session ADD COLUMN agent TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE session ADD COLUMN rotated_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE session ADD COLUMN old_hash BLOB;"
+	"ALTER TABLE session ADD COLUMN old_until_ms INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX session_old ON session(old_hash)"
+	" WHERE old_hash IS NOT NULL;",
 };
 
 /* clang-format on */
@@ -442,17 +449,18 @@ secrets_note_address(struct secrets *s, int64_t account_id, const struct ip *ip,
 
 int
 secrets_add_session(struct secrets *s, const uint8_t token_hash[SECRET_KEY_LEN],
-    const struct web_session *w, const char *ip, struct err *e)
+    const struct web_session *w, const char *ip, const char *agent,
+    struct err *e)
 {
 	int r;
 
 	pthread_mutex_lock(&s->lock);
 	r = sql_run(s->db, e,
-	    "INSERT INTO session (token_hash, account_id, program, ip,"
-	    " created_ms, seen_ms, expires_ms, idle_ms)"
-	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-	    "bissiiii", key_slice(token_hash, SECRET_KEY_LEN), w->account_id,
-	    w->program, ip, w->created_ms, w->seen_ms, w->expires_ms,
+	    "INSERT INTO session (token_hash, account_id, program, ip, agent,"
+	    " created_ms, rotated_ms, seen_ms, expires_ms, idle_ms)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)",
+	    "bisssiiii", key_slice(token_hash, SECRET_KEY_LEN), w->account_id,
+	    w->program, ip, agent, w->created_ms, w->seen_ms, w->expires_ms,
 	    w->idle_ms);
 	pthread_mutex_unlock(&s->lock);
 	return r < 0 ? -1 : 0;
@@ -460,8 +468,8 @@ secrets_add_session(struct secrets *s, const uint8_t token_hash[SECRET_KEY_LEN],
 
 int
 secrets_find_session(struct secrets *s,
-    const uint8_t token_hash[SECRET_KEY_LEN], struct web_session *out,
-    struct err *e)
+    const uint8_t token_hash[SECRET_KEY_LEN], int64_t now_ms,
+    struct web_session *out, struct err *e)
 {
 	struct sql_rows *r;
 	int got;
@@ -469,13 +477,16 @@ secrets_find_session(struct secrets *s,
 	pthread_mutex_lock(&s->lock);
 	r = sql_query(s->db, e,
 	    "SELECT id, account_id, created_ms, seen_ms, expires_ms, idle_ms,"
-	    " program FROM session WHERE token_hash = ?1",
-	    "b", key_slice(token_hash, SECRET_KEY_LEN));
+	    " program, rotated_ms, token_hash <> ?1, old_until_ms"
+	    " FROM session WHERE token_hash = ?1"
+	    " OR (old_hash = ?1 AND old_until_ms > ?2)",
+	    "bi", key_slice(token_hash, SECRET_KEY_LEN), now_ms);
 	got = r ? sql_next(r, e) : -1;
 	if (got == 1) {
 		*out = (struct web_session){ sql_int(r, 0), sql_int(r, 1),
 			sql_int(r, 2), sql_int(r, 3), sql_int(r, 4),
-			sql_int(r, 5), "" };
+			sql_int(r, 5), "", sql_int(r, 7), sql_int(r, 8) != 0,
+			sql_int(r, 9) };
 		snprintf(
 		    out->program, sizeof(out->program), "%s", sql_text(r, 6));
 	}
@@ -493,6 +504,31 @@ secrets_touch_session(
 }
 
 int
+secrets_rotate_session(struct secrets *s, int64_t id,
+    const uint8_t token_hash[SECRET_KEY_LEN],
+    const uint8_t old_hash[SECRET_KEY_LEN], int64_t now_ms, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "UPDATE session SET token_hash = ?1, old_hash = ?2,"
+	    " rotated_ms = ?3, old_until_ms = expires_ms WHERE id = ?4",
+	    "bbii", key_slice(token_hash, SECRET_KEY_LEN),
+	    key_slice(old_hash, SECRET_KEY_LEN), now_ms, id);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+int
+secrets_end_old_token(
+    struct secrets *s, int64_t id, int64_t until_ms, struct err *e)
+{
+	return run_two(s, "UPDATE session SET old_until_ms = ?2 WHERE id = ?1",
+	    id, until_ms, e);
+}
+
+int
 secrets_list_sessions(
     struct secrets *s, int64_t account_id, json_t *items, struct err *e)
 {
@@ -501,17 +537,17 @@ secrets_list_sessions(
 
 	pthread_mutex_lock(&s->lock);
 	r = sql_query(s->db, e,
-	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms"
+	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms, agent"
 	    " FROM session WHERE account_id = ?1 ORDER BY id DESC LIMIT 100",
 	    "i", account_id);
 	while (r != NULL && (got = sql_next(r, e)) == 1)
 		json_array_append_new(items,
-		    json_pack("{sI,ss,ss,so,so,so}", "id",
+		    json_pack("{sI,ss,ss,so,so,so,ss}", "id",
 			(json_int_t)sql_int(r, 0), "program", sql_text(r, 1),
 			"ip", sql_text(r, 2), "created_at",
 			time_json(sql_int(r, 3)), "seen_at",
 			time_json(sql_int(r, 4)), "expires_at",
-			time_json(sql_int(r, 5))));
+			time_json(sql_int(r, 5)), "agent", sql_text(r, 6)));
 	sql_done(r);
 	pthread_mutex_unlock(&s->lock);
 	return got;

@@ -80,16 +80,26 @@ int secrets_note_address(struct secrets *s, int64_t account_id,
 struct web_session {
 	int64_t id, account_id;
 	int64_t created_ms, seen_ms, expires_ms;
-	int64_t idle_ms;  /* 0 = no idle limit */
-	char program[32]; /* that it was made for */
+	int64_t idle_ms;    /* 0 = no idle limit */
+	char program[32];   /* that it was made for */
+	int64_t rotated_ms; /* when its token was made */
+	bool by_old;        /* found by the token before that */
+	int64_t old_until_ms;
 };
 
 int secrets_add_session(struct secrets *s,
     const uint8_t token_hash[SECRET_KEY_LEN], const struct web_session *w,
-    const char *ip, struct err *e) MUST_CHECK;
+    const char *ip, const char *agent, struct err *e) MUST_CHECK;
 int secrets_find_session(struct secrets *s,
-    const uint8_t token_hash[SECRET_KEY_LEN], struct web_session *out,
+    const uint8_t token_hash[SECRET_KEY_LEN], int64_t now_ms,
+    struct web_session *out, struct err *e) MUST_CHECK;
+/* A new token; the old one stays good until secrets_end_old_token(). */
+int secrets_rotate_session(struct secrets *s, int64_t id,
+    const uint8_t token_hash[SECRET_KEY_LEN],
+    const uint8_t old_hash[SECRET_KEY_LEN], int64_t now_ms,
     struct err *e) MUST_CHECK;
+int secrets_end_old_token(
+    struct secrets *s, int64_t id, int64_t until_ms, struct err *e) MUST_CHECK;
 int secrets_touch_session(
     struct secrets *s, int64_t id, int64_t now_ms, struct err *e) MUST_CHECK;
 int secrets_list_sessions(struct secrets *s, int64_t account_id, json_t *items,

@@ -44,6 +44,15 @@ read_value(struct request *q, const struct setting *s, int64_t domain_id,
 }
 
 int
+setting_value(struct request *q, const char *name, int64_t domain_id,
+    const char **out, struct err *e)
+{
+	bool is_set;
+
+	return read_value(q, setting_find(name), domain_id, out, &is_set, e);
+}
+
+int
 setting_store(struct request *q, const char *name, const char *text,
     int64_t domain_id, struct err *e)
 {

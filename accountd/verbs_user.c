@@ -523,26 +523,42 @@ check_local(struct request *q, struct err *e)
 }
 
 int
+user_create(struct request *q, const char *name, struct err *e)
+{
+	int64_t id;
+
+	if (check_local(q, e) != 0 || check_limit(q, e) != 0 ||
+	    make_room(q, e) != 0 ||
+	    user_insert(
+		q, q->target.domain_id, q->target.local, name, &id, e) != 0)
+		return -1;
+	q->target.account_id = id;
+	return secrets_set_password(q->core->secrets, id, &q->keys, e);
+}
+
+int
+user_put_new(struct request *q, struct err *e)
+{
+	if (load_user(q, q->target.account_id, &q->after, e) != 0)
+		return -1;
+	json_object_set(q->out, "user", q->after);
+	return 0;
+}
+
+int
 verb_user_add(struct request *q, struct err *e)
 {
 	json_t *set = json_object_get(q->in, "set");
 	json_t *roles = json_object_get(q->in, "roles");
 	const char *name;
-	int64_t id;
 
-	if (req_optional(q, "name", &name, e) != 0 || check_local(q, e) != 0 ||
-	    check_limit(q, e) != 0 || make_room(q, e) != 0 ||
-	    user_insert(q, q->target.domain_id, q->target.local,
-		name ? name : "", &id, e) != 0)
+	if (req_optional(q, "name", &name, e) != 0 ||
+	    user_create(q, name ? name : "", e) != 0 ||
+	    (set != NULL && set_all(q, set, e) != 0) ||
+	    (roles != NULL &&
+		role_set_all(q, q->target.account_id, roles, e) != 0))
 		return -1;
-	q->target.account_id = id;
-	if ((set != NULL && set_all(q, set, e) != 0) ||
-	    (roles != NULL && role_set_all(q, id, roles, e) != 0) ||
-	    secrets_set_password(q->core->secrets, id, &q->keys, e) != 0 ||
-	    load_user(q, id, &q->after, e) != 0)
-		return -1;
-	json_object_set(q->out, "user", q->after);
-	return 0;
+	return user_put_new(q, e);
 }
 
 /* Aliases that lead here: without this target, or away when it was the last. */

@@ -45,20 +45,21 @@ known_setting(const char *name)
 static int
 command_set(struct cli *c)
 {
+	const char *domain = cli_option(c, "--domain");
 	const char *name = cli_argument(c);
 	const char *value = cli_argument(c);
 	json_t *reply;
 	struct err e;
 
 	if (value == NULL)
-		return cli_usage("set NAME VALUE");
+		return cli_usage("set [--domain D] NAME VALUE");
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
 	if (known_setting(name) == NULL)
 		return CLI_REFUSED;
 	if (cli_call(c,
-		json_pack("{s:s,s:s,s:s}", "verb", "setting set", "name", name,
-		    "value", value),
+		json_pack("{s:s,s:s,s:s,s:s*}", "verb", "setting set", "name",
+		    name, "value", value, "domain", domain),
 		&reply, &e) != 0)
 		return cli_fail(&e);
 	json_decref(reply);
@@ -66,31 +67,63 @@ command_set(struct cli *c)
 }
 
 static int
+print_value(const struct cli *c, const char *value)
+{
+	json_t *text;
+
+	if (!c->json) {
+		puts(value);
+		return CLI_DONE;
+	}
+	text = json_string(value);
+	cli_print_json(text);
+	json_decref(text);
+	return CLI_DONE;
+}
+
+/* A domain's values are only accountd's to know. */
+static int
+get_of_domain(struct cli *c, const char *name, const char *domain)
+{
+	const char *value = "";
+	json_t *reply;
+	struct err e;
+	int rc;
+
+	if (cli_call(c,
+		json_pack("{s:s,s:s,s:s}", "verb", "setting get", "name", name,
+		    "domain", domain),
+		&reply, &e) != 0)
+		return cli_fail(&e);
+	(void)json_unpack(reply, "{s:s}", "value", &value);
+	rc = print_value(c, value);
+	json_decref(reply);
+	return rc;
+}
+
+static int
 command_get(struct cli *c)
 {
+	const char *domain = cli_option(c, "--domain");
 	const char *name = cli_argument(c);
 	struct settings *all;
 	struct err e;
+	int rc;
 
 	if (name == NULL)
-		return cli_usage("get NAME");
+		return cli_usage("get [--domain D] NAME");
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
 	const struct setting *s = known_setting(name);
 	if (s == NULL)
 		return CLI_REFUSED;
+	if (domain != NULL)
+		return get_of_domain(c, name, domain);
 	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
 		return cli_fail(&e);
-	const char *value = settings_text(all, setting_id_of(s));
-	if (c->json) {
-		json_t *text = json_string(value);
-		cli_print_json(text);
-		json_decref(text);
-	} else {
-		puts(value);
-	}
+	rc = print_value(c, settings_text(all, setting_id_of(s)));
 	settings_free(all);
-	return CLI_DONE;
+	return rc;
 }
 
 static json_t *
@@ -290,8 +323,10 @@ command_settings(struct cli *c)
 }
 
 const struct command commands_settings[] = {
-	{ "set", "NAME VALUE", "Change a setting.", false, command_set },
-	{ "get", "NAME", "Print a setting's value.", false, command_get },
+	{ "set", "[--domain D] NAME VALUE", "Change a setting.", false,
+	    command_set },
+	{ "get", "[--domain D] NAME", "Print a setting's value.", false,
+	    command_get },
 	{ "settings", "list|export|apply [FILE]|manual",
 	    "List all settings, write them as text, or read such text.", true,
 	    command_settings },

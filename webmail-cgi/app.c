@@ -2,6 +2,7 @@
  * The table of webmail's pages, and what all pages have in common.
  */
 #include "webmail-cgi/read.h"
+#include "webmail-cgi/site.h"
 #include "webmail-cgi/user.h"
 
 enum {
@@ -23,8 +24,16 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	    ? s->domain
 	    : pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
 	settings_free(all);
-	if (s == NULL)
+	site_add_brand(r, s != NULL ? s->domain : r->site, out);
+	if (s == NULL) {
+		out->domain = r->site;
+		if (r->site[0] != '\0')
+			out->brand = r->site;
+		if (values != NULL)
+			json_object_set_new(values, "may_signup",
+			    json_boolean(signup_is_offered(r)));
 		return;
+	}
 	out->zone = prefs->value[PREF_ZONE];
 	out->lang = prefs->value[PREF_LANG];
 	out->theme = prefs->value[PREF_THEME];
@@ -47,6 +56,7 @@ accountd_of(const struct web_request *r)
 static const struct login_rules login = {
 	.cookie = "wm",
 	.before = "wm-before",
+	.who = "wm-who",
 	.may_keep = true,
 	.home = "/m/inbox",
 	.timeout_ms = ACCOUNTD_TIMEOUT_MS,
@@ -59,6 +69,12 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/login",        WEB_OPEN,    login_page },
 	{ WEB_POST, "/login",        WEB_OPEN,    login_post },
 	{ WEB_POST, "/logout",       WEB_SESSION, logout_post },
+	{ WEB_GET,  "/signup",       WEB_OPEN,    signup_page },
+	{ WEB_POST, "/signup",       WEB_OPEN,    signup_post },
+	{ WEB_GET,  "/brand/{}/brand.css", WEB_OPEN, brand_css },
+	{ WEB_GET,  "/brand/{}/images/{}", WEB_OPEN, brand_image },
+	{ WEB_GET,  "/settings/sessions", WEB_SESSION, sessions_page },
+	{ WEB_POST, "/settings/sessions", WEB_SESSION, sessions_post },
 	{ WEB_GET,  "/m/{}",         WEB_SESSION, list_page },
 	{ WEB_GET,  "/v/{}/{}",      WEB_SESSION, message_page },
 	{ WEB_GET,  "/v/{}/{}/body", WEB_SESSION, message_body },
@@ -83,9 +99,10 @@ const struct web_app webmail_app = {
 	.assets = &webmail_assets,
 	.body_max = BODY_MAX,
 	.form_max = FORM_MAX,
-	.find_session = login_find_session,
+	.find_session = site_find_session,
 	.sign_in = login_needed,
 	.error_page = page_error,
+	.elsewhere = site_elsewhere,
 	.look = look,
 	.login = &login,
 	.done = user_done,

@@ -115,6 +115,9 @@ worker_start(struct worker *w, struct err *e)
 	    open(setup.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->mail_root_fd < 0)
 		return err_errno(e, "%s", setup.config.mail_root);
+	m->state_fd = open(w->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (m->state_fd < 0)
+		return err_errno(e, "%s", w->state_dir);
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "webmail-cgi");

@@ -23,6 +23,7 @@ struct webmail {
 	struct template_set *templates;
 	struct spool_writer *spool;
 	int mail_root_fd;
+	int state_fd; /* the state directory */
 	const char *users_dir;
 };
 

@@ -64,35 +64,148 @@ new_session(struct web_request *r, const char *token, const json_t *reply)
 	return s;
 }
 
-int
-login_find_session(struct web_request *r, struct err *e)
+/* Ask about a token: the request's session, if it is a live one's. */
+static int
+find_session(
+    struct web_request *r, const char *token, json_t **reply_out, struct err *e)
 {
+	json_t *request =
+	    json_pack("{ss,ss}", "verb", "session check", "session", token);
+	const char *secret = token;
+
+	*reply_out = NULL;
+	if (ask(r, request, reply_out, e) != 0)
+		return e->kind == ERR_TEMP || e->kind == ERR_TIMEOUT ? -1 : 0;
+	r->session = new_session(r, token, *reply_out);
+	if (r->session == NULL)
+		return 0;
+	(void)json_unpack(*reply_out, "{s:s}", "form_secret", &secret);
+	r->csrf_secret = pool_strdup(&r->pool, secret);
+	return 0;
+}
+
+int
+login_find_session(struct web_request *r, struct web_response *w, struct err *e)
+{
+	const struct web_cookie_options kept = { .max_age = KEEP_SECONDS,
+		.strict = rules_of(r)->strict };
 	const char *token = web_session_cookie(r, rules_of(r)->cookie);
 	const char *before = web_session_cookie(r, rules_of(r)->before);
-	json_t *request, *reply;
+	const char *renewed;
+	json_t *reply;
 
 	if (before != NULL && is_token(before))
 		r->csrf_secret = before;
 	if (token == NULL || !is_token(token))
 		return 0;
-	request =
-	    json_pack("{ss,ss}", "verb", "session check", "session", token);
-	if (ask(r, request, &reply, e) != 0)
-		return e->kind == ERR_TEMP || e->kind == ERR_TIMEOUT ? -1 : 0;
-	r->session = new_session(r, token, reply);
+	if (find_session(r, token, &reply, e) != 0)
+		return -1;
+	renewed = json_string_value(json_object_get(reply, "session"));
+	if (r->session != NULL && renewed != NULL)
+		(void)web_set_cookie(w, rules_of(r)->cookie, renewed, &kept);
 	json_decref(reply);
-	if (r->session != NULL)
-		r->csrf_secret = token;
 	return 0;
 }
 
+/* --- Who was here --------------------------------------------------------------- */
+
+static void
+remember(struct web_response *w, const struct web_cookie_options *options)
+{
+	const struct web_request *r = w->request;
+	const char *address = session_of(r)->address;
+	struct buf text;
+
+	if (rules_of(r)->who == NULL)
+		return;
+	buf_init(&text, 1024);
+	base64url_encode(address, strlen(address), &text);
+	(void)web_set_cookie(w, rules_of(r)->who, text.data, options);
+	buf_release(&text);
+}
+
+/* The address of who was signed in before, or "". */
+static const char *
+who_was(struct web_request *r)
+{
+	const char *cookie = rules_of(r)->who != NULL
+	    ? web_session_cookie(r, rules_of(r)->who)
+	    : NULL;
+	const char *out = "";
+	struct buf text;
+
+	if (cookie == NULL)
+		return out;
+	buf_init(&text, 512);
+	if (base64url_decode(slice_str(cookie), &text) &&
+	    utf8_is_valid(buf_slice(&text)) &&
+	    slice_chr(buf_slice(&text), '\0') < 0)
+		out = pool_strndup(&r->pool, text.data, text.len);
+	buf_release(&text);
+	return out;
+}
+
+/* --- What was posted after the end ------------------------------------------------- */
+
+#define CARRY_PREFIX "c:"
+
+/* A secret is not written into a page. */
+static bool
+has_secret(const struct web_params *form)
+{
+	for (size_t i = 0; i < form->count; i++) {
+		if (strstr(form->list[i].name, "pass") != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The cookie of who was here comes only from our own site (SameSite), so no
+ * other site can lay its words before who signs in.
+ */
+static bool
+may_carry(struct web_request *r)
+{
+	return r->method == WEB_POST && web_is_same_origin(r) &&
+	    who_was(r)[0] != '\0' && !has_secret(&r->form);
+}
+
+/* The posted fields for a page; from `prefix` on, or all. */
+static json_t *
+carried(const struct web_request *r, const char *prefix)
+{
+	size_t skip = strlen(prefix);
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < r->form.count; i++) {
+		const struct web_param *p = &r->form.list[i];
+
+		if (strncmp(p->name, prefix, skip) == 0 &&
+		    strcmp(p->name, "csrf") != 0)
+			json_array_append_new(out,
+			    json_pack("{ss,ss}", "name", p->name + skip,
+				"value", p->value));
+	}
+	return out;
+}
+
+/* --- Pages ------------------------------------------------------------------------- */
+
+struct form {
+	const char *error; /* key of a text, or NULL */
+	const char *login, *back;
+	const char *carry_to; /* where `carry` was going, or "" */
+	json_t *carry;
+};
+
 /* The form, with a fresh cookie if there is none yet. */
 static void
-show_form(struct web_request *r, struct web_response *w, const char *error,
-    const char *login, const char *back)
+show_form(struct web_request *r, struct web_response *w, const struct form *f)
 {
 	const struct web_cookie_options options = { .strict =
 							rules_of(r)->strict };
+	const char *error = f->error;
 	char token[TOKEN_SIZE];
 
 	if (r->csrf_secret == NULL) {
@@ -103,19 +216,23 @@ show_form(struct web_request *r, struct web_response *w, const char *error,
 			error = "login.insecure";
 	}
 	page_send(r, w, "login", page_text(r, "login.title"),
-	    json_pack("{ss,ss,ss,sb}", "error",
-		error != NULL ? page_text(r, error) : "", "login", login,
-		"back", back, "may_keep", rules_of(r)->may_keep));
+	    json_pack("{ss,ss,ss,sb,ss,so*}", "error",
+		error != NULL ? page_text(r, error) : "", "login", f->login,
+		"back", f->back, "may_keep", rules_of(r)->may_keep, "carry_to",
+		f->carry_to, "carry", f->carry));
 }
 
 void
 login_page(struct web_request *r, struct web_response *w)
 {
-	if (r->session != NULL) {
+	const struct form f = { .login = who_was(r),
+		.back = web_own_path(web_query(r, "back")),
+		.carry_to = "" };
+
+	if (r->session != NULL)
 		web_redirect(w, rules_of(r)->home);
-		return;
-	}
-	show_form(r, w, NULL, "", web_own_path(web_query(r, "back")));
+	else
+		show_form(r, w, &f);
 }
 
 /* A page was asked for without a session: it comes after signing in. */
@@ -123,9 +240,26 @@ void
 login_needed(struct web_request *r, struct web_response *w)
 {
 	bool get = r->method == WEB_GET;
+	struct form f = { .error = get ? NULL : "login.expired",
+		.login = who_was(r),
+		.back = get ? web_own_path(r->target) : "/",
+		.carry_to = "" };
 
-	show_form(r, w, get ? NULL : "login.expired", "",
-	    get ? web_own_path(r->path) : "/");
+	if (may_carry(r)) {
+		f.error = "login.expired_kept";
+		f.carry_to = web_own_path(r->target);
+		f.carry = carried(r, "");
+	}
+	show_form(r, w, &f);
+}
+
+/* Signed in again: the fields once more, to be sent by a click. */
+static void
+carry_page(struct web_request *r, struct web_response *w, const char *to)
+{
+	page_send(r, w, "carry", page_text(r, "carry.title"),
+	    json_pack(
+		"{ss,so}", "carry_to", to, "carry", carried(r, CARRY_PREFIX)));
 }
 
 static bool
@@ -134,8 +268,18 @@ wants_keep(const struct web_request *r)
 	return rules_of(r)->may_keep && web_form(r, "keep") != NULL;
 }
 
+/* A bare name is of the domain that the host's name means. */
+static const char *
+full_login(struct web_request *r, const char *login)
+{
+	return r->site[0] == '\0' || strpbrk(login, "@#$%") != NULL
+	    ? login
+	    : pool_printf(&r->pool, "%s@%s", login, r->site);
+}
+
 static json_t *
-create_request(const struct web_request *r, const char *login, const char *pass)
+create_request(
+    const struct web_request *r, const char *login, const char *pass, bool keep)
 {
 	json_t *request;
 	struct buf name, word;
@@ -144,9 +288,9 @@ create_request(const struct web_request *r, const char *login, const char *pass)
 	buf_init(&word, 4096);
 	base64_encode(login, strlen(login), &name);
 	base64_encode(pass, strlen(pass), &word);
-	request = json_pack("{ss,ss,ss,ss,sb}", "verb", "session create",
+	request = json_pack("{ss,ss,ss,ss,ss,sb}", "verb", "session create",
 	    "login", name.data, "password", word.data, "ip", r->remote_addr,
-	    "keep", wants_keep(r));
+	    "agent", r->user_agent, "keep", keep);
 	mem_wipe(word.data, word.len);
 	buf_release(&name);
 	buf_release(&word);
@@ -156,7 +300,7 @@ create_request(const struct web_request *r, const char *login, const char *pass)
 /* The key of the error's text, or NULL and a new token. */
 static const char *
 create_session(struct web_request *r, const char *login, const char *pass,
-    char token[TOKEN_SIZE])
+    bool keep, char token[TOKEN_SIZE])
 {
 	const char *result = "", *made = "";
 	json_t *request, *reply;
@@ -165,7 +309,7 @@ create_session(struct web_request *r, const char *login, const char *pass,
 
 	if (strlen(login) > 512 || strlen(pass) > 1024)
 		return error;
-	request = create_request(r, login, pass);
+	request = create_request(r, full_login(r, login), pass, keep);
 	if (ask(r, request, &reply, &e) != 0) {
 		log_error("session create: %s", e.text);
 		return e.kind == ERR_TEMP ? "login.busy" : error;
@@ -181,53 +325,91 @@ create_session(struct web_request *r, const char *login, const char *pass,
 	return error;
 }
 
+const char *
+login_start(struct web_request *r, struct web_response *w, const char *login,
+    const char *pass, bool keep)
+{
+	const struct web_cookie_options over = { .max_age = -1 };
+	const struct web_cookie_options options = { .strict =
+							rules_of(r)->strict,
+		.max_age = keep ? KEEP_SECONDS : 0 };
+	char *token = pool_zalloc(&r->pool, TOKEN_SIZE);
+	const char *error = create_session(r, login, pass, keep, token);
+	json_t *reply = NULL;
+	struct err e;
+
+	if (error == NULL &&
+	    !web_set_cookie(w, rules_of(r)->cookie, token, &options))
+		error = "login.insecure";
+	if (error == NULL && find_session(r, token, &reply, &e) != 0)
+		error = "login.busy";
+	if (error == NULL && r->session == NULL)
+		error = "login.failed";
+	json_decref(reply);
+	if (error == NULL) {
+		(void)web_set_cookie(w, rules_of(r)->before, "", &over);
+		remember(w, &options);
+		return NULL;
+	}
+	w->status = 422;
+	if (strcmp(error, "login.busy") == 0) {
+		w->status = 429;
+		web_add_header(w, "Retry-After", "30");
+	}
+	return error;
+}
+
 void
 login_post(struct web_request *r, struct web_response *w)
 {
-	const struct web_cookie_options over = { .max_age = -1 };
-	struct web_cookie_options options = { .strict = rules_of(r)->strict };
 	const char *login = web_form(r, "user"), *pass = web_form(r, "pass");
-	const char *back = web_own_path(web_form(r, "back"));
-	char token[TOKEN_SIZE];
-	const char *error;
+	const char *to = web_form(r, "carry_to"), *who = who_was(r);
+	struct form f = { .login = login,
+		.back = web_own_path(web_form(r, "back")),
+		.carry_to = to != NULL ? to : "" };
 
 	if (login == NULL || pass == NULL) {
 		web_error(w, 400, page_text(r, "login.failed"));
 		return;
 	}
-	error = create_session(r, login, pass, token);
-	if (error != NULL) {
-		w->status = strcmp(error, "login.busy") == 0 ? 429 : 422;
-		show_form(r, w, error, login, back);
-		return;
+	f.error = login_start(r, w, login, pass, wants_keep(r));
+	if (f.error != NULL) {
+		f.carry = carried(r, CARRY_PREFIX);
+		show_form(r, w, &f);
+	} else if (f.carry_to[0] != '\0' &&
+	    ascii_casecmp(who, session_of(r)->address) == 0) {
+		carry_page(r, w, web_own_path(to));
+	} else {
+		web_redirect(w, f.back);
 	}
-	if (wants_keep(r))
-		options.max_age = KEEP_SECONDS;
-	if (!web_set_cookie(w, rules_of(r)->cookie, token, &options)) {
-		mem_wipe(token, sizeof(token));
-		show_form(r, w, "login.insecure", login, back);
-		return;
-	}
-	mem_wipe(token, sizeof(token));
-	(void)web_set_cookie(w, rules_of(r)->before, "", &over);
-	web_redirect(w, back);
+}
+
+void
+login_forget(struct web_response *w)
+{
+	const struct web_cookie_options over = { .max_age = -1 };
+	const struct login_rules *rules = rules_of(w->request);
+
+	(void)web_set_cookie(w, rules->cookie, "", &over);
+	if (rules->who != NULL)
+		(void)web_set_cookie(w, rules->who, "", &over);
 }
 
 void
 logout_post(struct web_request *r, struct web_response *w)
 {
-	const struct web_cookie_options over = { .max_age = -1 };
-	const struct session *s = r->session;
 	json_t *request, *reply;
 	struct err e;
 
-	request =
-	    json_pack("{ss,ss}", "verb", "session end", "session", s->token);
+	request = json_pack(
+	    "{ss,ss}", "verb", "session end", "session", session_of(r)->token);
 	if (ask(r, request, &reply, &e) == 0)
 		json_decref(reply);
 	else
 		log_error("session end: %s", e.text);
-	(void)web_set_cookie(w, rules_of(r)->cookie, "", &over);
+	login_forget(w);
+	/* nor may the browser keep what it has shown */
+	web_add_header(w, "Clear-Site-Data", "\"cache\"");
 	web_redirect(w, "/login");
 }
 

@@ -15,10 +15,13 @@
  */
 struct login_rules {
 	const char *cookie, *before; /* stems of the cookies' names */
-	bool strict;                 /* SameSite=Strict */
-	bool may_keep;               /* "keep me signed in" */
-	const char *home;            /* where one comes after signing in */
-	int timeout_ms;              /* of a question to accountd */
+	/* of one more, which says who was signed in: then what is posted after
+	 * a session's end can be posted again by the same user; or NULL */
+	const char *who;
+	bool strict;      /* SameSite=Strict */
+	bool may_keep;    /* "keep me signed in" */
+	const char *home; /* where one comes after signing in */
+	int timeout_ms;   /* of a question to accountd */
 	struct accountd *(*accountd)(const struct web_request *r);
 };
 
@@ -36,7 +39,8 @@ session_of(const struct web_request *r)
 }
 
 /* The hooks of struct web_app. */
-int login_find_session(struct web_request *r, struct err *e);
+int login_find_session(
+    struct web_request *r, struct web_response *w, struct err *e);
 void login_needed(struct web_request *r, struct web_response *w);
 void login_done(struct web_request *r);
 
@@ -44,5 +48,16 @@ void login_done(struct web_request *r);
 void login_page(struct web_request *r, struct web_response *w);
 void login_post(struct web_request *r, struct web_response *w);
 void logout_post(struct web_request *r, struct web_response *w);
+
+/*
+ * Sign in with what was typed: a new session and its cookies.  NULL, or the
+ * key of the text that says why not, with the response's status set; then
+ * nothing has changed.
+ */
+const char *login_start(struct web_request *r, struct web_response *w,
+    const char *login, const char *pass, bool keep);
+
+/* The session has ended: its cookies go. */
+void login_forget(struct web_response *w);
 
 #endif /* WEB_LOGIN_H */

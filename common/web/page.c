@@ -93,8 +93,9 @@ add_common(const struct page_look *look, const char *title, json_t *values)
 	json_object_set_new(values, "title", json_string(title));
 	json_object_set_new(values, "theme", json_string(look->theme));
 	json_object_set_new(values, "density", json_string(look->density));
-	json_object_set_new(
-	    values, "brand", json_pack("{ss}", "name", look->brand));
+	json_object_set_new(values, "brand",
+	    json_pack("{ss,ss*,ss*}", "name", look->brand, "css", look->css,
+		"logo", look->logo));
 	if (look->address == NULL)
 		return;
 	json_object_set_new(values, "user",

@@ -15,6 +15,8 @@
 struct page_look {
 	struct template_set *templates;
 	const char *brand;  /* {{brand.name}} */
+	const char *css;    /* {{brand.css}}, its URL; NULL = none */
+	const char *logo;   /* {{brand.logo}} */
 	const char *domain; /* whose templates; "" = the server's */
 	const char *zone;   /* "" = UTC */
 	const char *lang;   /* "" = as the browser says */

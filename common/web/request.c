@@ -227,6 +227,9 @@ read_path(struct web_request *r, struct slice uri)
 		    &r->pool, path.data + (r->elsewhere ? 0 : skip));
 		if (r->path[0] == '\0')
 			r->path = "/";
+		else if (!r->elsewhere && slice_istarts(uri, prefix))
+			r->target = pool_strndup(
+			    &r->pool, uri.data + skip, uri.len - skip);
 	}
 	buf_release(&path);
 	return good;
@@ -280,7 +283,8 @@ web_request_init(struct web_request *r, const struct web_app *app,
 	r->app = app;
 	r->params = x->params;
 	r->base = app->prefix;
-	r->path = "/";
+	r->path = r->target = "/";
+	r->site = "";
 	r->method = WEB_GET;
 	r->host = r->user_agent = r->accept_language = r->part = "";
 	r->remote_addr = clean_text(web_param_of(x, "REMOTE_ADDR"), 64);

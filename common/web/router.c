@@ -159,7 +159,8 @@ dispatch(struct web_request *r, struct web_response *w, struct web_exchange *x,
 		refuse(w, path_known ? 405 : 404);
 		return;
 	}
-	if (r->app->find_session != NULL && r->app->find_session(r, &e) != 0) {
+	if (r->app->find_session != NULL &&
+	    r->app->find_session(r, w, &e) != 0) {
 		log_error("web: %s", e.text);
 		refuse(w, 503);
 		return;

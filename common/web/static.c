@@ -15,7 +15,8 @@ static const struct {
 } types[] = { { ".css", "text/css; charset=utf-8" },
 	{ ".js", "text/javascript; charset=utf-8" },
 	{ ".svg", "image/svg+xml" }, { ".png", "image/png" },
-	{ ".ico", "image/x-icon" },
+	{ ".ico", "image/x-icon" }, { ".jpg", "image/jpeg" },
+	{ ".gif", "image/gif" }, { ".webp", "image/webp" },
 	{ ".webmanifest", "application/manifest+json" },
 	{ ".txt", "text/plain; charset=utf-8" }, { ".woff2", "font/woff2" } };
 
@@ -42,8 +43,8 @@ web_static_url(struct web_request *r)
 	return pool_printf(&r->pool, "%s/static/%08x", r->base, sum);
 }
 
-static const char *
-type_of(struct slice name)
+const char *
+web_file_type(struct slice name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		if (slice_ends(name, types[i].suffix))
@@ -65,7 +66,7 @@ web_static(struct web_request *r, struct web_response *w)
 		web_error(w, 404, "There is no such file.");
 		return;
 	}
-	w->type = type_of(slice_str(asset->name));
+	w->type = web_file_type(slice_str(asset->name));
 	w->cache = "public, max-age=31536000, immutable";
 	/* the sprite is an SVG: nothing in it may run by itself */
 	w->csp = "default-src 'none'; style-src 'unsafe-inline'; sandbox";

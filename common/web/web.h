@@ -63,8 +63,9 @@ struct web_request {
 	void *ctx; /* of web_serve() */
 	const struct web_route *route;
 	enum web_method method;
-	const char *base; /* mount prefix, "" or "/webmail" */
-	const char *path; /* below base, decoded once, begins with '/' */
+	const char *base;   /* mount prefix, "" or "/webmail" */
+	const char *path;   /* below base, decoded once, begins with '/' */
+	const char *target; /* as asked for: path below base and query */
 	const char *args[WEB_PATH_ARGS_MAX]; /* what {} of the route matched */
 	struct web_params query, form, cookies;
 	struct web_upload *uploads;
@@ -82,6 +83,8 @@ struct web_request {
 	/* Set by the app's session hook. */
 	void *session;
 	const char *csrf_secret; /* NULL: there is none */
+	const char *site; /* nobody is signed in: the domain that the host's
+			   * name means, or "" */
 
 	void *own; /* the program's, NULL at first; app->done() ends it */
 };
@@ -240,8 +243,10 @@ struct web_app {
 	/*
 	 * Find out who asks: fill in session and csrf_secret if there is a
 	 * live session (or a cookie before sign-in).  ERR_TEMP gives 503.
+	 * The response is for cookies.
 	 */
-	int (*find_session)(struct web_request *r, struct err *e);
+	int (*find_session)(
+	    struct web_request *r, struct web_response *w, struct err *e);
 	/* WEB_SESSION without one: 401 and the sign-in page. */
 	void (*sign_in)(struct web_request *r, struct web_response *w);
 	/* Has the session this role?  403 if not; may be NULL. */
@@ -275,6 +280,9 @@ void web_serve(const struct web_app *app, void *ctx, int fd,
 
 /* Fill in status, and body through app->error_page(). */
 void web_error(struct web_response *w, int status, const char *text);
+
+/* The media type of a file of ours by its name's ending. */
+const char *web_file_type(struct slice name);
 
 /* "{{base}}/static/<hash>": for templates. */
 const char *web_static_url(struct web_request *r);

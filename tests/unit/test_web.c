@@ -67,8 +67,9 @@ download(struct web_request *r, struct web_response *w)
 }
 
 static int
-find_session(struct web_request *r, struct err *e)
+find_session(struct web_request *r, struct web_response *w, struct err *e)
 {
+	(void)w;
 	(void)e;
 	r->csrf_secret = secret;
 	r->session = signed_in ? secret : NULL;
