@@ -45,14 +45,16 @@ enum {
 };
 
 /*
- * Sign a hash by a key, as just listed.  1 signed, 0 not an active key (any
- * more), -1 cannot tell.
+ * Sign a hash by an active key.  1 signed, 0 not an active key (any more),
+ * -1 cannot tell.  Keys are kept ready for a second; dkim_keys_forget() when
+ * one has changed (another process's change counts a second later).
  */
 struct dkim_keys;
 struct dkim_keys *dkim_keys_new(void);
+void dkim_keys_forget(struct dkim_keys *k);
 void dkim_keys_free(struct dkim_keys *k);
 int dkim_sign(struct dkim_keys *k, struct secrets *s, const char *domain,
-    const struct dkim_row *row, const uint8_t hash[DKIM_HASH_SIZE],
+    const char *selector, const uint8_t hash[DKIM_HASH_SIZE],
     struct buf *signature_out, struct err *e) MUST_CHECK;
 
 /* --- In secrets.db (store_dkim.c); look-ups return 1, 0 or -1 ------------------ */
@@ -67,8 +69,8 @@ int secrets_dkim_list(struct secrets *s, const char *domain,
 /* Is there one of this name? */
 int secrets_dkim_has(struct secrets *s, const char *domain,
     const char *selector, struct err *e) MUST_CHECK;
-/* Its private key, appended; the caller wipes it. */
-int secrets_dkim_private(struct secrets *s, const char *domain,
+/* The private key of an active one, appended; the caller wipes it. */
+int secrets_dkim_active(struct secrets *s, const char *domain,
     const char *selector, struct buf *out, struct err *e) MUST_CHECK;
 /* ERR_PERM: that selector is there already. */
 int secrets_dkim_add(struct secrets *s, const char *domain,

@@ -68,13 +68,13 @@ secrets_dkim_has(
 }
 
 int
-secrets_dkim_private(struct secrets *s, const char *domain,
+secrets_dkim_active(struct secrets *s, const char *domain,
     const char *selector, struct buf *out, struct err *e)
 {
 	struct sql *db = secrets_lock(s);
 	struct sql_rows *r = sql_query(db, e,
 	    "SELECT private_key FROM dkim_key"
-	    " WHERE domain = ?1 AND selector = ?2",
+	    " WHERE domain = ?1 AND selector = ?2 AND state = 'active'",
 	    "ss", domain, selector);
 	int got = r ? sql_next(r, e) : -1;
 

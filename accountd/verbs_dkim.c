@@ -112,6 +112,7 @@ dkim_add_first(struct request *q, const char *domain, struct err *e)
 	const char *base;
 
 	/* what a failed commit may have left */
+	dkim_keys_forget(q->core->dkim);
 	if (secrets_dkim_delete(q->core->secrets, domain, NULL, e) < 0 ||
 	    free_base(q, domain, &base, e) != 0)
 		return -1;
@@ -202,8 +203,8 @@ add_test(struct request *q, const char *domain, const struct dkim_row *r,
 	random_bytes(hash, sizeof(hash));
 	buf_init(&signature, DKIM_SIGNATURE_MAX);
 	buf_init(&text, 2048);
-	got = dkim_sign(
-	    q->core->dkim, q->core->secrets, domain, r, hash, &signature, e);
+	got = dkim_sign(q->core->dkim, q->core->secrets, domain, r->selector,
+	    hash, &signature, e);
 	if (got == 1) {
 		base64_encode(hash, sizeof(hash), &text);
 		json_object_set_new(item, "test_hash", json_string(text.data));
@@ -293,6 +294,7 @@ set_state(struct request *q, const struct rows *rows, struct dkim_row *row,
 	if (secrets_dkim_set_state(
 		q->core->secrets, rows->domain, row->selector, state, e) < 0)
 		return -1;
+	dkim_keys_forget(q->core->dkim);
 	(void)snprintf(row->state, sizeof(row->state), "%s", state);
 	json_object_set_new(q->after, row->selector, json_string(state));
 	return 0;
@@ -381,18 +383,16 @@ verb_dkim_delete(struct request *q, struct err *e)
 /* --- For the queue runner ---------------------------------------------- */
 
 static int
-sign_hash(struct request *q, const struct rows *rows, const char *selector,
+sign_hash(struct request *q, const char *domain, const char *selector,
     const uint8_t *hash, json_t *out, struct err *e)
 {
-	const struct dkim_row *row = find_row(rows, selector);
 	struct buf signature, text;
-	int r = 0;
+	int r;
 
 	buf_init(&signature, DKIM_SIGNATURE_MAX);
 	buf_init(&text, SIGNATURE_TEXT_MAX);
-	if (row != NULL)
-		r = dkim_sign(q->core->dkim, q->core->secrets, rows->domain,
-		    row, hash, &signature, e);
+	r = dkim_sign(q->core->dkim, q->core->secrets, domain, selector, hash,
+	    &signature, e);
 	if (r == 0)
 		r = refuse(q, e, "no-such-key", "no active key %s", selector);
 	base64_encode(signature.data, signature.len, &text);
@@ -404,7 +404,7 @@ sign_hash(struct request *q, const struct rows *rows, const char *selector,
 }
 
 static int
-sign_item(struct request *q, const struct rows *rows, json_t *item, json_t *out,
+sign_item(struct request *q, const char *domain, json_t *item, json_t *out,
     struct err *e)
 {
 	const char *selector, *hash;
@@ -418,7 +418,7 @@ sign_item(struct request *q, const struct rows *rows, json_t *item, json_t *out,
 		r = refuse(q, e, "bad-value", "a selector and a hash each");
 	else
 		r = sign_hash(
-		    q, rows, selector, (const uint8_t *)raw.data, out, e);
+		    q, domain, selector, (const uint8_t *)raw.data, out, e);
 	buf_release(&raw);
 	return r;
 }
@@ -429,17 +429,17 @@ verb_dkim_sign(struct request *q, struct err *e)
 {
 	json_t *hashes = json_object_get(q->in, "hashes");
 	json_t *out = json_array(), *item;
-	struct rows rows;
+	const char *domain;
 	size_t i;
 
 	json_object_set_new(q->out, "signatures", out);
-	if (load_rows(q, &rows, e) != 0)
+	if (named_domain(q, &domain, e) != 0)
 		return -1;
 	if (!json_is_array(hashes) || json_array_size(hashes) == 0 ||
 	    json_array_size(hashes) > DKIM_ALGORITHMS)
 		return refuse(q, e, "bad-value", "hashes must be one or two");
 	json_array_foreach(hashes, i, item)
-		if (sign_item(q, &rows, item, out, e) != 0)
+		if (sign_item(q, domain, item, out, e) != 0)
 			return -1;
 	return 0;
 }
