@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/ip.h"
 #include "base/num.h"
 
 enum {
@@ -34,12 +35,16 @@ parse_tls(struct slice word, enum client_tls *out)
 	return false;
 }
 
-/* "name", "name:port", "[::1]:port"; brackets stay with a literal. */
+/*
+ * "name", "name:port", "[::1]:port"; brackets stay with a literal, and a bare
+ * IPv4 address gets them.
+ */
 static bool
 parse_host_port(struct slice s, struct route *out)
 {
 	ptrdiff_t colon = slice_rchr(s, ':'), bracket = slice_rchr(s, ']');
 	uint64_t port = SMARTHOST_PORT;
+	struct ip ip;
 
 	if (colon > bracket) {
 		if (!num_parse(
@@ -49,6 +54,11 @@ parse_host_port(struct slice s, struct route *out)
 		s.len = (size_t)colon;
 	}
 	out->port = (uint16_t)port;
+	if (ip_parse(s, &ip)) {
+		snprintf(out->host, sizeof(out->host), "[%.*s]", (int)s.len,
+		    s.data);
+		return true;
+	}
 	return s.len > 0 && slice_copy(s, out->host, sizeof(out->host));
 }
 

@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib
 import dkim  # noqa: E402
 from fakedns import FakeDNS  # noqa: E402
 from fakemx import FakeMX  # noqa: E402
+from lib.postfix import Postfix  # noqa: E402
 from server import PASSWORD, SLOW, Server, wait_until  # noqa: E402
 
 COUNT = int(os.environ.get('MAILSTEAD_DKIM_MESSAGES', '300'))
@@ -64,6 +65,20 @@ def opendkim_verify(library, keys, text):
     library.dkim_free(d)
     library.dkim_close(lib)
     return result
+
+
+def memory(pid):
+    """What a process has written, a mapping at a time."""
+    with open('/proc/%d/maps' % pid, encoding='ascii') as maps, \
+            open('/proc/%d/mem' % pid, 'rb', 0) as mem:
+        for line in maps:
+            start, end = (int(x, 16) for x in line.split()[0].split('-'))
+            if line.split()[1].startswith('rw'):
+                try:
+                    mem.seek(start)
+                    yield mem.read(end - start)
+                except OSError:  # [vvar] and what went meanwhile
+                    pass
 
 
 class DkimCase(unittest.TestCase):
@@ -316,6 +331,44 @@ class Signing(DkimCase):
                     content = f.read()
                 for c in canaries:
                     self.assertNotIn(c, content, path)
+        for pid in self.server.pids('accountd')[1:]:  # the worker
+            with open('/proc/%d/limits' % pid, encoding='ascii') as f:
+                self.assertRegex(f.read(), r'Max core file size +0 +0 ')
+        if os.geteuid() == 0:
+            self.scan_memory(canaries)
+
+    def scan_memory(self, canaries):
+        """What a core of any other program would hold."""
+        scanned = 0
+        for program in ('queue-runner', 'mtad', 'popd', 'webmail-cgi'):
+            for pid in self.server.pids(program):
+                for content in memory(pid):
+                    scanned += len(content)
+                    for c in canaries:
+                        self.assertNotIn(c, content, program)
+        self.assertGreater(scanned, 1000000)
+
+
+class ThroughPostfix(DkimCase):
+    def prepare(self):
+        super().prepare()
+        self.postfix = Postfix(relay=('127.0.0.1', self.mx.port))
+        self.postfix.__enter__()
+        self.addCleanup(self.postfix.__exit__)
+        self.server.set('smarthost.mode', 'always')
+        self.server.set('smarthost.host', '127.0.0.1:%d' % self.postfix.port)
+
+    def test_nothing_signed_is_changed(self):
+        r = random.Random(8)
+        self.submit([random_message(r, i) for i in range(30)])
+        try:
+            texts = self.received(30)
+        except AssertionError as e:
+            raise AssertionError(f'{e}\n{self.postfix.log()}') from e
+        keys = self.keys()
+        for text in texts:
+            self.assertIn(b'postfix.test', text)
+            self.assertEqual(verify_all(text, keys), 2)
 
 
 def txt(value):

@@ -35,6 +35,9 @@ test_smarthost_text(void **state)
 	assert_true(route_parse_smarthost("relay.example", &r));
 	assert_int_equal(r.port, 25);
 	assert_int_equal(r.tls, CLIENT_TLS_MAY);
+	assert_true(route_parse_smarthost("192.0.2.7:2525", &r));
+	assert_string_equal(r.host, "[192.0.2.7]");
+	assert_int_equal(r.port, 2525);
 	assert_true(route_parse_smarthost("[::1]:587/wrapped/isp", &r));
 	assert_string_equal(r.host, "[::1]");
 	assert_int_equal(r.port, 587);
