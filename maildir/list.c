@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/num.h"
 
 #include "maildir/internal.h"
 #include "maildir/maildir.h"
@@ -33,7 +34,9 @@ enum {
 	ATTEMPTS = 3,
 	DIGIT_BITS = 11,
 	DIGITS = 1 << DIGIT_BITS,
-	NAMES_MAX = 0x7fffffff /* bytes of names in one mailbox */
+	NAMES_MAX = 0x7fffffff, /* bytes of names in one mailbox */
+	ROOM_MAX = 64 * 1024 * 1024,
+	NAME_USUAL = 48
 };
 
 int
@@ -118,13 +121,17 @@ maildir_walk(int dirfd, maildir_visit visit, void *arg, struct err *e)
 
 /* --- Scanning ------------------------------------------------------------- */
 
-/* During a scan `wire_size` holds the time of arrival. */
+/*
+ * During a scan `wire_size` holds the time of arrival.  Names are read once,
+ * while they are at hand: after sorting each look costs a cache miss.
+ */
 struct scan {
 	char *names;
 	size_t names_len, names_alloc;
+	size_t new_len; /* of names: those in new/ */
 	struct maildir_slim *items;
 	size_t count, items_alloc;
-	bool is_new, too_big;
+	bool too_big;
 };
 
 static bool
@@ -143,12 +150,12 @@ scan_add(void *arg, const char *name, size_t len)
 	s->items = mem_grow(
 	    s->items, &s->items_alloc, s->count + 1, sizeof(*s->items));
 	item = &s->items[s->count++];
-	memset(item, 0, sizeof(*item));
-	(void)maildir_parse_name(name, &entry);
+	item->told = MAILDIR_UNTOLD;
+	if (maildir_parse_name(name, &entry) == 0 &&
+	    entry.wire_size < MAILDIR_UNTOLD)
+		item->told = (uint32_t)entry.wire_size;
 	item->wire_size = (uint64_t)entry.arrived_ms;
 	item->name = (uint32_t)s->names_len;
-	item->flags = entry.flags;
-	item->is_new = s->is_new;
 	memcpy(s->names + s->names_len, name, len + 1);
 	s->names_len += len + 1;
 	return true;
@@ -280,19 +287,40 @@ same_time(const struct stat *a, const struct stat *b)
 	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+/*
+ * Room for what the directories seem to hold, so that growing does not copy;
+ * what is not touched costs nothing.
+ */
+static void
+make_room(struct scan *s, const struct maildir *m)
+{
+	const int fds[] = { m->new_fd, m->cur_fd };
+	size_t bytes = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		if (fstat(fds[i], &st) == 0 && st.st_size > 0)
+			bytes +=
+			    (size_t)num_min((uint64_t)st.st_size, ROOM_MAX);
+	}
+	s->names = mem_grow(NULL, &s->names_alloc, bytes, 1);
+	s->items = mem_grow(
+	    NULL, &s->items_alloc, bytes / NAME_USUAL, sizeof(*s->items));
+}
+
 static int
 scan_mailbox(const struct maildir *m, struct scan *s, struct err *e)
 {
 	struct stat before, after;
 
 	memset(s, 0, sizeof(*s));
+	make_room(s, m);
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		s->names_len = 0;
 		s->count = 0;
-		s->is_new = true;
 		if (maildir_walk(m->new_fd, scan_add, s, e) < 0)
 			goto fail;
-		s->is_new = false;
+		s->new_len = s->names_len;
 		if (fstat(m->cur_fd, &before) < 0) {
 			(void)err_errno(e, "cur");
 			goto fail;
@@ -328,12 +356,13 @@ maildir_snapshot_take(
 		return -1;
 	memset(out, 0, sizeof(*out));
 	for (size_t i = 0; i < s.count; i++) {
-		const char *name = s.names + s.items[i].name;
-		uint64_t size, wire;
+		struct maildir_slim *item = &s.items[i];
+		uint64_t size, wire = item->told;
 
-		if (!sizes_get(&cache, m, name, &size, &wire))
+		if (item->told == MAILDIR_UNTOLD &&
+		    !sizes_get(&cache, m, s.names + item->name, &size, &wire))
 			continue; /* gone meanwhile */
-		s.items[kept] = s.items[i];
+		s.items[kept] = *item;
 		s.items[kept++].wire_size = wire;
 		out->wire_total += wire;
 	}
@@ -367,10 +396,9 @@ maildir_list(const struct maildir *m, struct maildir_list *out, struct err *e)
 		struct maildir_entry *entry = &out->items[out->count];
 
 		entry->name = s.names + s.items[i].name;
-		entry->arrived_ms = (int64_t)s.items[i].wire_size;
-		entry->flags = s.items[i].flags;
-		entry->is_new = s.items[i].is_new;
-		if (sizes_get(&cache, m, entry->name, &entry->size,
+		entry->is_new = s.items[i].name < s.new_len;
+		if (maildir_parse_name(entry->name, entry) == 0 ||
+		    sizes_get(&cache, m, entry->name, &entry->size,
 			&entry->wire_size))
 			out->count++;
 	}

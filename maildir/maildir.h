@@ -129,12 +129,12 @@ void maildir_list_release(struct maildir_list *l);
 /*
  * The same for whoever keeps it long (POP3): 16 bytes and the name a message.
  */
+#define MAILDIR_UNTOLD UINT32_MAX
+
 struct maildir_slim {
 	uint64_t wire_size;
 	uint32_t name; /* offset in names */
-	uint8_t flags;
-	bool is_new;
-	uint16_t mark; /* the caller's; 0 at first */
+	uint32_t told; /* wire size in the name; MAILDIR_UNTOLD: none or huge */
 };
 
 struct maildir_snapshot {

@@ -107,9 +107,11 @@ parse_digits(const char *p, const char *end, uint64_t *out)
 	if (p == end || end - p > DIGITS_MAX)
 		return false;
 	for (; p < end; p++) {
-		if (!ascii_is_digit((unsigned char)*p))
+		unsigned digit = (unsigned char)*p - '0';
+
+		if (digit > 9)
 			return false;
-		n = n * 10 + (uint64_t)(*p - '0');
+		n = n * 10 + digit;
 	}
 	*out = n;
 	return true;
@@ -290,17 +292,20 @@ put_digest(const char *name, size_t len, char out[MAILDIR_UIDL_SIZE])
 void
 maildir_uidl(const char *name, char out[MAILDIR_UIDL_SIZE])
 {
-	size_t len = strcspn(name, ",:");
-	bool good = len > 0 && len <= UIDL_MAX;
+	size_t len = 0;
 
-	for (size_t i = 0; i < len && good; i++)
-		good = name[i] >= 0x21 && name[i] <= 0x7E;
-	if (!good) {
-		put_digest(name, len, out);
-		return;
+	/* a byte at a time: a list has a million of them, and they are short */
+	for (; name[len] != ',' && name[len] != ':' && name[len] != '\0';
+	     len++) {
+		if (len == UIDL_MAX || name[len] < 0x21 || name[len] > 0x7E) {
+			put_digest(name, strcspn(name, ",:"), out);
+			return;
+		}
+		out[len] = name[len];
 	}
-	memcpy(out, name, len);
 	out[len] = '\0';
+	if (len == 0)
+		put_digest(name, len, out);
 }
 
 void

@@ -87,8 +87,7 @@ enter(struct session *s, const char *account)
 	enum mailbox_result result;
 	struct err e;
 
-	result =
-	    mailbox_open(&s->box, s->popd->mail_root_fd, account, &rules, &e);
+	result = mailbox_open(&s->box, &s->popd->store, account, &rules, &e);
 	if (result != MAILBOX_OPEN) {
 		log_login(s, "refused", account, e.text);
 		return refuse(s, result);
@@ -97,8 +96,8 @@ enter(struct session *s, const char *account)
 	s->account = mem_strdup(account);
 	s->state = POP3_TRANSACTION;
 	log_login(s, "ok", account, NULL);
-	return pop3_ok(s, "%zu messages, %llu octets", s->box.count,
-	    (unsigned long long)s->box.total);
+	return pop3_ok(s, "%zu messages, %llu octets", s->box.all.count,
+	    (unsigned long long)s->box.all.total);
 }
 
 /* The end of an exchange. */

@@ -1,10 +1,6 @@
 /*
  * The snapshot of a POP3 session; see mailbox.h.
  *
- * The block of names is the one maildir_snapshot_take() filled, so a message
- * of ours costs its name and four bytes; only where some name does not tell
- * its sizes are those kept beside it.
- *
  * The lock is flock() on MAILBOX/pop3.lock: it ends with the process that
  * holds it, and delivery does not need it.  Its time is that of the last
  * login (LOGIN-DELAY).
@@ -28,8 +24,6 @@
 #include "maildir/name.h"
 #include "maildir/sizes.h"
 
-#define DELETED 0x80000000U
-
 enum {
 	DAY_S = 86400
 };
@@ -37,34 +31,8 @@ enum {
 static const char *
 name_of(const struct mailbox *b, size_t number)
 {
-	assert(number >= 1 && number <= b->count);
-	return b->names + (b->offsets[number - 1] & ~DELETED);
-}
-
-/* Keep of the snapshot what a session needs; takes over the names. */
-static void
-pack(struct mailbox *b, struct maildir_snapshot *s)
-{
-	struct maildir_entry entry;
-	bool all_tell = true;
-
-	b->count = s->count;
-	b->offsets = mem_alloc((s->count + 1) * sizeof(b->offsets[0]));
-	for (size_t i = 0; i < s->count; i++) {
-		b->offsets[i] = s->items[i].name;
-		b->total += s->items[i].wire_size;
-		all_tell = all_tell &&
-		    maildir_parse_name(s->names + s->items[i].name, &entry) ==
-			0;
-	}
-	if (!all_tell) {
-		b->sizes = mem_alloc(s->count * sizeof(b->sizes[0]));
-		for (size_t i = 0; i < s->count; i++)
-			b->sizes[i] = s->items[i].wire_size;
-	}
-	b->names = s->names;
-	s->names = NULL;
-	maildir_snapshot_release(s);
+	assert(number >= 1 && number <= b->all.count);
+	return b->all.names + (b->all.offsets[number - 1] & ~LISTING_MARK);
 }
 
 /* The lock's file; *is_new_out: nobody ever signed in. */
@@ -134,7 +102,8 @@ open_dir(struct mailbox *b, struct err *e)
 {
 	if (b->is_open)
 		return 0;
-	if (maildir_open(b->mail_root_fd, b->path, "", true, &b->dir, e) != 0)
+	if (maildir_open(
+		b->store->mail_root_fd, b->path, "", true, &b->dir, e) != 0)
 		return -1;
 	b->is_open = true;
 	return 0;
@@ -198,31 +167,66 @@ settle_usage(const struct mailbox *b, const struct maildir_usage *gone)
 		log_warning("%s: %s", b->path, e.text);
 }
 
-/* Remove what arrived before; the snapshot keeps the rest. */
+/*
+ * Remove what arrived before; the listing keeps the rest.  It is in order of
+ * arrival, so only its beginning is looked at.
+ */
 static void
-expire(struct mailbox *b, struct maildir_snapshot *s, int64_t before_ms)
+expire(struct mailbox *b, int64_t before_ms)
 {
 	struct maildir_usage gone = { 0, 0 };
+	struct listing *l = &b->all;
 	struct maildir_entry entry;
-	size_t kept = 0;
+	size_t kept = 0, i;
 
-	for (size_t i = 0; i < s->count; i++) {
-		const char *name = s->names + s->items[i].name;
+	for (i = 0; i < l->count; i++) {
+		const char *name = name_of(b, i + 1);
+		uint64_t size = mailbox_size(b, i + 1);
 
 		(void)maildir_parse_name(name, &entry);
-		if (entry.arrived_ms == 0 || entry.arrived_ms >= before_ms ||
-		    remove_one(b, name, &gone) != 0)
-			s->items[kept++] = s->items[i];
+		if (entry.arrived_ms >= before_ms)
+			break;
+		if (entry.arrived_ms != 0 && remove_one(b, name, &gone) == 0) {
+			l->total -= size;
+			continue;
+		}
+		l->offsets[kept] = l->offsets[i];
+		if (l->sizes != NULL)
+			l->sizes[kept] = l->sizes[i];
+		kept++;
 	}
-	b->expired = s->count - kept;
-	s->count = kept;
+	b->expired = i - kept;
+	l->count -= b->expired;
+	memmove(l->offsets + kept, l->offsets + i,
+	    (l->count - kept) * sizeof(l->offsets[0]));
+	if (l->sizes != NULL)
+		memmove(l->sizes + kept, l->sizes + i,
+		    (l->count - kept) * sizeof(l->sizes[0]));
 	settle_usage(b, &gone);
+}
+
+/* Read the mailbox, or what cache/pop knows of it. */
+static int
+take_listing(struct mailbox *b, struct err *e)
+{
+	bool quiet = listing_key_take(&b->dir, &b->key);
+	struct maildir_snapshot all;
+	struct listing_key after;
+
+	if (quiet &&
+	    listing_load(b->store->cache_fd, b->path, &b->key, &b->all))
+		return 0;
+	if (maildir_snapshot_take(&b->dir, &all, e) != 0)
+		return -1;
+	b->is_fresh = quiet && listing_key_take(&b->dir, &after) &&
+	    listing_key_is_same(&b->key, &after);
+	listing_pack(&b->all, &all);
+	return 0;
 }
 
 static enum mailbox_result
 enter(struct mailbox *b, const struct mailbox_rules *rules, struct err *e)
 {
-	struct maildir_snapshot all;
 	enum mailbox_result result;
 	int64_t last_s;
 
@@ -231,26 +235,23 @@ enter(struct mailbox *b, const struct mailbox_rules *rules, struct err *e)
 	result = take_lock(b, &last_s, e);
 	if (result == MAILBOX_OPEN)
 		result = check_delay(b, rules, last_s, e);
-	if (result != MAILBOX_OPEN)
-		return result;
-	if (maildir_snapshot_take(&b->dir, &all, e) != 0)
-		return MAILBOX_FAILED;
-	if (rules->expire_before_ms > 0)
-		expire(b, &all, rules->expire_before_ms);
-	pack(b, &all);
-	return MAILBOX_OPEN;
+	if (result == MAILBOX_OPEN && take_listing(b, e) != 0)
+		result = MAILBOX_FAILED;
+	if (result == MAILBOX_OPEN && rules->expire_before_ms > 0)
+		expire(b, rules->expire_before_ms);
+	return result;
 }
 
 enum mailbox_result
-mailbox_open(struct mailbox *b, int mail_root_fd, const char *account,
-    const struct mailbox_rules *rules, struct err *e)
+mailbox_open(struct mailbox *b, const struct mailbox_store *store,
+    const char *account, const struct mailbox_rules *rules, struct err *e)
 {
 	struct slice all = slice_str(account);
 	ptrdiff_t at = slice_rchr(all, '@');
 	enum mailbox_result result;
 
 	memset(b, 0, sizeof(*b));
-	b->mail_root_fd = mail_root_fd;
+	b->store = store;
 	if (at < 0 ||
 	    !maildir_path(slice_of(account, (size_t)at),
 		slice_skip(all, (size_t)at + 1), b->path, sizeof(b->path))) {
@@ -268,6 +269,9 @@ void
 mailbox_unlock(struct mailbox *b)
 {
 	close_dir(b);
+	if (b->is_fresh && b->deleted == 0 && b->expired == 0)
+		listing_store(b->store->cache_fd, b->path, &b->key, &b->all);
+	b->is_fresh = false;
 	if (b->lock_fd > 0)
 		(void)close(b->lock_fd);
 	b->lock_fd = 0;
@@ -277,16 +281,14 @@ void
 mailbox_close(struct mailbox *b)
 {
 	mailbox_unlock(b);
-	free(b->names);
-	free(b->offsets);
-	free(b->sizes);
+	listing_release(&b->all);
 	memset(b, 0, sizeof(*b));
 }
 
 bool
 mailbox_is_deleted(const struct mailbox *b, size_t number)
 {
-	return (b->offsets[number - 1] & DELETED) != 0;
+	return (b->all.offsets[number - 1] & LISTING_MARK) != 0;
 }
 
 uint64_t
@@ -294,10 +296,16 @@ mailbox_size(const struct mailbox *b, size_t number)
 {
 	struct maildir_entry entry;
 
-	if (b->sizes != NULL)
-		return b->sizes[number - 1];
+	if (b->all.sizes != NULL)
+		return b->all.sizes[number - 1];
 	(void)maildir_parse_name(name_of(b, number), &entry);
 	return entry.wire_size;
+}
+
+static bool
+is_end_of_uidl(char c)
+{
+	return c == ',' || c == ':' || c == '\0';
 }
 
 void
@@ -306,19 +314,37 @@ mailbox_uidl(
 {
 	const char *name = name_of(b, number);
 	const char *before = number > 1 ? name_of(b, number - 1) : "";
-	size_t len = strcspn(name, ",:");
+	size_t same = 0;
 
+	while (name[same] == before[same] && !is_end_of_uidl(name[same]))
+		same++;
 	/* unique, whatever somebody else put there: see maildir_uidl_again() */
-	if (len == strcspn(before, ",:") && memcmp(name, before, len) == 0)
+	if (is_end_of_uidl(name[same]) && is_end_of_uidl(before[same]))
 		maildir_uidl_again(name, out);
 	else
 		maildir_uidl(name, out);
 }
 
 void
+mailbox_prefetch(const struct mailbox *b, size_t number)
+{
+	enum {
+		AHEAD = 16,
+		LINE = 64
+	};
+
+	if (number + AHEAD <= b->all.count) {
+		const char *name = name_of(b, number + AHEAD);
+
+		__builtin_prefetch(name);
+		__builtin_prefetch(name + LINE);
+	}
+}
+
+void
 mailbox_delete(struct mailbox *b, size_t number)
 {
-	b->offsets[number - 1] |= DELETED;
+	b->all.offsets[number - 1] |= LISTING_MARK;
 	b->deleted++;
 	b->deleted_bytes += mailbox_size(b, number);
 }
@@ -326,8 +352,8 @@ mailbox_delete(struct mailbox *b, size_t number)
 void
 mailbox_undelete_all(struct mailbox *b)
 {
-	for (size_t i = 0; i < b->count; i++)
-		b->offsets[i] &= ~DELETED;
+	for (size_t i = 0; i < b->all.count; i++)
+		b->all.offsets[i] &= ~LISTING_MARK;
 	b->deleted = 0;
 	b->deleted_bytes = 0;
 }
@@ -387,7 +413,7 @@ mailbox_update(struct mailbox *b, size_t *left_out)
 		*left_out = b->deleted;
 		return;
 	}
-	for (size_t i = 1; i <= b->count; i++) {
+	for (size_t i = 1; i <= b->all.count; i++) {
 		if (mailbox_is_deleted(b, i) &&
 		    remove_one(b, name_of(b, i), &gone) != 0)
 			(*left_out)++;

@@ -10,27 +10,32 @@
 
 #include "maildir/maildir.h"
 
+#include "popd/listing.h"
+
 /*
  * A mailbox as one POP3 session sees it: the messages that were there when it
  * signed in, numbered from 1, and which of them it wants deleted.
  *
- * Packed, because thousands of clients stay signed in: names lie in one
- * block, sizes are read from the names again when asked for.  A zeroed
- * mailbox is closed and empty.
+ * Packed, because thousands of clients stay signed in.  A zeroed mailbox is
+ * closed and empty.
  */
+struct mailbox_store {
+	int mail_root_fd;
+	int cache_fd; /* cache/pop; -1: not there */
+};
+
 struct mailbox {
 	struct maildir dir; /* open only from the first message read on */
 	bool is_open;
 	int lock_fd;    /* 0: not locked */
 	char path[512]; /* "domain/local" */
-	int mail_root_fd;
-	char *names;       /* of files, one block */
-	uint32_t *offsets; /* into names; the top bit marks deletion */
-	uint64_t *sizes;   /* on the wire; NULL: all names tell them */
-	size_t count;
+	const struct mailbox_store *store;
+	struct listing all; /* LISTING_MARK: to be deleted */
 	size_t deleted;
-	uint64_t total, deleted_bytes; /* on the wire */
-	uint64_t expired;              /* deleted for their age */
+	uint64_t deleted_bytes; /* on the wire */
+	uint64_t expired;       /* deleted for their age */
+	struct listing_key key; /* of when it was read */
+	bool is_fresh;          /* cache/pop does not know it yet */
 };
 
 enum mailbox_result {
@@ -49,8 +54,9 @@ struct mailbox_rules {
  * Take the lock and the snapshot; makes the mailbox if it is not there.  Once
  * a day it also cleans the mailbox's tmp/.
  */
-enum mailbox_result mailbox_open(struct mailbox *b, int mail_root_fd,
-    const char *account, const struct mailbox_rules *rules, struct err *e);
+enum mailbox_result mailbox_open(struct mailbox *b,
+    const struct mailbox_store *store, const char *account,
+    const struct mailbox_rules *rules, struct err *e);
 void mailbox_close(struct mailbox *b);
 
 /* Let the next session in; only counts may be asked for any more. */
@@ -61,6 +67,13 @@ bool mailbox_is_deleted(const struct mailbox *b, size_t number);
 uint64_t mailbox_size(const struct mailbox *b, size_t number);
 void mailbox_uidl(
     const struct mailbox *b, size_t number, char out[MAILDIR_UIDL_SIZE]);
+
+/*
+ * Somebody goes through all messages and is at this one: names lie in the
+ * order of the directory, so each costs a cache miss unless asked for ahead.
+ */
+void mailbox_prefetch(const struct mailbox *b, size_t number);
+
 void mailbox_delete(struct mailbox *b, size_t number);
 void mailbox_undelete_all(struct mailbox *b);
 

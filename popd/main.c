@@ -78,7 +78,7 @@ static int
 set_paths(struct service_config *out, struct err *e)
 {
 	static const char *const inside[] = { "directory", "tls", "run",
-		"log/popd" };
+		"log/popd", "cache/pop" };
 
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
 		if (config_path(&setup.config, setup.paths[i],
@@ -92,6 +92,7 @@ set_paths(struct service_config *out, struct err *e)
 	setup.write_paths[0] = setup.paths[0];
 	setup.write_paths[1] = setup.paths[3];
 	setup.write_paths[2] = setup.config.mail_root;
+	setup.write_paths[3] = setup.paths[4];
 	out->read_paths = setup.read_paths;
 	out->write_paths = setup.write_paths;
 	(void)snprintf(
@@ -200,9 +201,12 @@ worker_start(struct worker *w, struct err *e)
 	p->limits = setup.limits;
 	limits_join(p->limits, w->index);
 	(void)pthread_mutex_init(&p->lock, NULL);
-	p->mail_root_fd =
+	/* a cache that is not there is not used */
+	p->store.cache_fd =
+	    open(setup.paths[4], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->store.mail_root_fd =
 	    open(setup.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (p->mail_root_fd < 0)
+	if (p->store.mail_root_fd < 0)
 		return err_errno(e, "%s", setup.config.mail_root);
 	if (load_certificates(&p->tls, &p->tls_changed, e) != 0 ||
 	    directory_open(w->state_dir, &p->directory, e) != 0)

@@ -167,7 +167,7 @@ pop3_message_number(struct session *s, struct slice arg, size_t *out)
 
 	if (!num_parse(arg, SIZE_MAX, &n) || arg.data[0] == '0')
 		return pop3_err(s, "which message?");
-	if (n > s->box.count)
+	if (n > s->box.all.count)
 		return pop3_err(s, "no such message");
 	if (mailbox_is_deleted(&s->box, (size_t)n))
 		return pop3_err(s, "message %zu is deleted", (size_t)n);

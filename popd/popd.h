@@ -36,7 +36,7 @@ struct popd {
 	struct worker *worker;
 	struct directory *directory;
 	struct accountd *accountd;
-	int mail_root_fd;
+	struct mailbox_store store;
 	struct timespec tls_changed; /* the main thread's */
 	struct limits *limits;
 	pthread_mutex_t lock; /* of what follows */

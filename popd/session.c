@@ -156,8 +156,8 @@ verb_stat(void *session, struct slice args)
 	const struct mailbox *b = &s->box;
 
 	(void)args;
-	return pop3_ok(s, "%zu %llu", b->count - b->deleted,
-	    (unsigned long long)(b->total - b->deleted_bytes));
+	return pop3_ok(s, "%zu %llu", b->all.count - b->deleted,
+	    (unsigned long long)(b->all.total - b->deleted_bytes));
 }
 
 /* One number in decimal, faster than printf on a list of a million. */
@@ -210,9 +210,10 @@ list_items(struct session *s, struct slice args, bool uidl)
 		line[item_line(b, number, uidl, line) - 2] = '\0';
 		return pop3_ok(s, "%s", line);
 	}
-	if (pop3_ok(s, "%zu messages", b->count - b->deleted) != 0)
+	if (pop3_ok(s, "%zu messages", b->all.count - b->deleted) != 0)
 		return -1;
-	for (size_t i = 1; i <= b->count; i++) {
+	for (size_t i = 1; i <= b->all.count; i++) {
+		mailbox_prefetch(b, i);
 		if (!mailbox_is_deleted(b, i) &&
 		    stream_write(
 			&s->stream, line, item_line(b, i, uidl, line), &e) != 0)
@@ -253,7 +254,7 @@ verb_rset(void *session, struct slice args)
 
 	(void)args;
 	mailbox_undelete_all(&s->box);
-	return pop3_ok(s, "%zu messages", s->box.count);
+	return pop3_ok(s, "%zu messages", s->box.all.count);
 }
 
 /*
@@ -439,7 +440,7 @@ log_logout(const struct session *s)
 	log_str(&l, "service", "pop3");
 	log_str(&l, "user", s->account ? s->account : "");
 	log_str(&l, "ip", s->client_ip);
-	log_int(&l, "messages", (int64_t)s->box.count);
+	log_int(&l, "messages", (int64_t)s->box.all.count);
 	log_int(&l, "retrieved", (int64_t)s->retrieved);
 	log_int(&l, "retrieved_bytes", (int64_t)s->retrieved_bytes);
 	log_int(&l, "deleted", (int64_t)s->deleted);
