@@ -33,7 +33,7 @@ spool_knows(struct spool *s, const char *id)
 	bool known;
 
 	(void)pthread_mutex_lock(&s->lock);
-	known = id_is_valid(slice_str(id)) && index_find(s, id) != NULL;
+	known = id_is_valid(slice_str(id)) && spool_index_find(s, id) != NULL;
 	(void)pthread_mutex_unlock(&s->lock);
 	return known;
 }
@@ -109,7 +109,7 @@ copy_entry(struct spool *s, const char *id, struct spool_entry *out)
 	const struct spool_entry *en;
 
 	memset(out, 0, sizeof(*out));
-	en = id_is_valid(slice_str(id)) ? index_find(s, id) : NULL;
+	en = id_is_valid(slice_str(id)) ? spool_index_find(s, id) : NULL;
 	if (en == NULL || en->state == ENTRY_SETTLED)
 		return false;
 	memcpy(out->id, en->id, ID_SIZE);
@@ -165,7 +165,7 @@ spool_schedule(
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (id_is_valid(slice_str(id)))
-		en = index_find(s, id);
+		en = spool_index_find(s, id);
 	if (en == NULL || en->state == ENTRY_SETTLED ||
 	    en->state == ENTRY_HELD) {
 		rc = err_set(e, ERR_PERM, "no such message waits: %s", id);
@@ -173,9 +173,9 @@ spool_schedule(
 		rc = err_set(e, ERR_TEMP, "%s is being worked on", id);
 	} else {
 		/* Out of the heap before what it is sorted by changes. */
-		index_set(s, en, ENTRY_CLAIMED);
+		spool_index_set(s, en, ENTRY_CLAIMED);
 		en->next_try_ms = next_try_ms;
-		index_set(s, en, ENTRY_WAITING);
+		spool_index_set(s, en, ENTRY_WAITING);
 		spool_kick(s);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
@@ -207,11 +207,11 @@ spool_unhold(struct spool *s, const char *id, struct err *e)
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (id_is_valid(slice_str(id)))
-		en = index_find(s, id);
+		en = spool_index_find(s, id);
 	if (en != NULL && en->state != ENTRY_HELD)
 		en = NULL;
 	if (en != NULL)
-		index_set(s, en, ENTRY_CLAIMED);
+		spool_index_set(s, en, ENTRY_CLAIMED);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (en == NULL)
 		return err_set(e, ERR_PERM, "no such message is held: %s", id);
@@ -222,7 +222,7 @@ spool_unhold(struct spool *s, const char *id, struct err *e)
 		en->file_next = now;
 		en->next_try_ms = now;
 	}
-	index_set(s, en, rc == 0 ? ENTRY_WAITING : ENTRY_HELD);
+	spool_index_set(s, en, rc == 0 ? ENTRY_WAITING : ENTRY_HELD);
 	spool_kick(s);
 	(void)pthread_mutex_unlock(&s->lock);
 	return rc;

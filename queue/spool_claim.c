@@ -83,7 +83,7 @@ adopt_marks(struct spool *s)
 	size_t at = 0;
 
 	while ((m = marks_walk(&s->arena, &at)) != NULL) {
-		struct spool_entry *en = index_find(s, m->id);
+		struct spool_entry *en = spool_index_find(s, m->id);
 
 		if (en == NULL || en->state == ENTRY_SETTLED ||
 		    en->marks != NULL || en->serial != m->serial) {
@@ -184,7 +184,7 @@ spool_close(struct spool *s)
 	if (s->notify_fd >= 0)
 		(void)unlink(s->notify_path);
 	journal_release(s);
-	index_release(s);
+	spool_index_release(s);
 	if (s->arena.fd >= 0)
 		marks_close(&s->arena);
 	free(s->settled);
@@ -381,7 +381,7 @@ give_back(struct spool *s, struct spool_entry *en, int64_t next_try_ms)
 	(void)pthread_mutex_lock(&s->lock);
 	en->next_try_ms = next_try_ms;
 	en->was_claimed = true;
-	index_set(s, en,
+	spool_index_set(s, en,
 	    en->place == PLACE_FILES && en->dir == DIR_HOLD ? ENTRY_HELD
 							    : ENTRY_WAITING);
 	spool_kick(s);
@@ -500,7 +500,7 @@ spool_claim(
 			    s, wait_time(deadline, until, now), e);
 			continue;
 		}
-		index_set(s, en, ENTRY_CLAIMED);
+		spool_index_set(s, en, ENTRY_CLAIMED);
 		memcpy(id, en->id, ID_SIZE);
 		(void)pthread_mutex_unlock(&s->lock);
 		if (load_item(s, en, &it, e) < 0)
@@ -524,13 +524,13 @@ spool_claim_id(
 
 	(void)pthread_mutex_lock(&s->lock);
 	if (id_is_valid(slice_str(id)))
-		en = index_find(s, id);
+		en = spool_index_find(s, id);
 	if (en != NULL && en->state == ENTRY_SETTLED)
 		en = NULL;
 	if (en != NULL) {
 		busy = en->state == ENTRY_CLAIMED || en->state == ENTRY_PENDING;
 		if (!busy)
-			index_set(s, en, ENTRY_CLAIMED);
+			spool_index_set(s, en, ENTRY_CLAIMED);
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	if (en == NULL)

@@ -252,14 +252,14 @@ attach_envelope(struct spool *s, struct spool_entry *en, enum entry_dir dir,
 		return;
 	en->place = PLACE_FILES;
 	en->next_try_ms = n->next_ms;
-	index_set(s, en, dir == DIR_HOLD ? ENTRY_HELD : ENTRY_WAITING);
+	spool_index_set(s, en, dir == DIR_HOLD ? ENTRY_HELD : ENTRY_WAITING);
 }
 
 static void
 load_envelope_name(
     struct spool *s, enum entry_dir dir, const struct envelope_name *n)
 {
-	struct spool_entry *en = index_find(s, n->id);
+	struct spool_entry *en = spool_index_find(s, n->id);
 	struct envelope_name old;
 
 	/* Made for a record that is settled: of no use any more. */
@@ -268,7 +268,7 @@ load_envelope_name(
 		return;
 	}
 	if (en == NULL)
-		en = index_add(s, n->id);
+		en = spool_index_add(s, n->id);
 	if (!is_better(s, en, dir, n)) {
 		files_drop_envelope(s, dir, n);
 		return;
@@ -343,7 +343,7 @@ is_needed(struct spool *s, const char *id)
 	bool needed;
 
 	(void)pthread_mutex_lock(&s->lock);
-	en = index_find(s, id);
+	en = spool_index_find(s, id);
 	needed = en != NULL && en->state != ENTRY_SETTLED;
 	(void)pthread_mutex_unlock(&s->lock);
 	return needed;

@@ -45,7 +45,7 @@ end_add(struct spool *s, struct spool_entry *en, enum end_action action,
 	else
 		buf_init(&end->envelope, 0);
 	(void)pthread_mutex_lock(&s->lock);
-	index_set(s, en, ENTRY_PENDING);
+	spool_index_set(s, en, ENTRY_PENDING);
 	*s->ends_last = end;
 	s->ends_last = &end->next;
 	s->end_count++;
@@ -234,7 +234,7 @@ revert(struct spool *s, struct spool_end *end)
 	(void)pthread_mutex_lock(&s->lock);
 	en->next_try_ms = clock_wall_ms() + REVERT_MS;
 	en->was_claimed = true;
-	index_set(s, en,
+	spool_index_set(s, en,
 	    en->place == PLACE_FILES && en->dir == DIR_HOLD ? ENTRY_HELD
 							    : ENTRY_WAITING);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -347,9 +347,9 @@ finish_entry(struct spool *s, struct spool_end *end)
 	en->marks = NULL;
 	en->was_claimed = false;
 	if (!stays) {
-		index_set(s, en, ENTRY_SETTLED);
+		spool_index_set(s, en, ENTRY_SETTLED);
 		if (en->segment == NULL)
-			index_remove(s, en);
+			spool_index_remove(s, en);
 		return;
 	}
 	en->place = PLACE_FILES;
@@ -358,7 +358,8 @@ finish_entry(struct spool *s, struct spool_end *end)
 	en->file_next = end->next_try_ms;
 	en->next_try_ms = end->next_try_ms;
 	en->flags = 0;
-	index_set(s, en, end->action == END_HOLD ? ENTRY_HELD : ENTRY_WAITING);
+	spool_index_set(
+	    s, en, end->action == END_HOLD ? ENTRY_HELD : ENTRY_WAITING);
 }
 
 static void

@@ -54,7 +54,7 @@ rehash(struct spool *s)
 }
 
 struct spool_entry *
-index_find(struct spool *s, const char *id)
+spool_index_find(struct spool *s, const char *id)
 {
 	struct spool_entry *en;
 
@@ -67,7 +67,7 @@ index_find(struct spool *s, const char *id)
 }
 
 struct spool_entry *
-index_add(struct spool *s, const char *id)
+spool_index_add(struct spool *s, const char *id)
 {
 	struct spool_entry *en = mem_zalloc(sizeof(*en));
 	size_t b;
@@ -75,7 +75,7 @@ index_add(struct spool *s, const char *id)
 	memcpy(en->id, id, ID_SIZE);
 	en->state = ENTRY_SETTLED;
 	s->state_counts[ENTRY_SETTLED]++;
-	en->is_duplicate = index_find(s, id) != NULL;
+	en->is_duplicate = spool_index_find(s, id) != NULL;
 	if (en->is_duplicate)
 		return en;
 	if (s->entry_count >= s->bucket_count)
@@ -178,7 +178,7 @@ ready_add(struct spool *s, struct spool_entry *en)
 }
 
 void
-index_set(struct spool *s, struct spool_entry *en, enum entry_state st)
+spool_index_set(struct spool *s, struct spool_entry *en, enum entry_state st)
 {
 	assert(!en->is_duplicate || st == ENTRY_PENDING || st == ENTRY_SETTLED);
 	if (en->state == ENTRY_READY)
@@ -215,7 +215,7 @@ index_next_due(struct spool *s, int64_t now_ms, int64_t *until_ms_out)
 }
 
 void
-index_remove(struct spool *s, struct spool_entry *en)
+spool_index_remove(struct spool *s, struct spool_entry *en)
 {
 	struct spool_entry **p;
 
@@ -235,7 +235,7 @@ index_remove(struct spool *s, struct spool_entry *en)
 }
 
 void
-index_release(struct spool *s)
+spool_index_release(struct spool *s)
 {
 	for (size_t i = 0; i < s->bucket_count; i++) {
 		struct spool_entry *en = s->buckets[i];

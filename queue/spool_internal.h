@@ -159,17 +159,18 @@ struct spool {
 
 /* --- spool_index.c: entries, the queue, the heap; all under the lock -------- */
 
-struct spool_entry *index_find(struct spool *s, const char *id);
+struct spool_entry *spool_index_find(struct spool *s, const char *id);
 /* A new entry, SETTLED and in no queue; a known id makes it a duplicate. */
-struct spool_entry *index_add(struct spool *s, const char *id);
+struct spool_entry *spool_index_add(struct spool *s, const char *id);
 /* Take it out of the index and free it. */
-void index_remove(struct spool *s, struct spool_entry *en);
+void spool_index_remove(struct spool *s, struct spool_entry *en);
 /* Move it to a state and its queue; `next_try_ms` for READY and WAITING. */
-void index_set(struct spool *s, struct spool_entry *en, enum entry_state st);
+void spool_index_set(
+    struct spool *s, struct spool_entry *en, enum entry_state st);
 /* The next one to give out, or NULL; *until_ms_out: when to look again. */
 struct spool_entry *index_next_due(
     struct spool *s, int64_t now_ms, int64_t *until_ms_out);
-void index_release(struct spool *s);
+void spool_index_release(struct spool *s);
 
 /* --- spool_journal.c: reading the segments; by the scanning thread ---------- */
 

@@ -51,7 +51,7 @@ add_record(
 	struct spool_entry *en;
 
 	(void)pthread_mutex_lock(&s->lock);
-	en = index_add(s, r->id);
+	en = spool_index_add(s, r->id);
 	en->segment = g;
 	en->offset = r->offset;
 	en->flags = r->flags;
@@ -61,7 +61,7 @@ add_record(
 		g->unsettled++;
 		is_duplicate = en->is_duplicate;
 		if (!is_duplicate)
-			index_set(s, en, ENTRY_READY);
+			spool_index_set(s, en, ENTRY_READY);
 	}
 	(void)pthread_cond_signal(&s->changed);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -443,7 +443,7 @@ forget_entries(struct spool *s, struct journal_segment *g)
 		en->segment = NULL;
 		en->segment_next = NULL;
 		if (en->state == ENTRY_SETTLED || en->is_duplicate)
-			index_remove(s, en);
+			spool_index_remove(s, en);
 		en = next;
 	}
 	g->entries = NULL;
