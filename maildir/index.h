@@ -82,7 +82,7 @@ int index_open(const struct index_config *config, struct slice local,
     struct slice domain, struct index **out, struct err *e) MUST_CHECK;
 void index_close(struct index *x);
 
-/* Its file has been replaced or deleted: close it and open it again. */
+/* Its file is damaged, replaced or deleted: close it and open it again. */
 bool index_is_stale(const struct index *x);
 
 /* Delete an account's index file: it is made anew. */

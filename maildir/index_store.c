@@ -185,6 +185,15 @@ index_open(const struct index_config *config, struct slice local,
 	return 0;
 }
 
+static bool
+is_replaced(const struct index *x)
+{
+	struct stat st;
+
+	return stat(x->file, &st) != 0 || st.st_dev != x->dev ||
+	    st.st_ino != x->ino;
+}
+
 void
 index_close(struct index *x)
 {
@@ -192,7 +201,7 @@ index_close(struct index *x)
 
 	if (x == NULL)
 		return;
-	if (x->db != NULL && sql_is_damaged(x->db) && !index_is_stale(x)) {
+	if (x->db != NULL && sql_is_damaged(x->db) && !is_replaced(x)) {
 		log_warning("index %s is damaged: made anew", x->mailbox);
 		if (drop(x->file, &e) != 0)
 			log_error("%s", e.text);
@@ -206,10 +215,7 @@ index_close(struct index *x)
 bool
 index_is_stale(const struct index *x)
 {
-	struct stat st;
-
-	return stat(x->file, &st) != 0 || st.st_dev != x->dev ||
-	    st.st_ino != x->ino;
+	return sql_is_damaged(x->db) || is_replaced(x);
 }
 
 int

@@ -196,8 +196,8 @@ put_headers(const struct message *m, json_t *out)
 
 struct texts {
 	struct buf plain, html; /* as text */
-	struct buf names;       /* of attachments: searched too */
-	bool has_attachments;
+	struct buf names;       /* of attachments */
+	bool has_attachments, has_invite;
 };
 
 static bool
@@ -234,6 +234,8 @@ gather(void *arg, const struct message_part *part)
 {
 	struct texts *t = arg;
 
+	if (is_type(part->object, "calendar"))
+		t->has_invite = true;
 	if (message_is_attachment(part->object)) {
 		t->has_attachments = true;
 		message_part_name(part->object, &t->names);
@@ -290,11 +292,13 @@ put_texts(const struct message *m, json_t *out)
 	message_walk(m, gather, &t);
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
-	cut_text(text, MIME_SEARCH_TEXT_MAX - NAMES_MAX);
-	buf_addslice(text, buf_slice(&t.names));
+	cut_text(text, MIME_SEARCH_TEXT_MAX);
 	json_object_set_new(out, "text", json_stringn(text->data, text->len));
 	json_object_set_new(
 	    out, "has_attachments", json_boolean(t.has_attachments));
+	json_object_set_new(out, "has_invite", json_boolean(t.has_invite));
+	json_object_set_new(
+	    out, "files", json_stringn(t.names.data, t.names.len));
 	buf_release(&t.plain);
 	buf_release(&t.html);
 	buf_release(&t.names);

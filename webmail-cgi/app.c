@@ -1,6 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/site.h"
 #include "webmail-cgi/user.h"
@@ -51,6 +52,13 @@ static struct accountd *
 accountd_of(const struct web_request *r)
 {
 	return webmail_of(r)->accountd;
+}
+
+static void
+done(struct web_request *r)
+{
+	user_done(r);
+	mailbox_done(r);
 }
 
 static const struct login_rules login = {
@@ -105,5 +113,5 @@ const struct web_app webmail_app = {
 	.elsewhere = site_elsewhere,
 	.look = look,
 	.login = &login,
-	.done = user_done,
+	.done = done,
 };

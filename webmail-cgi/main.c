@@ -13,10 +13,11 @@
 #include "directory/config.h"
 #include "proc/service.h"
 
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/webmail.h"
 
 enum {
-	PATHS_MAX = 9,
+	PATHS_MAX = 10,
 	WORKERS = 2,
 	CONNECTIONS = 32,
 	IO_TIMEOUT_MS = 30000,
@@ -40,6 +41,7 @@ enum path {
 	PATH_RUN,
 	PATH_SPOOL,
 	PATH_CACHE,
+	PATH_INDEX,
 	PATH_USERS,
 	PATH_LOG,
 };
@@ -48,7 +50,8 @@ static int
 set_paths(struct service_config *out, struct err *e)
 {
 	static const char *const inside[] = { "directory", "web", "domains",
-		"run", "spool", "cache/web", "users", "log/webmail-cgi" };
+		"run", "spool", "cache/web", "cache/index", "users",
+		"log/webmail-cgi" };
 	size_t readers = 0, writers = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
@@ -124,6 +127,7 @@ worker_start(struct worker *w, struct err *e)
 	m->users_dir = setup.paths[PATH_USERS];
 	m->mime = mime_new(w->state_dir);
 	m->templates = template_set_new(w->state_dir, &webmail_assets);
+	m->mailboxes = mailbox_start(m, setup.paths[PATH_INDEX]);
 	/* a worker that is being replaced may still write under its name */
 	(void)snprintf(
 	    name, sizeof(name), "webmail-%u-%d", w->index, (int)getpid());

@@ -25,6 +25,7 @@ struct webmail {
 	int mail_root_fd;
 	int state_fd; /* the state directory */
 	const char *users_dir;
+	struct mailboxes *mailboxes; /* mailbox.h */
 };
 
 enum {

@@ -24,6 +24,7 @@ enum {
 	TIMEOUT_MS = 10000, /* of a whole answer, or of the next piece */
 	DEATHS_MAX = 2,     /* under one message: it is to blame */
 	BUSY_PAUSE_MS = 10,
+	WINDOW = 6,     /* questions at once: fewer than the parser's threads */
 	DEATH_MS = 200, /* a busy one closes sooner */
 };
 
@@ -195,6 +196,64 @@ int
 mime_summary(struct mime *m, int fd, json_t **out, struct err *e)
 {
 	return ask(m, json_pack("{ss}", "job", "summary"), fd, NULL, out, e);
+}
+
+/* Ask for up to WINDOW; what fails is asked for alone afterwards. */
+static void
+summaries_window(
+    struct mime *m, const int *fds, size_t count, json_t **out, bool *failed)
+{
+	static const char question[] = "{\"job\":\"summary\"}";
+	struct answer answers[WINDOW] = { { .sock = -1 } };
+	char *packet = mem_alloc(WIRE_PACKET_MAX);
+	struct err e;
+
+	for (size_t i = 0; i < count; i++) {
+		failed[i] = true;
+		answers[i] = (struct answer){ .sock = -1, .packet = packet };
+		buf_init(&answers[i].json, WIRE_JSON_MAX);
+		if (sock_connect_unix(
+			m->path, SOCK_SEQPACKET, &answers[i].sock, &e) != 0)
+			answers[i].sock = -1;
+		else
+			failed[i] = sock_send_packet(answers[i].sock, question,
+					sizeof(question) - 1, fds[i],
+					clock_mono_ms() + TIMEOUT_MS, &e) != 0;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!failed[i])
+			failed[i] = read_answer(&answers[i], &out[i], &e) != 0;
+		buf_release(&answers[i].json);
+		if (answers[i].sock >= 0)
+			(void)close(answers[i].sock);
+	}
+	free(packet);
+}
+
+int
+mime_summaries(
+    struct mime *m, const int *fds, size_t count, json_t **out, struct err *e)
+{
+	bool failed[WINDOW];
+	int rc = 0;
+
+	memset(out, 0, count * sizeof(json_t *));
+	for (size_t done = 0; rc == 0 && done < count; done += WINDOW) {
+		size_t n = num_min(WINDOW, count - done);
+
+		summaries_window(m, fds + done, n, out + done, failed);
+		for (size_t i = done; rc == 0 && i < done + n; i++) {
+			if (failed[i - done] &&
+			    (lseek(fds[i], 0, SEEK_SET) != 0 ||
+				mime_summary(m, fds[i], &out[i], e) != 0)) {
+				out[i] = NULL;
+				rc = e->kind == ERR_PERM ? 0 : -1;
+			}
+		}
+	}
+	for (size_t i = 0; rc != 0 && i < count; i++)
+		json_decref(out[i]);
+	return rc;
 }
 
 int

@@ -44,13 +44,21 @@ void mime_free(struct mime *m);
  *	subject, message_id, in_reply_to, list_id: text ("" when missing; ids
  *	    without <>), references: [id] (the last 100)
  *	date: milliseconds, or null
- *	has_attachments: bool; snippet: at most 200 bytes
+ *	has_attachments, has_invite: bool; files: names of attachments, one a
+ *	    line; snippet: at most 200 bytes
  *	text: for search, at most MIME_SEARCH_TEXT_MAX; size: bytes
  *	broken: text, only if the guard refused the structure (then all but
  *	    size may be missing content)
  */
 int mime_summary(
     struct mime *m, int fd, json_t **out, struct err *e) MUST_CHECK;
+
+/*
+ * The same for many, several asked at a time.  out[i] is NULL where that gave
+ * ERR_PERM; -1: ERR_TEMP for one of them, and `out` has nothing.
+ */
+int mime_summaries(struct mime *m, const int *fds, size_t count, json_t **out,
+    struct err *e) MUST_CHECK;
 
 /*
  * {broken?: text, parts: [{path, type, name, size, disposition, cid, encoding,

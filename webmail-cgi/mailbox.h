@@ -1,0 +1,57 @@
+#ifndef WEBMAIL_CGI_MAILBOX_H
+#define WEBMAIL_CGI_MAILBOX_H
+
+#include "maildir/index.h"
+
+#include "webmail-cgi/webmail.h"
+
+/*
+ * The signed-in user's mailbox as the pages see it: the index, folders by the
+ * names they have in URLs, and what is done to messages.
+ */
+
+/*
+ * The index, brought up to date (the folder `first`, a directory, before the
+ * others) the first time a request asks.  It is the request's until its end.
+ * While a large mailbox is being indexed it knows the newest mail only.
+ */
+int mailbox_index(struct web_request *r, const char *first, struct index **out,
+    struct err *e) MUST_CHECK;
+
+/* Messages that mailbox_index() found to be not yet in the index. */
+uint64_t mailbox_missing(const struct web_request *r);
+
+/* web_app.done: gives the index back. */
+void mailbox_done(struct web_request *r);
+
+/* Once in a worker, before and after. */
+struct mailboxes *mailbox_start(struct webmail *m, const char *cache_dir);
+
+/* The message opened for reading; ERR_PERM: gone. */
+int mailbox_open_message(struct web_request *r, const struct index_message *m,
+    int *fd_out, struct err *e) MUST_CHECK;
+
+/* A folder of the mailbox, opened. */
+int mailbox_open_folder(struct web_request *r, const char *dir, bool create,
+    struct maildir *out, struct err *e) MUST_CHECK;
+
+/* --- Folders in URLs -------------------------------------------------------- */
+
+/*
+ * "inbox", "sent", "drafts", "archive", "junk", "trash", "scheduled"; others
+ * are "~" and the directory without its leading dot.
+ */
+#define MAILBOX_SCHEDULED ".Scheduled"
+
+/* NULL: that cannot be a folder.  The request's. */
+const char *mailbox_dir_of(struct web_request *r, const char *id);
+const char *mailbox_id_of(struct web_request *r, const char *dir);
+
+/* What the user calls it. */
+const char *mailbox_folder_name(struct web_request *r, const char *dir);
+
+/* For the side bar: {folders: [...], own_folders: [...]}; see _side.html. */
+void mailbox_describe_folders(
+    struct web_request *r, const char *current, json_t *values);
+
+#endif /* WEBMAIL_CGI_MAILBOX_H */
