@@ -75,7 +75,7 @@ static const struct verb verbs[] = {
 	{ "dkim delete",     STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_WRITE, NULL, verb_dkim_delete },
 	{ "dkim keys",       FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_dkim_list },
 	{ "dkim sign",       FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_dkim_sign },
-	{ "srs key",         FROM_MTAD | FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_srs_key },
+	{ "srs key",         FROM_MTAD | FROM_QUEUE | FROM_MAILSTEAD, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_srs_key },
 	{ "signup offer",    FROM_WEBMAIL, RIGHT_NONE, BY_DOMAIN, VERB_READ, NULL, verb_signup_offer },
 	{ "signup",          FROM_WEBMAIL, RIGHT_NONE, BY_NEW, VERB_WRITE, prepare_signup, verb_signup },
 	{ "audit list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_audit_list },

@@ -455,7 +455,8 @@ verb_srs_key(struct request *q, struct err *e)
 	uint8_t key[SECRET_KEY_LEN];
 	struct buf text;
 
-	(void)e;
+	if (q->caller->program == FROM_MAILSTEAD && !q->caller->is_operator)
+		return refuse(q, e, "forbidden", "not allowed");
 	keyed_hash(
 	    secrets_server_key(q->core->secrets), label, sizeof(label), key);
 	buf_init(&text, 64);

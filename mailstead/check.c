@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "directory/accountd.h"
 #include "directory/domain_check.h"
+#include "mail/srs.h"
 #include "policy/gather.h"
 
 struct route_question {
@@ -80,9 +82,31 @@ is_own_literal(const struct route *r)
 		settings_has_ip(r->settings, SET_SMTP_LISTEN, ip));
 }
 
+/* Is the recipient a return path of ours, and a good one? */
+static void
+judge_return_path(
+    struct cli *c, struct route *r, const struct dir_target *target)
+{
+	uint8_t key[SRS_KEY_SIZE];
+	json_t *reply = NULL;
+	char *original;
+	bool have;
+	struct err e;
+
+	if (!policy_is_return_path(&r->in, &r->recipient, target))
+		return;
+	have = cli_call(c, json_pack("{ss}", "verb", "srs key"), &reply, &e) ==
+		0 &&
+	    accountd_read_srs_key(reply, key, &e) == 0;
+	policy_gather_return_path(&r->in, r->settings, have ? key : NULL,
+	    &r->recipient, &r->pool, &original);
+	mem_wipe(key, sizeof(key));
+	json_decref(reply);
+}
+
 /* In the order of a session: connect, MAIL, RCPT. */
 static struct policy_verdict
-judge(struct route *r, struct err *e)
+judge(struct cli *c, struct route *r, struct err *e)
 {
 	const struct policy_addresses a = { .recipient = &r->recipient,
 		.sender = &r->sender,
@@ -101,6 +125,7 @@ judge(struct route *r, struct err *e)
 		return v;
 	(void)!policy_gather_recipient(
 	    &r->in, r->directory, &a, &r->pool, &target, e);
+	judge_return_path(c, r, &target);
 	return policy_recipient(&r->in);
 }
 
@@ -147,7 +172,7 @@ check_route(struct cli *c)
 	if (parse_question(&r, &q, &e) != 0) {
 		rc = cli_fail(&e);
 	} else {
-		v = judge(&r, &e);
+		v = judge(c, &r, &e);
 		print_verdict(c, &v);
 	}
 	settings_free(r.settings);

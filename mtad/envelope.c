@@ -267,34 +267,26 @@ delivery_address(const struct address *rcpt, bool own_literal,
 	return address_format(&a, pool);
 }
 
-/*
- * Is it a return path we gave to forwarded mail?  Then the recipient is whom
- * it was made of: *original_out.
- */
-static enum policy_return_path
+/* Whom the recipient stands for if it is a return path of ours, or NULL. */
+static char *
 read_return_path(struct session *s, const struct address *rcpt,
-    const struct dir_target *target, struct pool *scratch, char **original_out)
+    const struct dir_target *target, struct pool *scratch)
 {
-	int64_t days = settings_int(s->settings, SET_SRS_DAYS);
 	uint8_t key[SRS_KEY_SIZE];
-	enum srs_result r;
+	char *original = NULL;
+	bool have;
 	struct err e;
 
-	if (!srs_is(slice_str(rcpt->local)) || target->domain.name == NULL ||
-	    (s->facts.kind != POLICY_RCPT_UNKNOWN &&
-		target->kind != TARGET_CATCH_ALL &&
-		target->kind != TARGET_FORWARD))
-		return POLICY_RETURN_NONE;
-	if (accountd_srs_key(s->mtad->accountd, SRS_KEY_MS, key, &e) != 0) {
+	s->facts.return_path = POLICY_RETURN_NONE;
+	if (!policy_is_return_path(&s->facts, rcpt, target))
+		return NULL;
+	have = accountd_srs_key(s->mtad->accountd, SRS_KEY_MS, key, &e) == 0;
+	if (!have)
 		log_warning("return path: %s", e.text);
-		return POLICY_RETURN_TEMP;
-	}
-	r = srs_reverse(key, slice_str(rcpt->local), clock_wall_ms(),
-	    (unsigned)days, scratch, original_out);
+	policy_gather_return_path(&s->facts, s->settings, have ? key : NULL,
+	    rcpt, scratch, &original);
 	mem_wipe(key, sizeof(key));
-	if (r == SRS_GOOD)
-		return POLICY_RETURN_GOOD;
-	return r == SRS_EXPIRED ? POLICY_RETURN_EXPIRED : POLICY_RETURN_FORGED;
+	return original;
 }
 
 static int
@@ -306,7 +298,7 @@ judge_rcpt(struct session *s, const struct address *rcpt,
 		.literal_is_own = is_own_literal(s, rcpt) };
 	struct dir_target target;
 	struct policy_verdict v;
-	char *original = NULL;
+	char *original;
 	struct err e;
 	int rc;
 
@@ -314,8 +306,7 @@ judge_rcpt(struct session *s, const struct address *rcpt,
 	if (policy_gather_recipient(
 		&s->facts, s->mtad->directory, &a, scratch, &target, &e) != 0)
 		log_trouble(&e);
-	s->facts.return_path =
-	    read_return_path(s, rcpt, &target, scratch, &original);
+	original = read_return_path(s, rcpt, &target, scratch);
 	v = policy_recipient(&s->facts);
 	if (v.action != POLICY_ACCEPT) {
 		rc = session_refuse(s, &v);

@@ -227,8 +227,8 @@ accountd_call(struct accountd *a, json_t *request, int timeout_ms,
 	return 0;
 }
 
-static int
-read_srs_key(json_t *reply, uint8_t out[32], struct err *e)
+int
+accountd_read_srs_key(const json_t *reply, uint8_t out[32], struct err *e)
 {
 	const char *text = json_string_value(json_object_get(reply, "key"));
 	struct buf raw;
@@ -261,7 +261,7 @@ accountd_srs_key(
 	if (accountd_call(a, json_pack("{s:s}", "verb", "srs key"), timeout_ms,
 		&reply, e) != 0)
 		return -1;
-	rc = read_srs_key(reply, out, e);
+	rc = accountd_read_srs_key(reply, out, e);
 	json_decref(reply);
 	if (rc == 0) {
 		pthread_mutex_lock(&a->lock);

@@ -53,6 +53,10 @@ int accountd_call(struct accountd *a, json_t *request, int timeout_ms,
 int accountd_srs_key(struct accountd *a, int timeout_ms, uint8_t out[32],
     struct err *e) MUST_CHECK;
 
+/* The same key out of a reply. */
+int accountd_read_srs_key(
+    const json_t *reply, uint8_t out[32], struct err *e) MUST_CHECK;
+
 /* --- Signing in ----------------------------------------------------------- */
 
 struct auth_peer {

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+#include "mail/srs.h"
 #include "net/dns.h"
 
 void
@@ -218,4 +220,39 @@ policy_gather_recipient(struct policy_input *in, struct directory *d,
 		break;
 	}
 	return 0;
+}
+
+bool
+policy_is_return_path(const struct policy_input *in,
+    const struct address *recipient, const struct dir_target *target)
+{
+	return srs_is(slice_str(recipient->local)) &&
+	    target->domain.name != NULL &&
+	    (in->kind == POLICY_RCPT_UNKNOWN ||
+		target->kind == TARGET_CATCH_ALL ||
+		target->kind == TARGET_FORWARD);
+}
+
+void
+policy_gather_return_path(struct policy_input *in, const struct settings *set,
+    const uint8_t *key, const struct address *recipient, struct pool *pool,
+    char **original_out)
+{
+	int64_t days = settings_int(set, SET_SRS_DAYS);
+
+	in->return_path = POLICY_RETURN_TEMP;
+	if (key == NULL)
+		return;
+	switch (srs_reverse(key, slice_str(recipient->local), clock_wall_ms(),
+	    (unsigned)days, pool, original_out)) {
+	case SRS_GOOD:
+		in->return_path = POLICY_RETURN_GOOD;
+		break;
+	case SRS_EXPIRED:
+		in->return_path = POLICY_RETURN_EXPIRED;
+		break;
+	case SRS_FORGED:
+		in->return_path = POLICY_RETURN_FORGED;
+		break;
+	}
 }

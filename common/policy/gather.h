@@ -51,4 +51,19 @@ int policy_gather_recipient(struct policy_input *in, struct directory *d,
     const struct policy_addresses *a, struct pool *pool,
     struct dir_target *target_out, struct err *e);
 
+/*
+ * Could the recipient be a return path we gave to forwarded mail (mail/srs.h)?
+ * After policy_gather_recipient(); then the key is needed.
+ */
+bool policy_is_return_path(const struct policy_input *in,
+    const struct address *recipient, const struct dir_target *target);
+
+/*
+ * Read it with accountd's key, NULL: cannot be had now.  *original_out is whom
+ * a good one was made of.
+ */
+void policy_gather_return_path(struct policy_input *in,
+    const struct settings *set, const uint8_t *key,
+    const struct address *recipient, struct pool *pool, char **original_out);
+
 #endif /* POLICY_GATHER_H */

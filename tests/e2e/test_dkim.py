@@ -570,8 +570,17 @@ class Forwarding(DkimCase):
                       'SRS0@example.org', 'SRS0=@example.org',
                       'SRS1=aaaaaaaa=far.example==x=y=z@example.org'):
             self.assertRegex(self.rcpt(other), '^550', other)
+            self.assertEqual(self.route('<>', other), self.rcpt(other))
         self.assertRegex(self.rcpt(path, '<spam@origin.example>'), '^550')
+        self.assertEqual(self.route('spam@origin.example', path),
+                         self.rcpt(path, '<spam@origin.example>'))
         self.assertRegex(self.rcpt(path), '^250')
+        self.assertEqual(self.route('<>', path), self.rcpt(path))
+
+    def route(self, sender, to):
+        """What `check route` says, as a line of the server."""
+        return self.server.json('check', 'route', sender, to,
+                                '--ip', '127.0.0.1')['reply'] + '\r\n'
 
     def test_chain(self):
         """What another forwarder rewrote goes back to it."""
