@@ -348,6 +348,14 @@ authenticate(struct client *c, const struct client_host *h, struct outcome *o)
 	return rc;
 }
 
+static void
+hang_up(struct client *c)
+{
+	if (c->config.cut != NULL)
+		sock_cut_watch(c->config.cut, -1);
+	stream_release(&c->stream);
+}
+
 static int
 dial(struct client *c, const struct client_host *h, struct outcome *o)
 {
@@ -359,7 +367,8 @@ dial(struct client *c, const struct client_host *h, struct outcome *o)
 	snprintf(c->peer, sizeof(c->peer), "%s[%s]:%u", h->name, ip, h->port);
 	snprintf(o->remote, sizeof(o->remote), "%s", c->peer);
 	if (sock_connect_tcp(&h->ip, h->port, h->source,
-		clock_mono_ms() + c->config.connect_ms, &fd, &e) != 0) {
+		clock_mono_ms() + c->config.connect_ms, c->config.cut, &fd,
+		&e) != 0) {
 		outcome_set(o, OUTCOME_TEMP, "4.4.1", "%s", e.text);
 		return -1;
 	}
@@ -400,7 +409,7 @@ client_open(struct client *c, const struct client_config *config,
 			break;
 		if (greet(c, &plain, o, &retry_plain) == 0)
 			return 0;
-		stream_release(&c->stream);
+		hang_up(c);
 		if (!retry_plain)
 			break;
 		plain.tls = CLIENT_TLS_NONE;
@@ -424,6 +433,6 @@ client_close(struct client *c)
 		return;
 	if (c->usable && client_command(c, STEP_QUIT, &ignored, "QUIT") == 0)
 		(void)client_read_reply(c, STEP_QUIT, &ignored);
-	stream_release(&c->stream);
+	hang_up(c);
 	memset(c, 0, sizeof(*c));
 }

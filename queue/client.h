@@ -31,11 +31,14 @@ enum client_tls {
 	CLIENT_TLS_WRAPPED, /* as VERIFY, from the first byte (port 465) */
 };
 
+struct sock_cut;
+
 struct client_config {
 	struct tls_context *tls_any, *tls_verified;
 	int64_t step_cap_ms; /* no step waits longer; 0 = as the RFC says */
 	int64_t connect_ms;
 	int64_t transfer_ms;  /* one whole transfer */
+	struct sock_cut *cut; /* watches the connection; or NULL */
 	bool eight_bit_as_is; /* to a peer without 8BITMIME; else 5.6.3 */
 };
 

@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/sock.h"
 #include "net/tls.h"
 
 #include "queue/client.h"
@@ -32,8 +33,24 @@ enum {
 	SENDS_MAX = ROUTE_ADDRESSES_MAX + 1,
 };
 
+/* How much is lost when a thread's connection is cut. */
+enum stake {
+	STAKE_NONE,    /* nothing was sent yet */
+	STAKE_TRAFFIC, /* the transfer has to be made again */
+	STAKE_ANSWER,  /* the peer may have the message */
+};
+
+/* A thread, as others see it. */
+struct seat {
+	struct seat *next;
+	struct runner *runner;
+	struct sock_cut cut;
+	atomic_int stake; /* enum stake */
+};
+
 /* What a thread holds while it works in a lane. */
 struct slot {
+	struct seat *seat;
 	struct runner *runner;
 	struct lane *lane;
 	struct route route;
@@ -222,6 +239,7 @@ client_settings(const struct slot *s, struct client_config *c)
 	c->step_cap_ms = settings_int(set, SET_REMOTE_TIMEOUT) * 1000;
 	c->transfer_ms = settings_int(set, SET_REMOTE_TRANSFER_TIMEOUT) * 1000;
 	c->eight_bit_as_is = settings_choice(set, SET_REMOTE_8BIT) != 0;
+	c->cut = &s->seat->cut;
 }
 
 static void
@@ -254,7 +272,7 @@ connect_next(struct slot *s, struct outcome *o)
 	if (load_credential(s, o) != 0)
 		return -1;
 	client_settings(s, &config);
-	while (s->next_host < s->host_count) {
+	while (s->next_host < s->host_count && !service_stopping()) {
 		memset(&h, 0, sizeof(h));
 		h.name = s->hosts[s->next_host].name;
 		h.ip = s->hosts[s->next_host++].ip;
@@ -283,6 +301,7 @@ disconnect(struct slot *s)
 }
 
 struct dot {
+	struct seat *seat;
 	const struct delivery *d;
 	const struct client_recipient *rcpts;
 	const uint32_t *index;
@@ -295,6 +314,7 @@ before_dot(void *arg)
 	const struct dot *dot = arg;
 	size_t i;
 
+	atomic_store(&dot->seat->stake, STAKE_ANSWER);
 	for (i = 0; i < dot->count; i++)
 		if (dot->rcpts[i].accepted)
 			spool_mark(dot->d->job->item, dot->index[i],
@@ -348,13 +368,15 @@ static void
 send_once(struct slot *s, struct delivery *d, const struct client_message *m,
     struct client_recipient *rcpts, uint32_t *index, size_t *count)
 {
-	struct dot dot = { d, rcpts, index, *count };
+	struct dot dot = { s->seat, d, rcpts, index, *count };
 	size_t i, left = 0;
 
 	s->client.config.eight_bit_as_is =
 	    settings_choice(s->settings, SET_REMOTE_8BIT) != 0 ||
 	    (m->flags & ENVELOPE_GENERATED) != 0;
+	atomic_store(&s->seat->stake, STAKE_TRAFFIC);
 	client_send(&s->client, m, rcpts, *count, before_dot, &dot);
+	atomic_store(&s->seat->stake, STAKE_NONE);
 	for (i = 0; i < *count; i++) {
 		if (rcpts[i].outcome.host_failed &&
 		    (s->reused || s->next_host < s->host_count)) {
@@ -434,7 +456,10 @@ transfer(struct slot *s, struct delivery *d, struct client_recipient *rcpts)
 	free(extra);
 	if (s->connected)
 		lanes_good(s->runner->lanes, s->lane, limit);
-	if (unreachable && count == d->count && !lane_failed(s, d, &o))
+	if (unreachable && service_stopping()) {
+		job_release(d->job, 0);
+		count = 0;
+	} else if (unreachable && count == d->count && !lane_failed(s, d, &o))
 		return false;
 	for (i = 0; i < count; i++)
 		job_record(d->job, index[i],
@@ -471,8 +496,11 @@ serve(struct slot *s, struct client_recipient *rcpts)
 			continue;
 		}
 		if (!s->connected &&
-		    lanes_take_idle(lanes, s->lane, &s->client))
+		    lanes_take_idle(lanes, s->lane, &s->client)) {
 			s->connected = s->reused = true;
+			s->client.config.cut = &s->seat->cut;
+			sock_cut_watch(&s->seat->cut, s->client.stream.fd);
+		}
 		s->looked_up = false;
 		if (!transfer(s, d, rcpts))
 			break;
@@ -482,6 +510,8 @@ serve(struct slot *s, struct client_recipient *rcpts)
 			settings_int(s->settings, SET_REMOTE_MESSAGES))
 			disconnect(s);
 	}
+	sock_cut_watch(&s->seat->cut, -1);
+	s->client.config.cut = NULL;
 	lanes_give(lanes, s->lane, s->connected ? &s->client : NULL);
 	if (s->connected && s->client.peer[0] != '\0')
 		client_close(&s->client); /* no room among the idle ones */
@@ -492,13 +522,15 @@ run(struct worker *w, void *arg)
 {
 	struct client_recipient *rcpts =
 	    mem_alloc(CLIENT_RECIPIENTS_MAX * sizeof(*rcpts));
-	struct runner *r = arg;
+	struct seat *seat = arg;
+	struct runner *r = seat->runner;
 	struct slot *s = mem_alloc(sizeof(*s));
 	struct lane *lane;
 
 	(void)w;
 	while ((lane = lanes_take(r->lanes)) != NULL) {
 		memset(s, 0, sizeof(*s));
+		s->seat = seat;
 		s->runner = r;
 		s->lane = lane;
 		serve(s, rcpts);
@@ -512,12 +544,26 @@ run(struct worker *w, void *arg)
 int
 deliver_remote_start(struct runner *r, unsigned threads, struct err *e)
 {
-	unsigned i;
+	for (unsigned i = 0; i < threads; i++) {
+		struct seat *seat = mem_zalloc(sizeof(*seat));
 
-	for (i = 0; i < threads; i++)
-		if (worker_thread(r->worker, "remote", 0, run, r, e) != 0)
+		seat->runner = r;
+		seat->next = r->seats;
+		sock_cut_init(&seat->cut);
+		r->seats = seat;
+		if (worker_thread(r->worker, "remote", 0, run, seat, e) != 0)
 			return -1;
+	}
 	return 0;
+}
+
+/* Cut the connections with no more than this at stake. */
+static void
+cut(struct runner *r, enum stake most)
+{
+	for (struct seat *seat = r->seats; seat != NULL; seat = seat->next)
+		if (atomic_load(&seat->stake) <= (int)most)
+			sock_cut(&seat->cut);
 }
 
 void
@@ -531,4 +577,11 @@ deliver_remote_stop(struct runner *r)
 		job_unref(d->job);
 		free(d);
 	}
+	cut(r, STAKE_NONE);
+}
+
+void
+deliver_remote_hurry(struct runner *r, bool last)
+{
+	cut(r, last ? STAKE_ANSWER : STAKE_TRAFFIC);
 }

@@ -17,7 +17,12 @@ void deliver_remote(struct job *j);
 int deliver_remote_start(
     struct runner *r, unsigned threads, struct err *e) MUST_CHECK;
 
-/* Stop the lanes; what waits in them goes back to the spool as it was. */
+/*
+ * Stop the lanes; what waits in them, or for a connection, goes back to the
+ * spool as it was.  Transfers under way go on, until they are hurried: those
+ * that wait for the answer to a whole message only at last.
+ */
 void deliver_remote_stop(struct runner *r);
+void deliver_remote_hurry(struct runner *r, bool last);
 
 #endif /* QUEUE_DELIVER_REMOTE_H */

@@ -57,6 +57,8 @@ enum {
 	SETTLE_LOOK_MS = 50,
 	SETTLE_EVERY_MS = 1000,
 	SETTLE_PENDING = 3000,
+	STOP_HURRY_MS = 2000, /* transfers under way are cut, */
+	STOP_LAST_MS = 5000,  /* those at their end as well */
 	STOP_MS = 6000,
 };
 
@@ -308,6 +310,10 @@ settle_thread(struct worker *w, void *arg)
 	(void)w;
 	while (!may_stop(r, &stop_ms)) {
 		nap(SETTLE_LOOK_MS);
+		if (stop_ms != 0 &&
+		    clock_left_ms(stop_ms) < STOP_MS - STOP_HURRY_MS)
+			deliver_remote_hurry(
+			    r, clock_left_ms(stop_ms) < STOP_MS - STOP_LAST_MS);
 		mailboxes_expire(r->mailboxes);
 		if (clock_mono_ms() - last_ms < SETTLE_EVERY_MS &&
 		    spool_flush_pending(r->spool) < SETTLE_PENDING)

@@ -25,6 +25,7 @@
  */
 struct lanes;
 struct quota;
+struct seat;
 struct selfcheck;
 struct sign;
 struct staging;
@@ -38,6 +39,7 @@ struct runner {
 	struct directory *directory;
 	struct accountd *accountd;
 	struct lanes *lanes;
+	struct seat *seats; /* deliver_remote.c */
 	struct quota *quota;
 	struct sign *sign;
 	struct selfcheck *selfcheck;

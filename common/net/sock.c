@@ -174,16 +174,20 @@ sock_listen_tcp(
 
 /* Connect a non-blocking socket before the deadline. */
 static int
-connect_by_deadline(
-    int fd, const union address *a, socklen_t len, int64_t deadline_ms)
+connect_by_deadline(int fd, const union address *a, socklen_t len,
+    struct sock_cut *cut, int64_t deadline_ms)
 {
 	struct err e;
 	int error = 0;
 	socklen_t size = sizeof(error);
 
-	if (connect(fd, &a->any, len) == 0)
+	error = connect(fd, &a->any, len) == 0 ? 0 : errno;
+	if (cut != NULL) /* shutdown() means something only from here on */
+		sock_cut_watch(cut, fd);
+	errno = error;
+	if (error == 0)
 		return 0;
-	if (errno != EINPROGRESS && errno != EINTR)
+	if (error != EINPROGRESS && error != EINTR)
 		return -1;
 	if (wait_for(fd, POLLOUT, deadline_ms, &e) != 0) {
 		if (e.kind == ERR_TIMEOUT)
@@ -207,9 +211,37 @@ bind_source(int fd, const struct ip *source)
 	return bind(fd, &a.any, len);
 }
 
+void
+sock_cut_init(struct sock_cut *c)
+{
+	(void)pthread_mutex_init(&c->lock, NULL);
+	c->fd = -1;
+	c->is_cut = false;
+}
+
+void
+sock_cut_watch(struct sock_cut *c, int fd)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	c->fd = fd;
+	if (c->is_cut && fd >= 0)
+		(void)shutdown(fd, SHUT_RDWR);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
+void
+sock_cut(struct sock_cut *c)
+{
+	(void)pthread_mutex_lock(&c->lock);
+	c->is_cut = true;
+	if (c->fd >= 0)
+		(void)shutdown(c->fd, SHUT_RDWR);
+	(void)pthread_mutex_unlock(&c->lock);
+}
+
 int
 sock_connect_tcp(const struct ip *ip, uint16_t port, const struct ip *source,
-    int64_t deadline_ms, int *fd_out, struct err *e)
+    int64_t deadline_ms, struct sock_cut *cut, int *fd_out, struct err *e)
 {
 	union address a;
 	socklen_t len = address_of(ip, port, &a);
@@ -223,9 +255,11 @@ sock_connect_tcp(const struct ip *ip, uint16_t port, const struct ip *source,
 		return err_errno(e, "connect to %s", text);
 	if ((source != NULL && bind_source(fd, source) != 0) ||
 	    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0 ||
-	    connect_by_deadline(fd, &a, len, deadline_ms) != 0 ||
+	    connect_by_deadline(fd, &a, len, cut, deadline_ms) != 0 ||
 	    fcntl(fd, F_SETFL, 0) != 0) {
 		(void)err_errno(e, "connect to %s", text);
+		if (cut != NULL)
+			sock_cut_watch(cut, -1);
 		(void)close(fd);
 		return -1;
 	}

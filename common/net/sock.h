@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,12 +27,28 @@ int sock_listen_tcp(const struct ip *ip, uint16_t port, int backlog,
     int *fd_out, struct err *e) MUST_CHECK;
 
 /*
+ * What lets another thread end whatever waits on a connection, from connect()
+ * on.  The thread that uses the connection says which descriptor it is, and -1
+ * before it closes it; sock_cut() shuts that down, and every later one.
+ */
+struct sock_cut {
+	pthread_mutex_t lock;
+	int fd;
+	bool is_cut;
+};
+
+void sock_cut_init(struct sock_cut *c);
+void sock_cut_watch(struct sock_cut *c, int fd);
+void sock_cut(struct sock_cut *c);
+
+/*
  * Connect; `source` may be NULL.  ERR_TIMEOUT after the deadline, else the
- * errno decides.  The descriptor comes back blocking.
+ * errno decides.  The descriptor comes back blocking, and watched by `cut`
+ * (may be NULL).
  */
 int sock_connect_tcp(const struct ip *ip, uint16_t port,
-    const struct ip *source, int64_t deadline_ms, int *fd_out,
-    struct err *e) MUST_CHECK;
+    const struct ip *source, int64_t deadline_ms, struct sock_cut *cut,
+    int *fd_out, struct err *e) MUST_CHECK;
 
 /*
  * A UNIX socket in the file system: type SOCK_SEQPACKET, SOCK_STREAM or

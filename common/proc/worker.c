@@ -39,7 +39,7 @@ enum {
 	IDLE_MS = 10000,
 	TICK_MS = 500,
 	RETIRED_TICK_MS = 100,
-	GRACE_MS = 8000,
+	GRACE_MS = 7500, /* a little before the supervisor loses patience */
 	ACCEPT_PAUSE_MS = 50, /* after EMFILE and the like */
 	ACCEPT_BURST = 8,
 	FULL_PAUSE_MS = 20,     /* let a worker with room accept */

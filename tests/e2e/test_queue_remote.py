@@ -14,6 +14,7 @@ from queuelab import (EIGHT_BIT, SLOW, SMTPUTF8, SUCCESS,  # noqa: E402
                       QueueLab, far_zone)
 
 FAR = 'x@far.example'
+BOB = 'bob@example.org'
 
 
 def lab_for(mx, zone=None, **settings):
@@ -335,6 +336,43 @@ class Destinations(unittest.TestCase):
             lab.dns.zone.update(far_zone('far.example'))
             lab.wait(lambda: mx.messages)
             self.assertEqual(lab.box(), [])
+
+
+class Stopping(unittest.TestCase):
+    """Whatever hosts are silent, the runner stops in time and by itself."""
+
+    def stop(self, lab):
+        began = time.monotonic()
+        self.assertEqual(lab.stop(), 0)
+        self.assertNotIn('were killed', lab.log())
+        return time.monotonic() - began
+
+    def test_silent_hosts_do_not_keep_it(self):
+        with socket.socket() as full, FakeMX(replies={'BANNER': HANG}) as mx:
+            # a listener that takes no connection, as a black hole
+            full.bind(('127.0.0.9', mx.port))
+            full.listen(0)
+            with socket.create_connection(full.getsockname()), QueueLab(
+                    {**far_zone('mute.example'),
+                     **far_zone('hole.example', ip='127.0.0.9')},
+                    settings={'remote.port': mx.port, 'remote.timeout': '60s',
+                              'remote.connect_timeout': '60s'}) as lab:
+                ids = lab.submit(BOB, ['x@hole.example', 'x@mute.example'])
+                lab.wait(lambda: mx.connections)
+                self.assertLess(self.stop(lab), 2 * SLOW)
+                self.assertEqual(lab.log().count('event=defer'), 0)
+                lab.start()
+                shown = lab.control(verb='show', id=ids[0])['message']
+                self.assertEqual(shown['attempts'], 0)
+
+    def test_answer_to_a_whole_message_is_waited_for(self):
+        with FakeMX(replies={'DOT': Delay(3, '250 ok')}) as mx, \
+                QueueLab(settings={'remote.port': mx.port,
+                                   'remote.timeout': '60s'}) as lab:
+            lab.submit(BOB, ['x@far.example'])
+            lab.wait(lambda: mx.messages)
+            self.assertLess(self.stop(lab), 5 * SLOW)
+            self.assertIn('event=sent', lab.log())
 
 
 class SmartHost(unittest.TestCase):

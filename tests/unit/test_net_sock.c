@@ -82,8 +82,8 @@ check_tcp(const char *listen_on, const char *to, const char *source)
 	int server, client, accepted;
 
 	port = listen_somewhere(listen_on, &server);
-	if (sock_connect_tcp(
-		&target, port, &from, clock_mono_ms() + 5000, &client, &e) != 0)
+	if (sock_connect_tcp(&target, port, &from, clock_mono_ms() + 5000, NULL,
+		&client, &e) != 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(fcntl(client, F_GETFL) & O_NONBLOCK, 0);
 	assert_int_equal(fcntl(client, F_GETFD), FD_CLOEXEC);
@@ -127,8 +127,8 @@ test_refused_and_late(void **state)
 	do {
 		assert_in_range(count, 0, 63);
 		fd = -1;
-		if (sock_connect_tcp(
-			&ip, port, NULL, clock_mono_ms() + 200, &fd, &e) == 0)
+		if (sock_connect_tcp(&ip, port, NULL, clock_mono_ms() + 200,
+			NULL, &fd, &e) == 0)
 			held[count++] = fd;
 	} while (fd >= 0);
 	assert_int_equal(e.kind, ERR_TIMEOUT);
@@ -136,8 +136,8 @@ test_refused_and_late(void **state)
 	while (count > 0)
 		(void)close(held[--count]);
 	(void)close(server);
-	assert_int_equal(
-	    sock_connect_tcp(&ip, port, NULL, clock_mono_ms() + 200, &fd, &e),
+	assert_int_equal(sock_connect_tcp(&ip, port, NULL,
+			     clock_mono_ms() + 200, NULL, &fd, &e),
 	    -1);
 	assert_int_equal(e.kind, ERR_TEMP);
 	assert_non_null(strstr(e.text, "refused"));

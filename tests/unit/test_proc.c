@@ -162,7 +162,7 @@ say_hello(struct stream *s)
 
 	assert_true(ip_parse(slice_str("127.0.0.1"), &ip));
 	assert_int_equal(sock_connect_tcp(&ip, port, NULL,
-			     clock_mono_ms() + WAIT_MS, &fd, &e),
+			     clock_mono_ms() + WAIT_MS, NULL, &fd, &e),
 	    0);
 	stream_init(s, fd);
 	stream_set_timeout(s, WAIT_MS);
