@@ -3,6 +3,7 @@
  */
 #include "mailstead/check.h"
 #include "mailstead/cli.h"
+#include "mailstead/fastcgi.h"
 #include "mailstead/mailbox.h"
 #include "mailstead/queue.h"
 #include "mailstead/submit.h"
@@ -29,5 +30,8 @@ const struct command commands_mail[] = {
 	    "list ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]",
 	    "Look into a mailbox (the audit log tells); check the store.",
 	    false, command_mailbox },
+	{ "fastcgi", "SOCKET",
+	    "Pass a web server's FastCGI requests (descriptor 0) on to SOCKET.",
+	    true, command_fastcgi },
 	{ 0 },
 };

@@ -18,8 +18,6 @@
 
 enum {
 	PATHS_MAX = 10,
-	WORKERS = 2,
-	CONNECTIONS = 32,
 	IO_TIMEOUT_MS = 30000,
 	STACK_SIZE = 256 * 1024,
 	MINIMUM_FREE = 64 * 1024 * 1024,
@@ -87,9 +85,9 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_WEBMAIL_ENABLED);
+	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
+	out->connections = (unsigned)settings_int(all, SET_WEBMAIL_CONNECTIONS);
 	settings_free(all);
-	out->workers = WORKERS;
-	out->connections = CONNECTIONS;
 	(void)snprintf(
 	    out->user, sizeof(out->user), "%s", setup.config.user_web);
 	if (config_path(&setup.config, l->path, sizeof(l->path), e,
