@@ -1,6 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/contacts.h"
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/site.h"
@@ -93,6 +94,18 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/v/{}/{}/raw",  WEB_SESSION, message_raw },
 	{ WEB_GET,  "/v/{}/{}/eml",  WEB_SESSION, message_eml },
 	{ WEB_GET,  "/v/{}/{}/zip",  WEB_SESSION, message_zip },
+	{ WEB_GET,  "/contacts",     WEB_SESSION, contacts_page },
+	{ WEB_GET,  "/contacts/import", WEB_SESSION, contacts_import_page },
+	{ WEB_POST, "/contacts/import", WEB_SESSION | WEB_UPLOADS,
+	    contacts_import_post },
+	{ WEB_GET,  "/contacts/export.vcf", WEB_SESSION, contacts_vcf },
+	{ WEB_GET,  "/contacts/export.csv", WEB_SESSION, contacts_csv },
+	{ WEB_POST, "/contacts/groups", WEB_SESSION, groups_post },
+	{ WEB_GET,  "/contacts/new", WEB_SESSION, contact_page },
+	{ WEB_POST, "/contacts/new", WEB_SESSION, contact_post },
+	{ WEB_GET,  "/contacts/{}",  WEB_SESSION, contact_page },
+	{ WEB_POST, "/contacts/{}",  WEB_SESSION, contact_post },
+	{ WEB_GET,  "/complete",     WEB_SESSION, complete_page },
 	{ WEB_GET,  "/compose",      WEB_SESSION, compose_page },
 	{ WEB_POST, "/compose",      WEB_SESSION, compose_post },
 };

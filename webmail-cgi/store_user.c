@@ -85,6 +85,9 @@ static const char *const steps[] = {
 	" verb TEXT NOT NULL DEFAULT ''"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX outgoing_due ON outgoing(due_ms);",
+	/* 2 */
+	"ALTER TABLE contact ADD COLUMN phones TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE contact ADD COLUMN more TEXT NOT NULL DEFAULT '';",
 };
 
 static const struct {

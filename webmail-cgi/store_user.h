@@ -25,7 +25,7 @@
  *	label (id, name, hue, keyword)
  *	pictures_from (address)
  *	collected (address, name, uses, last_ms) whom the user wrote to
- *	contact (id, name, company, note, uid, changed_ms)
+ *	contact (id, name, company, note, phones, uid, more, changed_ms)
  *	contact_address (contact_id, place, kind, address)
  *	contact_group (id, name)
  *	contact_member (group_id, contact_id)
