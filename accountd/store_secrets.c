@@ -93,6 +93,18 @@ static const char *const steps[] = {
 	"ALTER TABLE session ADD COLUMN old_until_ms INTEGER NOT NULL DEFAULT 0;"
 	"CREATE INDEX session_old ON session(old_hash)"
 	" WHERE old_hash IS NOT NULL;",
+	/* names whose mailbox may still be there */
+	"CREATE TABLE left_mailbox ("
+	" address TEXT PRIMARY KEY COLLATE NOCASE,"
+	" account_id INTEGER NOT NULL,"
+	" deleted_ms INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE mailbox_view ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" account_id INTEGER NOT NULL,"
+	" time_ms INTEGER NOT NULL,"
+	" actor TEXT NOT NULL,"
+	" what TEXT NOT NULL) STRICT;"
+	"CREATE INDEX mailbox_view_account ON mailbox_view(account_id);",
 };
 
 /* clang-format on */
@@ -293,6 +305,97 @@ secrets_set_password(struct secrets *s, int64_t account_id,
 	return r;
 }
 
+/* --- Who looked into a mailbox ----------------------------------------------------- */
+
+int
+secrets_note_view(struct secrets *s, int64_t account_id, const char *actor,
+    const char *what, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT INTO mailbox_view (account_id, time_ms, actor, what)"
+	    " VALUES (?1, ?2, ?3, ?4)",
+	    "iiss", account_id, clock_wall_ms(), actor, what);
+	if (r >= 0)
+		r = sql_run(s->db, e,
+		    "DELETE FROM mailbox_view WHERE account_id = ?1 AND id <="
+		    " (SELECT id FROM mailbox_view WHERE account_id = ?1"
+		    " ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+		    "ii", account_id, (int64_t)SECRETS_VIEWS_KEPT);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+int
+secrets_list_views(
+    struct secrets *s, int64_t account_id, json_t *out, struct err *e)
+{
+	char when[CLOCK_RFC3339_SIZE];
+	struct sql_rows *rows;
+	int r = -1;
+
+	pthread_mutex_lock(&s->lock);
+	rows = sql_query(s->db, e,
+	    "SELECT time_ms, actor, what FROM mailbox_view"
+	    " WHERE account_id = ?1 ORDER BY id DESC",
+	    "i", account_id);
+	while (rows != NULL && (r = sql_next(rows, e)) == 1) {
+		clock_rfc3339(sql_int(rows, 0), when);
+		json_array_append_new(out,
+		    json_pack("{ss,ss,ss}", "time", when, "actor",
+			sql_text(rows, 1), "what", sql_text(rows, 2)));
+	}
+	sql_done(rows);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* --- Names whose mailbox may still be there --------------------------------------- */
+
+int
+secrets_leave(
+    struct secrets *s, const char *address, int64_t account_id, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e,
+	    "INSERT OR REPLACE INTO left_mailbox"
+	    " (address, account_id, deleted_ms) VALUES (?1, ?2, ?3)",
+	    "sii", address, account_id, clock_wall_ms());
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
+int
+secrets_is_left(struct secrets *s, const char *address, struct err *e)
+{
+	struct sql_rows *rows;
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	rows = sql_query(s->db, e,
+	    "SELECT 1 FROM left_mailbox WHERE address = ?1", "s", address);
+	r = rows != NULL ? sql_next(rows, e) : -1;
+	sql_done(rows);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int
+secrets_settle(struct secrets *s, const char *address, struct err *e)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	r = sql_run(s->db, e, "DELETE FROM left_mailbox WHERE address = ?1",
+	    "s", address);
+	pthread_mutex_unlock(&s->lock);
+	return r < 0 ? -1 : 0;
+}
+
 int
 secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
 {
@@ -304,6 +407,7 @@ secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
 		"DELETE FROM recovery_code WHERE account_id = ?1",
 		"DELETE FROM session WHERE account_id = ?1",
 		"DELETE FROM known_address WHERE account_id = ?1",
+		"DELETE FROM mailbox_view WHERE account_id = ?1",
 	};
 	/* clang-format on */
 	bool good = true;

@@ -53,6 +53,32 @@ int secrets_password(struct secrets *s, int64_t account_id,
 /* Also ends the account's web sessions. */
 int secrets_set_password(struct secrets *s, int64_t account_id,
     const struct password_keys *keys, struct err *e) MUST_CHECK;
+
+/*
+ * An administrator looked into somebody's mailbox.  The last ones are kept
+ * for its owner to see; the audit log has all.  The list is newest first:
+ * {time, actor, what}.
+ */
+enum {
+	SECRETS_VIEWS_KEPT = 100
+};
+
+int secrets_note_view(struct secrets *s, int64_t account_id, const char *actor,
+    const char *what, struct err *e) MUST_CHECK;
+int secrets_list_views(struct secrets *s, int64_t account_id, json_t *out,
+    struct err *e) MUST_CHECK;
+
+/*
+ * An account is gone and its mailbox may still be there: remember the name,
+ * ask for it (1, 0, or -1), forget it when the mailbox was put aside or is
+ * meant for the next account.
+ */
+int secrets_leave(struct secrets *s, const char *address, int64_t account_id,
+    struct err *e) MUST_CHECK;
+int secrets_is_left(
+    struct secrets *s, const char *address, struct err *e) MUST_CHECK;
+int secrets_settle(
+    struct secrets *s, const char *address, struct err *e) MUST_CHECK;
 /* Everything of an account that is no more. */
 int secrets_forget(
     struct secrets *s, int64_t account_id, struct err *e) MUST_CHECK;

@@ -46,6 +46,8 @@ static const struct verb verbs[] = {
 	{ "user delete",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_delete },
 	{ "user usage",      FROM_QUEUE | FROM_POPD | FROM_WEBMAIL, RIGHT_NONE, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
 	{ "mailbox view",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_mailbox_view },
+	{ "mailbox views",   ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_mailbox_views },
+	{ "mailbox settled", FROM_MAILSTEAD, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_mailbox_settled },
 	{ "mailbox usage",   FROM_MAILSTEAD, RIGHT_SERVER, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
 	{ "alias add",       STAFF, RIGHT_DOMAIN, BY_NEW, VERB_WRITE, NULL, verb_alias_add },
 	{ "alias list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_alias_list },

@@ -522,13 +522,27 @@ check_local(struct request *q, struct err *e)
 	return 0;
 }
 
+/* An account's mail is not for the next one of its name. */
+static int
+check_left(struct request *q, struct err *e)
+{
+	int left = secrets_is_left(q->core->secrets, q->target.address, e);
+
+	if (left <= 0)
+		return left;
+	return refuse(q, e, "mailbox-left",
+	    "the mailbox of an earlier %s may still be there: put it aside"
+	    " (mailstead mailbox aside) or say that it shall be kept",
+	    q->target.address);
+}
+
 int
 user_create(struct request *q, const char *name, struct err *e)
 {
 	int64_t id;
 
 	if (check_local(q, e) != 0 || check_limit(q, e) != 0 ||
-	    make_room(q, e) != 0 ||
+	    make_room(q, e) != 0 || check_left(q, e) != 0 ||
 	    user_insert(
 		q, q->target.domain_id, q->target.local, name, &id, e) != 0)
 		return -1;
@@ -553,6 +567,8 @@ verb_user_add(struct request *q, struct err *e)
 	const char *name;
 
 	if (req_optional(q, "name", &name, e) != 0 ||
+	    (req_bool(q, "keep_mailbox") &&
+		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
 	    user_create(q, name ? name : "", e) != 0 ||
 	    (set != NULL && set_all(q, set, e) != 0) ||
 	    (roles != NULL &&
@@ -592,8 +608,8 @@ leave_aliases(struct request *q, struct err *e)
 }
 
 /*
- * The mailbox stays on disk; its folder is named in the answer, so that
- * whoever may touch mailboxes moves it away before the name is used again.
+ * The mailbox stays on disk, and the name cannot be used again before whoever
+ * may touch mailboxes says that it was put aside ("mailbox settled").
  */
 int
 verb_user_delete(struct request *q, struct err *e)
@@ -616,6 +632,10 @@ verb_user_delete(struct request *q, struct err *e)
 		return -1;
 	json_object_set_new(
 	    q->out, "id", json_integer((json_int_t)q->target.account_id));
+	json_object_set_new(q->out, "address", json_string(q->target.address));
+	if (secrets_leave(q->core->secrets, q->target.address,
+		q->target.account_id, e) != 0)
+		return -1;
 	return secrets_forget(q->core->secrets, q->target.account_id, e);
 }
 
@@ -703,5 +723,27 @@ verb_mailbox_view(struct request *q, struct err *e)
 	if (req_string(q, "what", &what, e) != 0)
 		return -1;
 	q->after = json_pack("{s:s}", "what", what);
-	return 0;
+	return secrets_note_view(
+	    q->core->secrets, q->target.account_id, q->actor.name, what, e);
+}
+
+int
+verb_mailbox_views(struct request *q, struct err *e)
+{
+	struct page p;
+
+	page_init(&p, q);
+	return secrets_list_views(
+	    q->core->secrets, q->target.account_id, p.items, e);
+}
+
+/* The mailbox of an account that is no more was put aside. */
+int
+verb_mailbox_settled(struct request *q, struct err *e)
+{
+	const char *address;
+
+	return req_string(q, "address", &address, e) == 0
+	    ? secrets_settle(q->core->secrets, address, e)
+	    : -1;
 }

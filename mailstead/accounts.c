@@ -10,6 +10,7 @@
 #include "base/mem.h"
 
 #include "mailstead/cli.h"
+#include "mailstead/left.h"
 
 enum flags {
 	F_PASSWORD = 1,  /* read a password from standard input */
@@ -19,6 +20,7 @@ enum flags {
 	F_OBJECT = 16,   /* the answer is one object */
 	F_OPTIONAL = 32, /* the argument may be missing */
 	F_SELECTOR = 64, /* a second argument, optional: "selector" */
+	F_LEAVES = 128,  /* a mailbox is left over: put it aside */
 };
 
 struct option {
@@ -39,7 +41,7 @@ struct verb {
 	const char *argument; /* key of the plain argument, or NULL */
 	const char *result;   /* key in the answer, for lists and objects */
 	unsigned flags;
-	struct option options[5];
+	struct option options[6];
 	const char *columns[8]; /* of a list */
 };
 
@@ -63,7 +65,8 @@ static const struct verb user_verbs[] = {
 	  { { "--name", "name", INTO_REQUEST },
 	    { "--role", "roles", INTO_ROLES },
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
-	    { "--quota-messages", "quota_messages", INTO_SET } }, { NULL } },
+	    { "--quota-messages", "quota_messages", INTO_SET },
+	    { "--keep-mailbox", "keep_mailbox", AS_FLAG } }, { NULL } },
 	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
 	  { "address", "name", "roles", "disabled", "quota_bytes", "used_bytes", NULL } },
 	{ "show", "user show", "address", "user", F_OBJECT, { { 0 } }, { NULL } },
@@ -71,7 +74,7 @@ static const struct verb user_verbs[] = {
 	{ "passwd", "user passwd", "address", NULL, F_PASSWORD, { { 0 } }, { NULL } },
 	{ "disable", "user disable", "address", NULL, 0, { { 0 } }, { NULL } },
 	{ "enable", "user enable", "address", NULL, 0, { { 0 } }, { NULL } },
-	{ "delete", "user delete", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ "delete", "user delete", "address", NULL, F_LEAVES, { { 0 } }, { NULL } },
 	{ 0 },
 };
 
@@ -241,8 +244,13 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 		else
 			print_object(object);
 	}
+	int result = CLI_DONE;
+	if ((v->flags & F_LEAVES) != 0 &&
+	    left_put_aside(c,
+		json_string_value(json_object_get(reply, "address")), &e) != 0)
+		result = cli_fail(&e);
 	json_decref(reply);
-	return CLI_DONE;
+	return result;
 }
 
 static int
@@ -308,7 +316,7 @@ const struct command commands_accounts[] = {
 	{ "user",
 	    "add|list|show|set|passwd|disable|enable|delete [ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
-	    "[--quota-messages N].",
+	    "[--quota-messages N] [--keep-mailbox].",
 	    false, command_user },
 	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },

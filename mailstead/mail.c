@@ -27,8 +27,10 @@ const struct command commands_mail[] = {
 	    "DNS should say of a domain.",
 	    false, command_check },
 	{ "mailbox",
-	    "list ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]",
-	    "Look into a mailbox (the audit log tells); check the store.",
+	    "list|views ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]; "
+	    "aside ADDRESS; purge [--days N]",
+	    "Look into a mailbox (the audit log tells); check the store; "
+	    "what deleted users left.",
 	    false, command_mailbox },
 	{ "fastcgi", "SOCKET",
 	    "Pass a web server's FastCGI requests (descriptor 0) on to SOCKET.",

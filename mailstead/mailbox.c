@@ -20,8 +20,9 @@
 
 #include "maildir/maildir.h"
 
+#include "mailstead/left.h"
+
 enum {
-	PATH_SIZE = 512,
 	FLAGS_SIZE = 8,
 	CHUNK = 65536
 };
@@ -31,15 +32,15 @@ static const char *const list_columns[] = { "id", "folder", "arrived_at",
 
 /* --- accounts and their mailboxes ------------------------------------------------- */
 
-static bool
-mailbox_path(const char *address, char out[PATH_SIZE])
+bool
+mailbox_path(const char *address, char out[MAILBOX_PATH_SIZE])
 {
 	struct slice all = slice_str(address);
 	ptrdiff_t at = slice_rchr(all, '@');
 
 	return at > 0 &&
 	    maildir_path(slice_of(address, (size_t)at),
-		slice_skip(all, (size_t)at + 1), out, PATH_SIZE);
+		slice_skip(all, (size_t)at + 1), out, MAILBOX_PATH_SIZE);
 }
 
 static int
@@ -54,7 +55,7 @@ open_root(struct cli *c, struct err *e)
 static int
 open_box(struct cli *c, const char *address, struct maildir *out, struct err *e)
 {
-	char path[PATH_SIZE];
+	char path[MAILBOX_PATH_SIZE];
 	int root, rc;
 
 	if (!mailbox_path(address, path))
@@ -229,6 +230,33 @@ list_mailbox(struct cli *c)
 	return rc == 0 ? CLI_DONE : cli_fail(&e);
 }
 
+/* Who looked into a mailbox: what its owner is shown as well. */
+static int
+list_views(struct cli *c)
+{
+	static const char *const columns[] = { "time", "actor", "what", NULL };
+	char *address = cli_argument(c);
+	json_t *reply, *items;
+	struct err e;
+
+	if (address == NULL)
+		return cli_usage("mailbox views ADDRESS");
+	if (cli_end(c) != CLI_DONE)
+		return CLI_USAGE;
+	if (cli_call(c,
+		json_pack(
+		    "{s:s,s:s}", "verb", "mailbox views", "address", address),
+		&reply, &e) != 0)
+		return cli_fail(&e);
+	items = json_object_get(reply, "items");
+	if (c->json)
+		cli_print_json(items);
+	else
+		cli_print_table(items, columns);
+	json_decref(reply);
+	return CLI_DONE;
+}
+
 struct wanted {
 	const char *id;
 	int fd; /* -1: not found */
@@ -339,7 +367,7 @@ static json_t *
 known_paths(const json_t *accounts)
 {
 	json_t *known = json_object();
-	char path[PATH_SIZE];
+	char path[MAILBOX_PATH_SIZE];
 
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
 		if (mailbox_path(
@@ -508,11 +536,17 @@ command_mailbox(struct cli *c)
 		return list_mailbox(c);
 	if (strcmp(verb, "show") == 0)
 		return show_message(c);
+	if (strcmp(verb, "views") == 0)
+		return list_views(c);
 	if (strcmp(verb, "check") == 0)
 		return check_mailboxes(c, false);
 	if (strcmp(verb, "repair") == 0)
 		return check_mailboxes(c, true);
 	if (strcmp(verb, "recount") == 0)
 		return recount(c);
+	if (strcmp(verb, "aside") == 0)
+		return left_aside(c);
+	if (strcmp(verb, "purge") == 0)
+		return left_purge(c);
 	return cli_usage("mailbox: no verb \"%s\"", verb);
 }

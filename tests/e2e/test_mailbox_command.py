@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import Server  # noqa: E402
+from lib.server import PASSWORD, Server  # noqa: E402
 
 ANN = "ann@example.org"
 
@@ -50,6 +50,59 @@ class MailboxCommand(unittest.TestCase):
                  if x["verb"] == "mailbox view"]
         self.assertEqual(views, [(ANN, "list"), (ANN, "1700000001.M1.h"),
                                  (ANN, "nothing")])
+        # what accountd tells the owner
+        seen = self.s.json("mailbox", "views", ANN)
+        self.assertEqual([x["what"] for x in seen],
+                         ["nothing", "1700000001.M1.h", "list"])
+        self.assertTrue(seen[0]["actor"] and seen[0]["time"])
+        for _ in range(110):
+            self.s.cli("mailbox", "list", ANN)
+        self.assertEqual([x["what"] for x in
+                          self.s.json("mailbox", "views", ANN)],
+                         ["list"] * 100)
+
+    def test_N08_a_name_used_again(self):
+        """The next account of a name never gets the mail of the one before."""
+        users = self.s.state / "users/example.org"
+        users.mkdir(parents=True, exist_ok=True)
+        (users / "ann.db").write_bytes(b"contacts")
+        self.s.cli("user", "delete", ANN)
+        self.assertFalse(self.box.exists())
+        self.assertFalse((users / "ann.db").exists())
+        aside = list((self.box.parent / ".left").iterdir())
+        self.assertEqual(len(aside), 1)
+        self.assertTrue((aside[0] / "new/1700000001.M1.h,S=4,W=6").is_file())
+        self.assertEqual(self.findings("check"), [
+            "admin@example.org: no mailbox yet"])
+
+        # put aside by hand when it was deleted elsewhere, or kept on purpose
+        self.s.user(ANN)
+        p = self.s.run_cli("mailbox", "aside", ANN)
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("is an account", p.stderr)
+        self.box.mkdir()
+        (self.box.parent / ".left").rename(self.box.parent / "elsewhere")
+        (self.box.parent / ".left").write_text("in the way")
+        p = self.s.run_cli("user", "delete", ANN)
+        self.assertNotEqual(p.returncode, 0)
+        self.assertTrue(self.box.exists())
+        p = self.s.run_cli("user", "add", ANN, input=PASSWORD + "\n")
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("mailstead mailbox aside", p.stderr)
+        (self.box.parent / ".left").unlink()
+        (self.box.parent / "elsewhere").rename(self.box.parent / ".left")
+        self.s.user(ANN, PASSWORD, "--keep-mailbox")
+        self.assertTrue(self.box.exists())
+        self.s.cli("user", "delete", ANN)
+        self.s.user(ANN)
+        self.assertFalse(self.box.exists())
+
+        self.assertEqual(self.s.json("mailbox", "purge"), [])
+        gone = [x["path"] for x in self.s.json("mailbox", "purge", "--days",
+                                               "0")]
+        self.assertEqual(len(gone), 3, gone)
+        self.assertEqual(list((self.box.parent / ".left").iterdir()), [])
+        self.assertEqual(list((users / ".left").iterdir()), [])
 
     def test_recount(self):
         self.assertEqual(
