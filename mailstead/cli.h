@@ -43,6 +43,7 @@ extern const struct command commands_server[];
 extern const struct command commands_accounts[];
 extern const struct command commands_settings[];
 extern const struct command commands_mail[];
+extern const struct command commands_care[];
 
 /*
  * Take `--name VALUE` or `--name=VALUE` out of the arguments; NULL when it is

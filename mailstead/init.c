@@ -33,6 +33,7 @@
 #include "queue/spool_runner.h"
 
 #include "mailstead/run.h"
+#include "mailstead/state.h"
 
 enum {
 	LISTEN_MAX = 32,
@@ -122,38 +123,109 @@ owner_name(const struct config *c, enum owner owner)
 	return "";
 }
 
+/* Only an installed server has users of its own. */
+static bool
+has_owners(const struct config *c)
+{
+	return geteuid() == 0 && c->user_auth[0] != '\0';
+}
+
 static int
-set_owner(int dir_fd, const struct config *c, const struct place *place,
-    struct err *e)
+find_owner(const struct config *c, const struct place *place, uid_t *uid,
+    gid_t *gid, struct err *e)
 {
 	const char *user = owner_name(c, place->owner);
-	uid_t uid = 0;
-	gid_t gid = 0;
 
-	if (geteuid() != 0 || c->user_auth[0] == '\0')
-		return 0;
+	*uid = 0;
+	*gid = 0;
 	if (user[0] != '\0') {
 		struct passwd *pw = getpwnam(user); /* single-threaded */
 		if (pw == NULL)
 			return err_set(e, ERR_PERM, "no user %s", user);
-		uid = pw->pw_uid;
-		gid = pw->pw_gid;
+		*uid = pw->pw_uid;
+		*gid = pw->pw_gid;
 	}
 	if (place->group != NULL) {
 		struct group *gr = getgrnam(place->group);
 		if (gr == NULL)
 			return err_set(
 			    e, ERR_PERM, "no group %s", place->group);
-		gid = gr->gr_gid;
+		*gid = gr->gr_gid;
 	}
+	return 0;
+}
+
+static int
+set_owner(int dir_fd, const struct config *c, const struct place *place,
+    struct err *e)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (!has_owners(c))
+		return 0;
+	if (find_owner(c, place, &uid, &gid, e) != 0)
+		return -1;
 	if (fchownat(dir_fd, place->path, uid, gid, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    fchmodat(dir_fd, place->path, place->mode, 0) != 0)
 		return err_errno(e, "%s", place->path);
 	return 0;
 }
 
+/* Everything below; chown clears set-uid bits, and modes stay. */
 static int
-make_tree(int dir_fd, const struct config *c, struct err *e)
+own_below(int dir_fd, const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	int fd = openat(
+	    dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+	struct stat st;
+	int rc = 0;
+
+	if (dir == NULL)
+		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
+	while (rc == 0 && (entry = readdir(dir)) != NULL) {
+		const char *name = entry->d_name;
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+			rc = err_errno(e, "%s/%s", path, name);
+		else if (S_ISDIR(st.st_mode))
+			rc = fchmodat(fd, name, st.st_mode & 07777, 0) != 0
+			    ? err_errno(e, "%s/%s", path, name)
+			    : own_below(fd, name, uid, gid, e);
+	}
+	(void)closedir(dir);
+	return rc;
+}
+
+static const struct place spool_place = { "spool", 02770, OWNER_QUEUE,
+	"mailstead-spool" };
+
+int
+state_own_tree(int dir_fd, const struct config *c, struct err *e)
+{
+	uid_t uid;
+	gid_t gid;
+
+	if (!has_owners(c))
+		return 0;
+	for (size_t i = 0; i <= ARRAY_LEN(tree); i++) {
+		const struct place *p =
+		    i < ARRAY_LEN(tree) ? &tree[i] : &spool_place;
+		if (find_owner(c, p, &uid, &gid, e) != 0 ||
+		    own_below(dir_fd, p->path, uid, gid, e) != 0 ||
+		    set_owner(dir_fd, c, p, e) != 0)
+			return -1;
+	}
+	/* what lies in a part and has an owner of its own */
+	return state_make_tree(dir_fd, c, e);
+}
+
+int
+state_make_tree(int dir_fd, const struct config *c, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_LEN(tree); i++) {
 		if (file_mkdir(dir_fd, tree[i].path, tree[i].mode, e) != 0 ||
@@ -166,19 +238,17 @@ make_tree(int dir_fd, const struct config *c, struct err *e)
 static int
 make_spool(int dir_fd, const struct config *c, struct err *e)
 {
-	static const struct place spool = { "spool", 02770, OWNER_QUEUE,
-		"mailstead-spool" };
 	static const char *const inside[] = { "journal", "large", "deferred",
 		"hold", "corrupt" };
 	char path[CONFIG_PATH_SIZE * 2];
 
-	if (file_mkdir(dir_fd, spool.path, spool.mode, e) != 0 ||
-	    set_owner(dir_fd, c, &spool, e) != 0 ||
+	if (file_mkdir(dir_fd, spool_place.path, spool_place.mode, e) != 0 ||
+	    set_owner(dir_fd, c, &spool_place, e) != 0 ||
 	    config_path(c, path, sizeof(path), e, "spool") != 0 ||
 	    spool_create(path, e) != 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_LEN(inside); i++) {
-		struct place place = spool;
+		struct place place = spool_place;
 		snprintf(path, sizeof(path), "spool/%s", inside[i]);
 		place.path = path;
 		if (faccessat(dir_fd, path, F_OK, 0) == 0 &&
@@ -206,9 +276,8 @@ make_certificate(
 	return result;
 }
 
-/* Remove everything below; init made it a moment ago. */
-static void
-empty_directory(int dir_fd)
+void
+state_empty(int dir_fd)
 {
 	DIR *dir = fdopendir(dup(dir_fd));
 	struct dirent *entry;
@@ -225,7 +294,7 @@ empty_directory(int dir_fd)
 		int below = openat(dir_fd, name,
 		    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (below >= 0) {
-			empty_directory(below);
+			state_empty(below);
 			close(below);
 		}
 		unlinkat(dir_fd, name, AT_REMOVEDIR);
@@ -274,16 +343,15 @@ fill_directory(struct cli *c, const struct request *r, struct err *e)
 static int
 make_state(struct cli *c, int dir_fd, const struct request *r, struct err *e)
 {
-	if (make_tree(dir_fd, &c->config, e) != 0 ||
+	if (state_make_tree(dir_fd, &c->config, e) != 0 ||
 	    make_spool(dir_fd, &c->config, e) != 0 ||
 	    make_databases(&c->config, e) != 0 || fill_directory(c, r, e) != 0)
 		return -1;
 	return make_certificate(dir_fd, &c->config, r->hostname, e);
 }
 
-/* An empty or missing directory, made and opened. */
-static int
-open_empty(const char *path, int *fd_out, struct err *e)
+int
+state_open_empty(const char *path, int *fd_out, struct err *e)
 {
 	struct dirent *entry;
 
@@ -397,7 +465,7 @@ command_init(struct cli *c)
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
 	if (state_config(c, &e) != 0 ||
-	    open_empty(c->config.state_dir, &dir_fd, &e) != 0)
+	    state_open_empty(c->config.state_dir, &dir_fd, &e) != 0)
 		return cli_fail(&e);
 	int result = cli_read_password(&r.password, &e);
 	if (result == 0) {
@@ -407,7 +475,7 @@ command_init(struct cli *c)
 		free(r.password);
 	}
 	if (result != 0)
-		empty_directory(dir_fd);
+		state_empty(dir_fd);
 	close(dir_fd);
 	if (result != 0)
 		return cli_fail(&e);

@@ -28,9 +28,9 @@ const struct command commands_mail[] = {
 	    false, command_check },
 	{ "mailbox",
 	    "list|views ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]; "
-	    "aside ADDRESS; purge [--days N]",
+	    "aside ADDRESS; purge [--days N]; move DIRECTORY",
 	    "Look into a mailbox (the audit log tells); check the store; "
-	    "what deleted users left.",
+	    "what deleted users left; move all to another disk.",
 	    false, command_mailbox },
 	{ "fastcgi", "SOCKET",
 	    "Pass a web server's FastCGI requests (descriptor 0) on to SOCKET.",

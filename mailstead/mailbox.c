@@ -469,9 +469,9 @@ check_mailboxes(struct cli *c, bool repair)
 	return rc;
 }
 
-/* Count one mailbox and tell accountd; one without a directory is empty. */
-static int
-recount_one(struct cli *c, json_t *address, json_t *results, struct err *e)
+/* One without a directory is empty. */
+int
+mailbox_recount(struct cli *c, json_t *address, json_t *results, struct err *e)
 {
 	struct maildir_usage used = { 0, 0 };
 	struct maildir m;
@@ -512,8 +512,8 @@ recount(struct cli *c)
 	if (rc == CLI_DONE && choose_accounts(c, address, &accounts, &e) != 0)
 		rc = cli_fail(&e);
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
-		if (recount_one(c, json_array_get(accounts, i), results, &e) !=
-		    0)
+		if (mailbox_recount(
+			c, json_array_get(accounts, i), results, &e) != 0)
 			rc = cli_fail(&e);
 	}
 	if (accounts != NULL && c->json)
@@ -548,5 +548,7 @@ command_mailbox(struct cli *c)
 		return left_aside(c);
 	if (strcmp(verb, "purge") == 0)
 		return left_purge(c);
+	if (strcmp(verb, "move") == 0)
+		return command_mailbox_move(c);
 	return cli_usage("mailbox: no verb \"%s\"", verb);
 }

@@ -20,6 +20,7 @@ static const struct command *const tables[] = {
 	commands_accounts,
 	commands_settings,
 	commands_mail,
+	commands_care,
 };
 
 static const struct command *

@@ -252,12 +252,22 @@ spool_take_back(
 /* --- a new spool ----------------------------------------------------------------- */
 
 int
+spool_write_id(int spool_fd, struct err *e)
+{
+	uint8_t uuid[SPOOL_UUID_LEN];
+	char hex[SPOOL_UUID_SIZE], text[64];
+
+	random_bytes(uuid, sizeof(uuid));
+	hex_encode(uuid, sizeof(uuid), hex);
+	(void)snprintf(text, sizeof(text), "mailstead-spool 1 %s\n", hex);
+	return file_replace(spool_fd, "spool.id", 0660, text, strlen(text), e);
+}
+
+int
 spool_create(const char *spool_dir, struct err *e)
 {
 	static const char *const subs[] = { "journal", "large", "deferred",
 		"hold", "corrupt" };
-	uint8_t uuid[SPOOL_UUID_LEN];
-	char hex[SPOOL_UUID_SIZE], text[64];
 	int fd, rc = 0;
 
 	if (file_mkdir(AT_FDCWD, spool_dir, 02770, e) < 0)
@@ -268,13 +278,8 @@ spool_create(const char *spool_dir, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(subs) && rc == 0; i++)
 		rc = file_mkdir(fd, subs[i], 02770, e);
 	/* The id comes last: without it there is no spool. */
-	if (rc == 0 && faccessat(fd, "spool.id", F_OK, 0) < 0) {
-		random_bytes(uuid, sizeof(uuid));
-		hex_encode(uuid, sizeof(uuid), hex);
-		(void)snprintf(
-		    text, sizeof(text), "mailstead-spool 1 %s\n", hex);
-		rc = file_replace(fd, "spool.id", 0660, text, strlen(text), e);
-	}
+	if (rc == 0 && faccessat(fd, "spool.id", F_OK, 0) < 0)
+		rc = spool_write_id(fd, e);
 	(void)close(fd);
 	return rc;
 }

@@ -100,9 +100,9 @@ adopt_marks(struct spool *s)
 }
 
 static int
-recover(struct spool *s, struct err *e)
+recover(struct spool *s, const char *marks_name, struct err *e)
 {
-	if (marks_open(&s->arena, s->dirs.uuid_text, e) < 0)
+	if (marks_open(&s->arena, marks_name, e) < 0)
 		return -1;
 	if (settled_load(s, e) < 0 || journal_rescan(s, e) < 0 ||
 	    files_load(s, e) < 0)
@@ -145,6 +145,13 @@ int
 spool_open(const char *spool_dir, const char *notify_path, struct spool **out,
     struct err *e)
 {
+	return spool_open_marked(spool_dir, notify_path, NULL, out, e);
+}
+
+int
+spool_open_marked(const char *spool_dir, const char *notify_path,
+    const char *marks_name, struct spool **out, struct err *e)
+{
 	struct spool *s = spool_new();
 
 	if (spool_dirs_open(spool_dir, &s->dirs, e) < 0) {
@@ -154,7 +161,9 @@ spool_open(const char *spool_dir, const char *notify_path, struct spool **out,
 		return -1;
 	}
 	if ((s->wake_fd < 0 && err_errno(e, "eventfd") < 0) ||
-	    lock_spool(s, e) < 0 || recover(s, e) < 0 ||
+	    lock_spool(s, e) < 0 ||
+	    recover(s, marks_name != NULL ? marks_name : s->dirs.uuid_text, e) <
+		0 ||
 	    (notify_path != NULL && bind_notify(s, notify_path, e) < 0)) {
 		spool_close(s);
 		return -1;

@@ -266,4 +266,11 @@ void end_free(struct spool_end *end);
 int corrupt_save(struct spool *s, const char *name, const void *data,
     size_t len, const char *reason);
 
+/* spool_open() with the live marks under another name; NULL: the uuid. */
+int spool_open_marked(const char *spool_dir, const char *notify_path,
+    const char *marks_name, struct spool **out, struct err *e) MUST_CHECK;
+
+/* Write spool.id with a fresh uuid. */
+int spool_write_id(int spool_fd, struct err *e) MUST_CHECK;
+
 #endif /* QUEUE_SPOOL_INTERNAL_H */

@@ -221,6 +221,15 @@ int spool_peek(struct spool *s, const char *id, struct pool *pool,
 int spool_create(const char *spool_dir, struct err *e) MUST_CHECK;
 
 /*
+ * Make a copied spool one of its own that sends nothing by itself: all that
+ * waits in it is held with `reason`, and it gets a uuid of its own, so that
+ * it can lie beside the one it was copied from.  What is both in the journal
+ * and finished elsewhere is held as well: a person decides.
+ */
+int spool_hold_all(const char *spool_dir, const char *reason, size_t *held_out,
+    struct err *e) MUST_CHECK;
+
+/*
  * Verify a spool; needs no runner, and with `repair` refuses while one runs.
  * `report` gets one line each finding.  *bad_out counts what is wrong (after
  * repair: what remains).

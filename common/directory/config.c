@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -18,7 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/slice.h"
 
 #define INSTALLED_FILE "/etc/mailstead/mailstead.conf"
@@ -203,4 +207,58 @@ config_path(const struct config *c, char *out, size_t size, struct err *e,
 		return err_set(
 		    e, ERR_PERM, "%s/...: path too long", c->state_dir);
 	return 0;
+}
+
+/* --- changing it ------------------------------------------------------------ */
+
+enum {
+	FILE_MAX = 65536
+};
+
+/* The file that speaks for the state directory; one of its own if none does. */
+static int
+find_file(const struct config *c, char *out, size_t size, struct err *e)
+{
+	struct config installed = { 0 };
+
+	if (config_path(c, out, size, e, "mailstead.conf") != 0)
+		return -1;
+	if (access(out, F_OK) != 0 &&
+	    read_file(INSTALLED_FILE, &installed, e) == 1 &&
+	    strcmp(installed.state_dir[0] ? installed.state_dir : DEFAULT_STATE,
+		c->state_dir) == 0)
+		(void)snprintf(out, size, INSTALLED_FILE);
+	return 0;
+}
+
+int
+config_set_mail_root(const struct config *c, const char *root, struct err *e)
+{
+	char path[CONFIG_PATH_SIZE + 32];
+	struct buf old, text;
+	struct slice rest, line;
+	int rc;
+
+	if (find_file(c, path, sizeof(path), e) != 0)
+		return -1;
+	buf_init(&old, FILE_MAX);
+	buf_init(&text, FILE_MAX);
+	if (file_read(AT_FDCWD, path, &old, e) != 0 && errno == ENOENT &&
+	    root != NULL)
+		buf_addstr(&old, "[mailstead]\n");
+	for (rest = buf_slice(&old); rest.len > 0;) {
+		rest = slice_cut(rest, '\n', &line);
+		if (slice_starts(line, "mail_root"))
+			continue;
+		buf_addslice(&text, line);
+		buf_addc(&text, '\n');
+		if (root != NULL && slice_starts(line, "[mailstead]"))
+			buf_addf(&text, "mail_root = %s\n", root);
+	}
+	rc = text.len == 0
+	    ? 0
+	    : file_replace(AT_FDCWD, path, 0644, text.data, text.len, e);
+	buf_release(&old);
+	buf_release(&text);
+	return rc;
 }

@@ -51,4 +51,11 @@ int config_load_new(
 int config_path(const struct config *c, char *out, size_t size, struct err *e,
     const char *fmt, ...) PRINTF_LIKE(5, 6) MUST_CHECK;
 
+/*
+ * Write mail_root (NULL: none, so STATE/mail) into the file that speaks for
+ * the state directory; running programs go on with the old one.
+ */
+int config_set_mail_root(
+    const struct config *c, const char *root, struct err *e) MUST_CHECK;
+
 #endif /* DIRECTORY_CONFIG_H */

@@ -160,6 +160,38 @@ sql_is_damaged(const struct sql *db)
 	return db->damaged;
 }
 
+int
+sql_copy(const char *from, const char *to, struct err *e)
+{
+	struct sql *source = NULL, copy = { 0 };
+	sqlite3_backup *b = NULL;
+	int r = SQLITE_ERROR;
+
+	if (sql_create(to, 0600, e) != 0 ||
+	    sql_open(from, SQL_READ, &source, e) != 0)
+		return -1;
+	if (sqlite3_open_v2(to, &copy.handle,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW,
+		NULL) == SQLITE_OK)
+		b = sqlite3_backup_init(
+		    copy.handle, "main", source->handle, "main");
+	if (b != NULL) {
+		(void)sqlite3_backup_step(b, -1);
+		r = sqlite3_backup_finish(b);
+	}
+	if (r == SQLITE_OK)
+		r = exec(&copy, "PRAGMA journal_mode=DELETE", e) == 0
+		    ? SQLITE_OK
+		    : SQLITE_IOERR;
+	if (r != SQLITE_OK) {
+		sql_error(&copy, r, e);
+		err_prefix(e, "copy %s", from);
+	}
+	sqlite3_close(copy.handle);
+	sql_close(source);
+	return r == SQLITE_OK ? 0 : -1;
+}
+
 /* --- Statements ----------------------------------------------------------- */
 
 static struct sql_rows *

@@ -46,6 +46,12 @@ void sql_close(struct sql *db);
 bool sql_is_damaged(const struct sql *db);
 
 /*
+ * A consistent copy of a database that may be written meanwhile: a new file
+ * (0600) without write-ahead log.  SQLite's backup call.
+ */
+int sql_copy(const char *from, const char *to, struct err *e) MUST_CHECK;
+
+/*
  * The file's version (PRAGMA user_version) against `application`, a number
  * that tells our files apart.  ERR_PERM: another kind of file, or not from
  * `oldest` to `newest`.
