@@ -300,12 +300,26 @@ verb_session_create(struct request *q, struct err *e)
 	return done;
 }
 
-/* The runner asks about those who administer the queue, so admin-cgi's. */
+/*
+ * Whose sessions count: the caller's own.  The runner asks about those who
+ * administer the queue, or with "program" about users and their own messages.
+ */
+static enum program
+session_program(const struct request *q)
+{
+	const char *of = json_string_value(json_object_get(q->in, "program"));
+
+	if (q->caller->program != FROM_QUEUE)
+		return q->caller->program;
+	return of != NULL && strcmp(of, program_name(FROM_WEBMAIL)) == 0
+	    ? FROM_WEBMAIL
+	    : FROM_ADMIN;
+}
+
 static bool
 is_good(const struct request *q, const struct web_session *w, int64_t now)
 {
-	enum program of =
-	    q->caller->program == FROM_QUEUE ? FROM_ADMIN : q->caller->program;
+	enum program of = session_program(q);
 
 	return strcmp(w->program, program_name(of)) == 0 &&
 	    w->expires_ms > now &&
@@ -369,7 +383,7 @@ session_actor(struct request *q, const char *token, struct err *e)
 		got = load_account(q, w.account_id, now, e);
 	else if (got == 1)
 		got = 0;
-	if (got == 1 && q->caller->program != FROM_WEBMAIL &&
+	if (got == 1 && session_program(q) != FROM_WEBMAIL &&
 	    q->actor.roles == 0) {
 		q->actor = (struct actor){ .name = "-" };
 		got = 0;

@@ -27,6 +27,13 @@
  *              "remote_waiting", "remote_active", "remote_idle",
  *              "delivered", "sent", "attempts_deferred", "bounced"}
  *
+ *
+ * Two verbs are for users, who show their webmail session and get at their
+ * own messages only; refusals carry "kind" as accountd's do:
+ *  take back   "id": out of the queue, before its not-before time
+ *  delivery    "id" -> {"recipients": [{address, state: waiting|deferred|
+ *              sent|failed, reply, remote, at_ms}...]}, the first 200
+ *
  * A selection is "ids": [ID...], or any of "sender", "recipient",
  * "destination" (all given must fit), or "all": true.  For list none means
  * all.

@@ -20,6 +20,7 @@
 #include "net/sock.h"
 
 #include "queue/control.h"
+#include "queue/control_owner.h"
 #include "queue/control_verbs.h"
 #include "queue/job.h"
 #include "queue/lanes.h"
@@ -110,6 +111,9 @@ answer(struct control_session *s, json_t *request)
 
 	if (verb == NULL)
 		return control_refusal("syntax", "no verb");
+	a = control_owner_verb(s, verb, request);
+	if (a != NULL)
+		return a;
 	if (!may_administer(s, request))
 		return control_refusal("forbidden", "not an administrator");
 	if (strcmp(verb, "statistics") == 0)

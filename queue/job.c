@@ -74,6 +74,8 @@ log_outcome(const struct job *j, const struct envelope_recipient *r,
 	log_begin(&l, event, NULL, j->item->id);
 	log_str(&l, "from", v->sender);
 	log_str(&l, "to", r->address);
+	if (v->auth_user[0] != '\0')
+		log_str(&l, "user", v->auth_user);
 	if (r->delivered_to != NULL)
 		log_str(&l, "orig_to", r->delivered_to);
 	if (o->remote[0] != '\0')

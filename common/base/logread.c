@@ -175,27 +175,51 @@ by_time(const void *a, const void *b)
 	return order != 0 ? order : strcmp(x->line, y->line);
 }
 
+static void
+begin(struct search *s, const struct log_query *query, struct log_events *out)
+{
+	*s = (struct search){ .q = *query, .out = out };
+	memset(out, 0, sizeof(*out));
+	if (s->q.from_ms < 0)
+		s->q.from_ms = 0;
+}
+
+static void
+sort(struct log_events *l)
+{
+	if (l->count > 0)
+		qsort(l->items, l->count, sizeof(l->items[0]), by_time);
+}
+
+void
+log_search_program(const char *log_dir, const char *program,
+    const struct log_query *query, struct log_events *out)
+{
+	struct search s;
+
+	begin(&s, query, out);
+	search_program(&s, log_dir, program);
+	sort(out);
+}
+
 int
 log_search(const char *log_dir, const struct log_query *query,
     struct log_events *out, struct err *e)
 {
-	struct search s = { .q = *query, .out = out };
 	DIR *dir = opendir(log_dir);
 	struct dirent *entry;
+	struct search s;
 
 	if (dir == NULL)
 		return err_errno(e, "%s", log_dir);
-	memset(out, 0, sizeof(*out));
-	if (s.q.from_ms < 0)
-		s.q.from_ms = 0;
+	begin(&s, query, out);
 	while ((entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] != '.' &&
 		    strcmp(entry->d_name, "audit") != 0)
 			search_program(&s, log_dir, entry->d_name);
 	}
 	closedir(dir);
-	if (out->count > 0)
-		qsort(out->items, out->count, sizeof(out->items[0]), by_time);
+	sort(out);
 	return 0;
 }
 

@@ -43,6 +43,9 @@ struct log_query {
  */
 int log_search(const char *log_dir, const struct log_query *query,
     struct log_events *out, struct err *e) MUST_CHECK;
+/* Of one program only. */
+void log_search_program(const char *log_dir, const char *program,
+    const struct log_query *query, struct log_events *out);
 void log_events_release(struct log_events *l);
 
 /*

@@ -55,6 +55,12 @@ accountd_new(const char *state_dir, const char *program)
 }
 
 struct accountd *
+accountd_at(const char *path)
+{
+	return new_client(mem_strdup(path));
+}
+
+struct accountd *
 accountd_from_fd(int fd)
 {
 	struct accountd *a = new_client(NULL);

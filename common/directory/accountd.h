@@ -24,6 +24,12 @@ struct accountd;
 
 /* `program` names the socket: "mtad", "popd", "mailstead"... */
 struct accountd *accountd_new(const char *state_dir, const char *program);
+
+/*
+ * Another server that is asked in the same way: the queue runner's control
+ * socket (queue/control.h).
+ */
+struct accountd *accountd_at(const char *path);
 void accountd_free(struct accountd *a);
 
 /*
