@@ -1,14 +1,16 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
 #include "webmail-cgi/mailbox.h"
+#include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/read.h"
+#include "webmail-cgi/settings.h"
 #include "webmail-cgi/site.h"
 #include "webmail-cgi/user.h"
 
 enum {
-	BODY_MAX = 4 * 1024 * 1024,
 	FORM_MAX = 3 * 1024 * 1024,
 };
 
@@ -41,6 +43,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	out->theme = prefs->value[PREF_THEME];
 	out->density = prefs->value[PREF_DENSITY];
 	if (values != NULL) {
+		outgoing_settle(r);
+		json_object_set_new(values, "notice", outgoing_notice(r));
 		json_object_set_new(values, "quota", user_quota(r));
 		json_object_set_new(values, "labels", user_labels(r));
 	}
@@ -84,6 +88,9 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/brand/{}/images/{}", WEB_OPEN, brand_image },
 	{ WEB_GET,  "/settings/sessions", WEB_SESSION, sessions_page },
 	{ WEB_POST, "/settings/sessions", WEB_SESSION, sessions_post },
+	{ WEB_GET,  "/settings",     WEB_SESSION, settings_root },
+	{ WEB_GET,  "/settings/{}",  WEB_SESSION, settings_page },
+	{ WEB_POST, "/settings/{}",  WEB_SESSION, settings_post },
 	{ WEB_GET,  "/m/{}",         WEB_SESSION, list_page },
 	{ WEB_GET,  "/v/{}/{}",      WEB_SESSION, message_page },
 	{ WEB_GET,  "/v/{}/{}/body", WEB_SESSION, message_body },
@@ -106,8 +113,13 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/contacts/{}",  WEB_SESSION, contact_page },
 	{ WEB_POST, "/contacts/{}",  WEB_SESSION, contact_post },
 	{ WEB_GET,  "/complete",     WEB_SESSION, complete_page },
-	{ WEB_GET,  "/compose",      WEB_SESSION, compose_page },
-	{ WEB_POST, "/compose",      WEB_SESSION, compose_post },
+	{ WEB_GET,  "/compose",      WEB_SESSION, compose_new },
+	{ WEB_GET,  "/d/{}",         WEB_SESSION, compose_page },
+	{ WEB_POST, "/d/{}",         WEB_SESSION | WEB_UPLOADS, compose_post },
+	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_files_post },
+	{ WEB_POST, "/d/{}/files/{}/drop", WEB_SESSION, compose_drop_post },
+	{ WEB_POST, "/v/{}/{}/{}",   WEB_SESSION, answer_post },
+	{ WEB_POST, "/undo-send/{}", WEB_SESSION, outgoing_undo_post },
 };
 
 /* clang-format on */
@@ -118,7 +130,7 @@ const struct web_app webmail_app = {
 	.routes = routes,
 	.route_count = ARRAY_LEN(routes),
 	.assets = &webmail_assets,
-	.body_max = BODY_MAX,
+	.body_max = COMPOSE_BODY_MAX,
 	.form_max = FORM_MAX,
 	.find_session = site_find_session,
 	.sign_in = login_needed,

@@ -1,183 +1,675 @@
 /*
- * The page on which a message is written, also as an answer to another.
+ * The page on which a message is written; see compose.h.
+ *
+ * Whatever goes wrong, what was typed is in the answer: in the form again, or
+ * stored.  Fields that a form does not have stay as they are.
  */
+#include "webmail-cgi/compose.h"
+
 #include <stdio.h>
-#include <unistd.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 
-#include "webmail-cgi/webmail.h"
+#include "webmail-cgi/outgoing.h"
+#include "webmail-cgi/user.h"
+#include "webmail-cgi/writing.h"
 
 enum {
-	QUOTED_MAX = 4 * 1024 * 1024,
-	REFERENCES_MAX = 32 * 1024,
+	VISIBLE_MAX = 20, /* recipients, before Bcc is proposed */
+	MORNING_HOUR = 8,
+	DAY_S = 86400,
+	LATER_MAX_DAYS = 366,
 };
 
-static const char *
-form_text(const struct web_request *r, const char *name)
-{
-	const char *text = web_form(r, name);
+/* The form's fields that are the draft's. */
+static const struct field {
+	const char *name;
+	size_t offset, max;
+} fields[] = {
+	{ "from", offsetof(struct draft, from), 512 },
+	{ "to", offsetof(struct draft, to), DRAFT_FIELD_MAX },
+	{ "cc", offsetof(struct draft, cc), DRAFT_FIELD_MAX },
+	{ "bcc", offsetof(struct draft, bcc), DRAFT_FIELD_MAX },
+	{ "subject", offsetof(struct draft, subject), DRAFT_FIELD_MAX },
+	{ "text", offsetof(struct draft, text), DRAFT_TEXT_MAX },
+	{ "in_reply_to", offsetof(struct draft, in_reply_to), DRAFT_IDS_MAX },
+	{ "references", offsetof(struct draft, references), DRAFT_IDS_MAX },
+	{ "answers", offsetof(struct draft, answers), 1024 },
+	{ "verb", offsetof(struct draft, verb), 16 },
+	{ "note", offsetof(struct draft, note), 16 },
+};
 
-	return text != NULL ? text : "";
+static const char **
+field_of(struct draft *d, const struct field *f)
+{
+	return (const char **)(void *)((char *)d + f->offset);
 }
 
+/* --- Reading the form ------------------------------------------------------------------ */
+
+/* All of the name (one a recipient, or one for all), joined. */
 static const char *
-query_text(const struct web_request *r, const char *name)
+form_text(struct web_request *r, const char *name)
 {
-	const char *text = web_query(r, name);
+	const char *value, *all = NULL;
+	bool lines = strcmp(name, "text") == 0;
 
-	return text != NULL ? text : "";
-}
-
-/* Every line with "> " before it. */
-static json_t *
-quote(const char *text, const char *who)
-{
-	struct slice rest = slice_trim(slice_str(text)), line;
-	json_t *value;
-	struct buf out;
-
-	buf_init(&out, QUOTED_MAX);
-	buf_addf(&out, "\n\n%s:\n", who);
-	while (rest.data != NULL) {
-		rest = slice_cut(rest, '\n', &line);
-		buf_addstr(
-		    &out, line.len > 0 && line.data[0] == '>' ? ">" : "> ");
-		buf_addslice(&out, line);
-		buf_addc(&out, '\n');
+	for (size_t i = 0; (value = web_form_next(r, name, &i)) != NULL;) {
+		if (all != NULL && value[0] == '\0')
+			continue;
+		value = user_text(&r->pool, value, lines);
+		all = all == NULL || all[0] == '\0'
+		    ? value
+		    : pool_printf(&r->pool, "%s, %s", all, value);
 	}
-	value = json_stringn(out.data, out.len);
-	buf_release(&out);
-	return value;
+	return all;
 }
 
-static void
-add_quote(struct web_request *r, int fd, const char *who, json_t *values)
+/* False: something is too long. */
+static bool
+read_form(struct web_request *r, struct draft *d)
 {
-	json_t *view = NULL;
-	const char *text;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const char *text = form_text(r, fields[i].name);
+
+		if (text == NULL)
+			continue;
+		if (strlen(text) > fields[i].max)
+			return false;
+		/* these stand in the draft's notes as one word */
+		if (fields[i].max <= 1024 && strpbrk(text, " \n\t") != NULL)
+			text = "";
+		*field_of(d, &fields[i]) = text;
+	}
+	return true;
+}
+
+/* --- The page ------------------------------------------------------------------------------ */
+
+static json_t *
+identity_options(struct web_request *r, const struct draft *d)
+{
+	json_t *array = json_array();
+	const struct identity *chosen;
+	struct identities all;
 	struct err e;
 
-	if (lseek(fd, 0, SEEK_SET) != 0 ||
-	    mime_view(webmail_of(r)->mime, fd, true, &view, &e) != 0)
-		return;
-	text = json_string_value(json_object_get(
-	    json_array_get(json_object_get(view, "bodies"), 0), "text"));
-	if (text != NULL)
-		json_object_set_new(values, "text", quote(text, who));
-	json_decref(view);
+	if (user_identities(r, &all, &e) != 0) {
+		log_warning("identities: %s", e.text);
+		return array;
+	}
+	chosen = identities_for(&all, d->from);
+	for (size_t i = 0; i < all.count; i++) {
+		const struct identity *one = &all.list[i];
+		bool here = one == chosen;
+		const char *address = here && identities_has(&all, d->from)
+		    ? d->from
+		    : one->address;
+
+		json_array_append_new(array,
+		    json_pack("{ss,ss,sb}", "address", address, "name",
+			one->name, "selected", here));
+	}
+	return array;
 }
 
-/* To, subject, threading (RFC 5322 3.6.4) and quoted text of an answer. */
-static void
-add_answer(struct web_request *r, const json_t *summary, int fd, json_t *values)
+static const char *
+extension_of(const char *name)
 {
-	const json_t *people = json_object_get(summary, "reply_to");
-	const json_t *ids = json_object_get(summary, "references");
-	const char *address = "", *subject = "", *id = "";
-	struct buf references;
+	const char *dot = strrchr(name, '.');
 
-	if (json_array_size(people) == 0)
-		people = json_object_get(summary, "from");
-	(void)json_unpack((json_t *)(uintptr_t)json_array_get(people, 0),
-	    "{s?s}", "address", &address);
-	(void)json_unpack((json_t *)(uintptr_t)summary, "{s?s, s?s}", "subject",
-	    &subject, "message_id", &id);
-	buf_init(&references, REFERENCES_MAX);
-	for (size_t i = 0; i < json_array_size(ids); i++)
-		buf_addf(&references, "%s ",
-		    json_string_value(json_array_get(ids, i)));
-	buf_addstr(&references, id);
-	json_object_set_new(values, "to", json_string(address));
-	json_object_set_new(values, "subject",
-	    json_string(pool_printf(&r->pool, "%s%s",
-		slice_istarts(slice_str(subject), "re:") ? "" : "Re: ",
-		subject)));
-	json_object_set_new(values, "in_reply_to", json_string(id));
-	json_object_set_new(values, "references",
-	    json_stringn(references.data, references.len));
-	buf_release(&references);
-	add_quote(r, fd, address, values);
+	return dot != NULL && strlen(dot) <= 5 ? dot + 1 : "";
+}
+
+static json_t *
+file_list(const struct draft *d)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < d->file_count; i++)
+		json_array_append_new(array,
+		    json_pack("{si,ss,ss,sI}", "n", (int)i, "name",
+			d->files[i].name, "ext", extension_of(d->files[i].name),
+			"size", (json_int_t)d->files[i].size));
+	return array;
+}
+
+static json_t *
+page_values(struct web_request *r, struct draft *d)
+{
+	const char *back = web_form(r, "back");
+	uint64_t max = outgoing_max_bytes(r);
+	json_t *values = json_pack("{ss,si,so,so,ss}", "did", d->did, "rev",
+	    (int)d->rev, "identities", identity_options(r, d), "files",
+	    file_list(d), "back",
+	    web_own_path(back != NULL ? back : web_query(r, "back")));
+
+	if (max == 0 || max > COMPOSE_BODY_MAX)
+		max = COMPOSE_BODY_MAX;
+	/* base64 takes a third more */
+	max = (max - max / 50) / 4 * 3;
+	json_object_set_new(values, "max_size", json_integer((json_int_t)max));
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		json_object_set_new(values, fields[i].name,
+		    json_string(*field_of(d, &fields[i])));
+	if (d->saved_ms > 0)
+		json_object_set_new(
+		    values, "saved_at", json_integer((json_int_t)d->saved_ms));
+	json_object_set_new(
+	    values, "bccd", json_boolean(strcmp(d->note, "bcc") == 0));
+	json_object_set_new(values, "in_drafts", json_true());
+	return values;
+}
+
+static void
+send_page(struct web_request *r, struct web_response *w, json_t *values)
+{
+	page_send(r, w, "compose", page_text(r, "compose.title"), values);
+}
+
+/* The form again with an error on top, `what` in the place of {what}. */
+static void
+show_error(struct web_request *r, struct web_response *w, struct draft *d,
+    int status, const char *key, const char *what)
+{
+	const char *text = page_text(r, key);
+	const char *hole = strstr(text, "{what}");
+	json_t *values = page_values(r, d);
+
+	if (hole != NULL)
+		text = pool_printf(&r->pool, "%.*s%s%s", (int)(hole - text),
+		    text, what, hole + strlen("{what}"));
+	json_object_set_new(values, "error", json_string(text));
+	w->status = status;
+	send_page(r, w, values);
+}
+
+/* The draft is newer than what was sent to us: both, side by side. */
+static void
+show_conflict(
+    struct web_request *r, struct web_response *w, const struct draft *stored)
+{
+	struct draft mine = *stored;
+	json_t *values;
+
+	w->status = 409;
+	if (r->part[0] != '\0') {
+		w->type = "text/plain; charset=utf-8";
+		buf_addstr(&w->body, page_text(r, "compose.conflict"));
+		return;
+	}
+	(void)read_form(r, &mine);
+	values = page_values(r, &mine);
+	json_object_set_new(values, "conflict", json_true());
+	json_object_set_new(
+	    values, "their_subject", json_string(stored->subject));
+	json_object_set_new(values, "their_text", json_string(stored->text));
+	json_object_set_new(values, "their_to", json_string(stored->to));
+	send_page(r, w, values);
+}
+
+const char *
+compose_signature(struct web_request *r, const char *address)
+{
+	const struct identity *i;
+	struct identities all;
+	struct err e;
+
+	if (user_identities(r, &all, &e) != 0)
+		return "";
+	i = identities_for(&all, address);
+	return i->signature[0] == '\0'
+	    ? ""
+	    : pool_printf(&r->pool, "\n-- \n%s\n", i->signature);
+}
+
+void
+compose_new(struct web_request *r, struct web_response *w)
+{
+	static const char *const names[] = { "from", "to", "cc", "bcc",
+		"subject", "body" };
+	char did[ID_SIZE];
+	struct buf url;
+
+	id_new(did);
+	buf_init(&url, WEB_PARAMS_BYTES_MAX);
+	buf_addf(&url, "/d/%s?new=1", did);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const char *value = web_query(r, names[i]);
+
+		if (value == NULL)
+			continue;
+		buf_addf(&url, "&%s=", names[i]);
+		web_escape_url(slice_str(value), &url);
+	}
+	web_redirect(w, url.data);
+	buf_release(&url);
+}
+
+/* A draft of which nothing is stored: what the URL says. */
+static void
+fill_new(struct web_request *r, struct draft *d)
+{
+	const char *body = web_query(r, "body");
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const char *value = web_query(r, fields[i].name);
+
+		if (value != NULL && strlen(value) <= fields[i].max &&
+		    strcmp(fields[i].name, "answers") != 0)
+			*field_of(d, &fields[i]) =
+			    user_text(&r->pool, value, false);
+	}
+	d->text = pool_printf(&r->pool, "%s\n%s",
+	    body != NULL ? user_text(&r->pool, body, true) : "",
+	    compose_signature(r, d->from));
 }
 
 void
 compose_page(struct web_request *r, struct web_response *w)
 {
-	const char *id = web_query(r, "reply");
-	const struct folder *f = folder_find(query_text(r, "in"));
-	json_t *summary = NULL;
-	json_t *values = json_pack("{ss,ss,ss}", "to", query_text(r, "to"),
-	    "subject", query_text(r, "subject"), "text", query_text(r, "body"));
+	struct draft d;
 	struct err e;
-	int fd;
 
-	if (id != NULL && f != NULL &&
-	    folder_open_message(r, f, id, &fd, &e) == 0) {
-		if (mime_summary(webmail_of(r)->mime, fd, &summary, &e) == 0)
-			add_answer(r, summary, fd, values);
-		json_decref(summary);
-		(void)close(fd);
+	if (draft_open(r, r->args[0], false, &d, &e) != 0) {
+		bool fresh = web_query(r, "new") != NULL &&
+		    id_is_valid(slice_str(r->args[0]));
+
+		if (e.kind == ERR_PERM && fresh) {
+			memcpy(d.did, r->args[0], ID_SIZE);
+			fill_new(r, &d);
+		} else {
+			web_error(w, e.kind == ERR_PERM ? 404 : 503,
+			    page_text(r, "compose.gone"));
+			return;
+		}
 	}
-	page_send(r, w, "compose", page_text(r, "compose.title"), values);
+	send_page(r, w, page_values(r, &d));
+	draft_close(&d);
 }
 
-/* The form again, with everything that was typed. */
-static void
-show_again(struct web_request *r, struct web_response *w, const char *key,
-    const char *bad)
-{
-	static const char *const names[] = { "to", "cc", "bcc", "subject",
-		"text", "in_reply_to", "references" };
-	const char *error = page_text(r, key);
-	const char *hole = strstr(error, "{bad}");
-	json_t *values = json_object();
+/* --- Warnings ------------------------------------------------------------------------------ */
 
-	if (hole != NULL && bad != NULL)
-		error = pool_printf(&r->pool, "%.*s%s%s", (int)(hole - error),
-		    error, bad, hole + strlen("{bad}"));
-	json_object_set_new(values, "error", json_string(error));
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		json_object_set_new(
-		    values, names[i], json_string(form_text(r, names[i])));
-	w->status = strcmp(key, "compose.failed") == 0 ? 503 : 422;
-	page_send(r, w, "compose", page_text(r, "compose.title"), values);
+static size_t
+count_people(struct web_request *r, const char *typed)
+{
+	struct slice rest = slice_str(typed);
+	struct writing_person p;
+	size_t n = 0;
+
+	while (writing_next_person(&rest, &r->pool, &p))
+		n++;
+	return n;
+}
+
+static bool
+was_seen(const struct web_request *r, const char *kind)
+{
+	const char *value;
+
+	for (size_t i = 0; (value = web_form_next(r, "seen", &i)) != NULL;)
+		if (strcmp(value, kind) == 0)
+			return true;
+	return false;
+}
+
+/* What the writer should look at once before it goes; NULL: nothing. */
+static json_t *
+warnings_of(struct web_request *r, const struct draft *d)
+{
+	const struct {
+		const char *kind;
+		bool there;
+	} all[] = {
+		{ "no_subject", slice_trim(slice_str(d->subject)).len == 0 },
+		{ "no_file",
+		    d->file_count == 0 &&
+			(writing_mentions(slice_str(d->text),
+			     page_text(r, "compose.file_words")) ||
+			    writing_mentions(slice_str(d->subject),
+				page_text(r, "compose.file_words"))) },
+		{ "many",
+		    count_people(r, d->to) + count_people(r, d->cc) >
+			VISIBLE_MAX },
+	};
+
+	json_t *array = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		if (!all[i].there || was_seen(r, all[i].kind))
+			continue;
+		if (array == NULL)
+			array = json_array();
+		json_array_append_new(array,
+		    json_pack("{ss,ss}", "kind", all[i].kind, "text",
+			page_text(r,
+			    pool_printf(
+				&r->pool, "compose.warn_%s", all[i].kind))));
+	}
+	return array;
+}
+
+/* --- What a POST does ------------------------------------------------------------------------ */
+
+static void
+answer_saved(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	char rev[16];
+
+	if (r->part[0] == '\0') {
+		web_redirect(w, pool_printf(&r->pool, "/d/%s", d->did));
+		return;
+	}
+	(void)snprintf(rev, sizeof(rev), "%u", d->rev);
+	web_add_header(w, "X-Rev", rev);
+	if (strcmp(r->part, "files") == 0) {
+		page_send(r, w, "_files", "", page_values(r, d));
+		return;
+	}
+	w->type = "text/plain; charset=utf-8";
+	buf_addstr(&w->body, page_text(r, "compose.saved"));
+}
+
+/*
+ * Uploads as attachments.  A browser's message/rfc822 is any file: encoded
+ * like all others.
+ */
+static int
+save(struct web_request *r, struct draft *d, struct err *e)
+{
+	uint64_t max = outgoing_max_bytes(r), size = draft_files_size(d);
+
+	for (size_t i = 0; i < r->upload_count; i++) {
+		if (slice_istarts(slice_str(r->uploads[i].type), "message/"))
+			r->uploads[i].type = "";
+		size += draft_encoded_size(r->uploads[i].size);
+	}
+	if (max > 0 && size + strlen(d->text) > max)
+		return err_set(e, ERR_PERM, "too large");
+	return draft_save(r, d, r->uploads, r->upload_count, e);
+}
+
+static void
+save_failed(struct web_request *r, struct web_response *w, struct draft *d,
+    const struct err *e)
+{
+	bool large = e->kind == ERR_PERM;
+
+	if (!large)
+		log_error("draft of %s: %s", session_of(r)->address, e->text);
+	if (r->part[0] != '\0') {
+		w->status = large ? 413 : 507;
+		w->type = "text/plain; charset=utf-8";
+		buf_addstr(&w->body,
+		    page_text(
+			r, large ? "compose.too_large" : "compose.not_saved"));
+		return;
+	}
+	show_error(r, w, d, large ? 413 : 507,
+	    large ? "compose.too_large" : "compose.not_saved", "");
+}
+
+static void
+do_save(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	struct err e;
+
+	if (save(r, d, &e) != 0)
+		save_failed(r, w, d, &e);
+	else
+		answer_saved(r, w, d);
+}
+
+static void
+do_drop(struct web_request *r, struct web_response *w, struct draft *d,
+    const char *which)
+{
+	uint64_t n;
+
+	if (num_parse(slice_str(which), DRAFT_FILES_MAX, &n) &&
+	    n < d->file_count)
+		d->files[n].dropped = true;
+	do_save(r, w, d);
+}
+
+static void
+do_discard(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	struct err e;
+
+	if (d->rev > 0 && draft_remove(r, d, true, &e) != 0) {
+		log_error("discard: %s", e.text);
+		show_error(r, w, d, 503, "compose.failed", "");
+		return;
+	}
+	web_redirect(w, "/m/drafts?flash=discarded");
+}
+
+static void
+send_result(struct web_request *r, struct web_response *w, struct draft *d,
+    enum outgoing_result result, bool later, const struct outgoing *o)
+{
+	static const struct {
+		int status;
+		const char *key;
+	} rows[] = {
+		[OUTGOING_NO_RECIPIENT] = { 422, "compose.no_recipient" },
+		[OUTGOING_TOO_MANY] = { 422, "compose.too_many" },
+		[OUTGOING_BAD_ADDRESS] = { 422, "compose.bad_address" },
+		[OUTGOING_REFUSED] = { 422, "compose.refused" },
+		[OUTGOING_TOO_LARGE] = { 413, "compose.too_large" },
+		[OUTGOING_FAILED] = { 503, "compose.failed" },
+	};
+
+	const char *what = o->what, *back;
+	struct err e;
+
+	if (result != OUTGOING_SENT && result != OUTGOING_NOT_FILED) {
+		if (result == OUTGOING_REFUSED)
+			what = pool_printf(&r->pool, "%s%s%s", o->what,
+			    o->what[0] != '\0' ? ": " : "", o->reason);
+		show_error(
+		    r, w, d, rows[result].status, rows[result].key, what);
+		return;
+	}
+	if (d->rev > 0 && draft_remove(r, d, false, &e) != 0)
+		log_warning("draft that was sent: %s", e.text);
+	back = web_own_path(web_form(r, "back"));
+	web_redirect(w,
+	    pool_printf(&r->pool, "%s%cflash=%s&id=%s",
+		strcmp(back, "/") == 0 ? "/m/inbox" : back,
+		strchr(back, '?') != NULL ? '&' : '?',
+		result == OUTGOING_NOT_FILED ? "not-filed"
+		    : later                  ? "scheduled"
+					     : "sent",
+		o->id));
+}
+
+static void
+do_send(struct web_request *r, struct web_response *w, struct draft *d,
+    int64_t later_ms)
+{
+	enum outgoing_result result;
+	struct outgoing o;
+	json_t *warnings, *values;
+	struct err e;
+
+	if (r->upload_count > 0 && save(r, d, &e) != 0) {
+		save_failed(r, w, d, &e);
+		return;
+	}
+	warnings = warnings_of(r, d);
+	if (warnings != NULL) {
+		w->status = 422;
+		values = page_values(r, d);
+		json_object_set_new(values, "warnings", warnings);
+		send_page(r, w, values);
+		return;
+	}
+	result = outgoing_send(r, d, later_ms, &o);
+	send_result(r, w, d, result, later_ms > 0, &o);
+}
+
+/* --- Send later --------------------------------------------------------------------------------- */
+
+/* Seconds of UTC for a local time of the user's. */
+static int64_t
+from_local(struct web_request *r, int64_t local_s)
+{
+	const char *zone = user_prefs(r)->value[PREF_ZONE];
+	int64_t utc = local_s - template_zone_offset(zone, local_s);
+
+	/* the offset that holds then, not now */
+	return local_s - template_zone_offset(zone, utc);
+}
+
+/* "2026-11-30T08:00", as <input type=datetime-local> has it. */
+static bool
+parse_when(const char *when, int64_t *local_s_out)
+{
+	char text[CLOCK_RFC3339_SIZE];
+	int64_t ms;
+
+	if (strlen(when) != 16)
+		return false;
+	(void)snprintf(text, sizeof(text), "%s:00Z", when);
+	if (!clock_parse_rfc3339(slice_str(text), &ms))
+		return false;
+	*local_s_out = ms / 1000;
+	return true;
+}
+
+/* Milliseconds; 0: that is no time to come. */
+static int64_t
+later_time(struct web_request *r, const char *which)
+{
+	const char *zone = user_prefs(r)->value[PREF_ZONE];
+	const char *when = web_form(r, "when");
+	int64_t now = clock_wall_ms() / 1000, utc;
+	int64_t local = now + template_zone_offset(zone, now), day;
+
+	day = local / DAY_S;
+	if (strcmp(which, "tomorrow") == 0)
+		local = (day + 1) * DAY_S + MORNING_HOUR * 3600;
+	else if (strcmp(which, "monday") == 0) /* 1970-01-01: a Thursday */
+		local = (day + 7 - (day + 3) % 7) * DAY_S + MORNING_HOUR * 3600;
+	else if (when == NULL || !parse_when(when, &local))
+		return 0;
+	utc = from_local(r, local);
+	if (utc <= now || utc > now + (int64_t)LATER_MAX_DAYS * DAY_S)
+		return 0;
+	return utc * 1000;
+}
+
+static void
+do_later(struct web_request *r, struct web_response *w, struct draft *d,
+    const char *which)
+{
+	int64_t when = later_time(r, which);
+
+	if (when == 0)
+		show_error(r, w, d, 422, "compose.bad_time", "");
+	else
+		do_send(r, w, d, when);
+}
+
+/* --- The POSTs ---------------------------------------------------------------------------------- */
+
+static void
+act(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	const char *verb = web_form(r, "do");
+
+	if (verb == NULL)
+		verb = "save";
+	if (strcmp(verb, "send") == 0)
+		do_send(r, w, d, 0);
+	else if (strcmp(verb, "discard") == 0)
+		do_discard(r, w, d);
+	else if (strncmp(verb, "later:", 6) == 0)
+		do_later(r, w, d, verb + 6);
+	else if (strncmp(verb, "drop:", 5) == 0)
+		do_drop(r, w, d, verb + 5);
+	else
+		do_save(r, w, d);
+}
+
+/*
+ * The draft the URL names, locked, and no newer than the form's rev; a new one
+ * if it is not there.  False: answered already.
+ */
+static bool
+open_posted(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	const char *text = web_form(r, "rev"), *verb = web_form(r, "do");
+	uint64_t rev = 0;
+	struct err e;
+
+	if (!id_is_valid(slice_str(r->args[0])) ||
+	    (text != NULL && !num_parse(slice_str(text), INT32_MAX, &rev))) {
+		web_error(w, 404, page_text(r, "compose.gone"));
+		return false;
+	}
+	if (draft_open(r, r->args[0], true, d, &e) == 0) {
+		if (d->rev == rev)
+			return true;
+		show_conflict(r, w, d);
+		draft_close(d);
+		return false;
+	}
+	draft_init(d);
+	memcpy(d->did, r->args[0], ID_SIZE);
+	if (e.kind == ERR_PERM && rev > 0 && verb != NULL &&
+	    strcmp(verb, "save") != 0) {
+		/* sent or discarded in another window */
+		web_redirect(w, "/m/inbox?flash=already");
+		return false;
+	}
+	if (e.kind != ERR_PERM) {
+		log_error("draft: %s", e.text);
+		(void)read_form(r, d);
+		d->rev = (unsigned)rev;
+		show_error(r, w, d, 503, "compose.failed", "");
+		return false;
+	}
+	return true;
 }
 
 void
 compose_post(struct web_request *r, struct web_response *w)
 {
-	struct outgoing m = {
-		.to = form_text(r, "to"),
-		.cc = form_text(r, "cc"),
-		.bcc = form_text(r, "bcc"),
-		.subject = form_text(r, "subject"),
-		.text = form_text(r, "text"),
-		.in_reply_to = form_text(r, "in_reply_to"),
-		.references = form_text(r, "references"),
-	};
-	const char *bad = NULL;
+	struct draft d;
 
-	switch (outgoing_send(r, &m, &bad)) {
-	case OUTGOING_SENT:
-		web_redirect(w, "/m/inbox?flash=sent");
-		break;
-	case OUTGOING_NOT_FILED:
-		web_redirect(w, "/m/inbox?flash=not-filed");
-		break;
-	case OUTGOING_NO_RECIPIENT:
-		show_again(r, w, "compose.no_recipient", NULL);
-		break;
-	case OUTGOING_TOO_MANY:
-		show_again(r, w, "compose.too_many", NULL);
-		break;
-	case OUTGOING_BAD_ADDRESS:
-		show_again(r, w, "compose.bad_address", bad);
-		break;
-	case OUTGOING_TOO_LARGE:
-		show_again(r, w, "compose.too_large", NULL);
-		break;
-	case OUTGOING_FAILED:
-		show_again(r, w, "compose.failed", NULL);
-		break;
-	}
+	if (!open_posted(r, w, &d))
+		return;
+	if (!read_form(r, &d))
+		show_error(r, w, &d, 413, "compose.too_large", "");
+	else
+		act(r, w, &d);
+	draft_close(&d);
+}
+
+void
+compose_files_post(struct web_request *r, struct web_response *w)
+{
+	struct draft d;
+
+	if (!open_posted(r, w, &d))
+		return;
+	do_save(r, w, &d);
+	draft_close(&d);
+}
+
+void
+compose_drop_post(struct web_request *r, struct web_response *w)
+{
+	struct draft d;
+
+	if (!open_posted(r, w, &d))
+		return;
+	do_drop(r, w, &d, r->args[1]);
+	draft_close(&d);
 }

@@ -186,19 +186,6 @@ fill_list(struct web_request *r, const struct folder *f,
 	}
 }
 
-/* What the page before has to say: a fixed text, whatever the URL has. */
-static const char *
-flash_of(struct web_request *r)
-{
-	const char *flash = web_query(r, "flash");
-
-	if (flash != NULL && strcmp(flash, "sent") == 0)
-		return page_text(r, "compose.sent");
-	if (flash != NULL && strcmp(flash, "not-filed") == 0)
-		return page_text(r, "compose.not_filed");
-	return "";
-}
-
 void
 list_page(struct web_request *r, struct web_response *w)
 {
@@ -223,7 +210,7 @@ list_page(struct web_request *r, struct web_response *w)
 		web_error(w, 503, page_text(r, "error.title"));
 		return;
 	}
-	values = json_pack("{ss}", "flash", flash_of(r));
+	values = json_object();
 	folder_describe(r, f, values);
 	fill_list(r, f, &m, &l, values);
 	maildir_list_release(&l);

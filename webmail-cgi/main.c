@@ -28,7 +28,8 @@ static struct {
 	struct config config;
 	uint64_t stamp;
 	char paths[PATHS_MAX][CONFIG_PATH_SIZE];
-	char notify[CONFIG_PATH_SIZE];
+	char notify[CONFIG_PATH_SIZE], runner[CONFIG_PATH_SIZE];
+	struct limits *limits; /* shared with the workers */
 	const char *read_paths[PATHS_MAX + 2], *write_paths[PATHS_MAX + 2];
 } setup;
 
@@ -69,6 +70,9 @@ set_paths(struct service_config *out, struct err *e)
 	out->write_paths = setup.write_paths;
 	(void)snprintf(
 	    out->log_dir, sizeof(out->log_dir), "%s", setup.paths[PATH_LOG]);
+	if (config_path(&setup.config, setup.runner, sizeof(setup.runner), e,
+		"run/queue.sock") != 0)
+		return -1;
 	return config_path(&setup.config, setup.notify, sizeof(setup.notify), e,
 	    "spool/notify.sock");
 }
@@ -84,6 +88,10 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	setup.stamp = directory_stamp(state_dir);
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
+	if (setup.limits == NULL)
+		setup.limits = limits_new();
+	if (setup.limits == NULL)
+		return err_errno(e, "memory for limits");
 	out->enabled = settings_bool(all, SET_WEBMAIL_ENABLED);
 	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
 	out->connections = (unsigned)settings_int(all, SET_WEBMAIL_CONNECTIONS);
@@ -122,7 +130,12 @@ worker_start(struct worker *w, struct err *e)
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "webmail-cgi");
+	m->state_dir = setup.config.state_dir;
+	m->limits = setup.limits;
+	limits_join(m->limits, w->index);
+	m->temp_dir = setup.paths[PATH_CACHE];
 	m->users_dir = setup.paths[PATH_USERS];
+	m->runner = accountd_at(setup.runner);
 	m->mime = mime_new(w->state_dir);
 	m->templates = template_set_new(w->state_dir, &webmail_assets);
 	m->mailboxes = mailbox_start(m, setup.paths[PATH_INDEX]);

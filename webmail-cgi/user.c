@@ -148,6 +148,64 @@ identities_has(const struct identities *own, const char *address)
 	return false;
 }
 
+const struct identity *
+identities_for(const struct identities *own, const char *address)
+{
+	for (size_t i = 0; i < own->count; i++)
+		if (same_mailbox(own->list[i].address, address))
+			return &own->list[i];
+	return &own->list[own->preset];
+}
+
+const char *
+user_text(struct pool *pool, const char *text, bool lines)
+{
+	size_t n = 0;
+	char *out = pool_alloc(pool, strlen(text) + 1);
+
+	for (; *text != '\0'; text++) {
+		if (*text == '\r' && text[1] == '\n')
+			continue;
+		if (lines && (*text == '\n' || *text == '\r'))
+			out[n++] = '\n';
+		else
+			out[n++] = (unsigned char)*text < ' ' && *text != '\t'
+			    ? ' '
+			    : *text;
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* --- The mailbox ------------------------------------------------------------------- */
+
+int
+user_folder(const struct web_request *r, bool create, const char *dir,
+    struct maildir *out, struct err *e)
+{
+	const struct session *s = session_of(r);
+	char path[1024];
+
+	if (!maildir_path(
+		slice_str(s->local), slice_str(s->domain), path, sizeof(path)))
+		return err_set(e, ERR_PERM, "%s: no mailbox", s->address);
+	return maildir_open(
+	    webmail_of(r)->mail_root_fd, path, dir, create, out, e);
+}
+
+void
+user_count_usage(const struct web_request *r, int64_t bytes, int64_t messages)
+{
+	struct maildir root;
+	struct err e;
+
+	if (user_folder(r, false, "", &root, &e) != 0)
+		return;
+	if (maildir_usage_add(&root, bytes, messages, &e) != 0)
+		log_warning("%s", e.text);
+	maildir_close(&root);
+}
+
 /* --- Quota -------------------------------------------------------------------------- */
 
 json_t *

@@ -39,6 +39,30 @@ int user_identities(
 /* Is this one of the user's own, compared without case and +tag? */
 bool identities_has(const struct identities *own, const char *address);
 
+/*
+ * The identity an address belongs to (with or without +tag), the default one
+ * if it is none of them.
+ */
+const struct identity *identities_for(
+    const struct identities *own, const char *address);
+
+/*
+ * What was typed, without control characters: LF line ends, or with !lines
+ * one line.
+ */
+const char *user_text(struct pool *pool, const char *text, bool lines);
+
+/*
+ * A folder of the user's mailbox by its Maildir++ name (".Sent", "" = the
+ * inbox); errors as of maildir_open().
+ */
+int user_folder(const struct web_request *r, bool create, const char *dir,
+    struct maildir *out, struct err *e) MUST_CHECK;
+
+/* The quota counts what came or went. */
+void user_count_usage(
+    const struct web_request *r, int64_t bytes, int64_t messages);
+
 /* Quota as the side bar shows it: {used, max, percent, state}, or NULL. */
 json_t *user_quota(const struct web_request *r);
 

@@ -6,6 +6,7 @@
 #include "directory/accountd.h"
 #include "directory/directory.h"
 #include "mime/mime.h"
+#include "proc/limits.h"
 #include "web/login.h"
 #include "web/page.h"
 #include "web/template.h"
@@ -24,13 +25,16 @@ struct webmail {
 	struct spool_writer *spool;
 	int mail_root_fd;
 	int state_fd; /* the state directory */
-	const char *users_dir;
 	struct mailboxes *mailboxes; /* mailbox.h */
+	const char *state_dir, *users_dir, *temp_dir;
+	struct accountd *runner; /* the queue runner's control socket */
+	struct limits *limits;   /* of all workers */
 };
 
 enum {
 	ACCOUNTD_TIMEOUT_MS = 5000,
-	TEXT_MAX = 2 * 1024 * 1024, /* of a message being written */
+	/* of a request: a message of default size in base64, and a form */
+	COMPOSE_BODY_MAX = 64 * 1024 * 1024,
 };
 
 /* pages.c is made of the folder pages/. */
@@ -67,31 +71,5 @@ int folder_open_message(const struct web_request *r, const struct folder *f,
 
 void list_page(struct web_request *r, struct web_response *w);
 void list_root(struct web_request *r, struct web_response *w);
-
-/* --- compose.c ------------------------------------------------------------------------ */
-
-void compose_page(struct web_request *r, struct web_response *w);
-void compose_post(struct web_request *r, struct web_response *w);
-
-/* --- outgoing.c ------------------------------------------------------------------------ */
-
-/* A message somebody wrote; strings as typed. */
-struct outgoing {
-	const char *to, *cc, *bcc, *subject, *text;
-	const char *in_reply_to, *references; /* ids without <>, or "" */
-};
-
-enum outgoing_result {
-	OUTGOING_SENT,
-	OUTGOING_NOT_FILED, /* sent, but there is no copy in Sent */
-	OUTGOING_NO_RECIPIENT,
-	OUTGOING_TOO_MANY,
-	OUTGOING_BAD_ADDRESS, /* *bad_out, in the pool */
-	OUTGOING_TOO_LARGE,
-	OUTGOING_FAILED, /* nothing was sent; logged */
-};
-
-enum outgoing_result outgoing_send(
-    struct web_request *r, const struct outgoing *m, const char **bad_out);
 
 #endif /* WEBMAIL_CGI_WEBMAIL_H */

@@ -71,6 +71,12 @@ int template_render(struct template_set *s, const char *name,
     const json_t *values, const struct template_env *env, struct buf *out,
     struct err *e) MUST_CHECK;
 
+/*
+ * What a zone ("Europe/Oslo") adds to UTC at that time, in seconds; an unknown
+ * zone, and "", is UTC.
+ */
+int32_t template_zone_offset(const char *zone, int64_t seconds);
+
 /* A value that is HTML, made by a function that escapes (new reference). */
 json_t *template_html(struct slice html) MUST_CHECK;
 

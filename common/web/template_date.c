@@ -130,8 +130,8 @@ zone_load(struct zone *z, const char *name)
 	buf_release(&data);
 }
 
-static int32_t
-zone_offset(const char *name, int64_t seconds)
+int32_t
+template_zone_offset(const char *name, int64_t seconds)
 {
 	const struct zone *z = NULL;
 	int32_t offset = 0;
@@ -169,7 +169,7 @@ break_down(const char *zone, int64_t ms, struct tm *out)
 {
 	time_t local = (time_t)(ms / 1000);
 
-	local += zone_offset(zone, local);
+	local += template_zone_offset(zone, local);
 	if (gmtime_r(&local, out) == NULL)
 		*out = (struct tm){ 0 };
 }

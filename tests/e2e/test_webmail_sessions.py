@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.fastcgi import Browser  # noqa: E402
+from lib.fastcgi import Browser  , Letter# noqa: E402
 from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 WRONG = "not the password at all"
@@ -263,12 +263,13 @@ class Sessions(unittest.TestCase):
         self.assertFalse(self.is_in(b))
 
     def test_what_was_typed_outlives_the_session(self):
-        b = self.sign_in()
-        page = b.get("/webmail/compose")
+        b = self.sign_in().send_at_once()
+        letter = Letter(b)
+        page, uri = letter.page, letter.uri
         self.expire(b)
         typed = {"to": "bob@example.org", "subject": "<late> \"q\"",
                  "text": "one\r\ntwo & <three>", "do": "send"}
-        page = b.post("/webmail/compose", typed, page)
+        page = b.post(uri, typed, page)
         self.assertEqual(page.status, 401)
         self.assertIn("what you wrote is kept", page.text)
         self.assertIn('value="ann@example.org"', page.text)
@@ -290,33 +291,35 @@ class Sessions(unittest.TestCase):
                                          "pass": PASSWORD, **kept}, page)
         self.assertEqual(page.status, 200)
         self.assertIn("Carry on", page.text)
-        self.assertIn('action="/webmail/compose"', page.text)
-        page = b.post("/webmail/compose", fields(page, ""), page)
+        self.assertIn(f'action="{uri}"', page.text)
+        page = b.post(uri, fields(page, ""), page)
         self.assertEqual(page.status, 303, page.body)
         self.s.wait_messages("bob@example.org", 1)
 
     def test_only_the_same_user_carries_on(self):
         b = self.sign_in()
-        page = b.get("/webmail/compose")
+        letter = Letter(b)
+        page, uri = letter.page, letter.uri
         self.expire(b)
-        page = b.post("/webmail/compose", {"to": "x@y.example", "text": "mine",
-                                           "subject": ""}, page)
+        page = b.post(uri, {"to": "x@y.example", "text": "mine",
+                            "subject": ""}, page)
         page = b.post("/webmail/login",
                       {"user": "bob@example.org", "pass": PASSWORD,
-                       "carry_to": "/compose", "c:text": "mine"}, page)
+                       "carry_to": uri[len("/webmail"):], "c:text": "mine"}, page)
         self.assertEqual(page.status, 303)
 
     def test_nothing_foreign_or_secret_is_carried(self):
         b = self.sign_in()
+        uri = Letter(b).uri
         self.expire(b)
-        page = b.post("/webmail/compose", {"text": "evil"},
+        page = b.post(uri, {"text": "evil"},
                       HTTP_SEC_FETCH_SITE="cross-site")
         self.assertEqual(page.status, 401)
         self.assertNotIn("evil", page.text)
-        page = b.post("/webmail/compose", {"text": "t", "old_password": "p4ss"})
+        page = b.post(uri, {"text": "t", "old_password": "p4ss"})
         self.assertNotIn("p4ss", page.text)
         b.cookies = {}  # as after SameSite
-        page = b.post("/webmail/compose", {"text": "evil"})
+        page = b.post(uri, {"text": "evil"})
         self.assertNotIn("evil", page.text)
 
     def test_a_link_is_followed_after_signing_in(self):

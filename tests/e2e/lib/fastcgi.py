@@ -114,3 +114,77 @@ class Browser:
         return self.ask("POST", uri, urlencode(fields).encode(),
                         CONTENT_TYPE="application/x-www-form-urlencoded",
                         **more)
+
+    def upload(self, uri, fields, files, page=None, **more):
+        """As post(), with files: [(field, name, type, bytes)]."""
+        if page is not None:
+            fields = dict(fields, csrf=page.hidden("csrf"))
+        edge = "----edge-of-the-form"
+        parts = [f'--{edge}\r\nContent-Disposition: form-data; '
+                 f'name="{k}"\r\n\r\n{v}\r\n'.encode()
+                 for k, v in fields.items()]
+        for field, name, kind, data in files:
+            parts.append(f'--{edge}\r\nContent-Disposition: form-data; '
+                         f'name="{field}"; filename="{name}"\r\n'
+                         f'Content-Type: {kind}\r\n\r\n'.encode() + data +
+                         b"\r\n")
+        body = b"".join(parts) + f"--{edge}--\r\n".encode()
+        return self.ask("POST", uri, body,
+                        CONTENT_TYPE=f"multipart/form-data; boundary={edge}",
+                        **more)
+
+    def follow(self, page):
+        """The page a redirect leads to."""
+        return self.get(page.header("Location"))
+
+    def sign_in(self, user, password):
+        form = self.get("/webmail/login")
+        page = self.post("/webmail/login", {"user": user, "pass": password,
+                                            "back": "/m/inbox"}, form)
+        if page.status != 303:
+            raise AssertionError(page.text)
+        return self
+
+    def send_at_once(self, undo="0"):
+        """Nothing waits to be taken back."""
+        page = self.get("/webmail/settings/writing")
+        page = self.post("/webmail/settings/writing", {"undo": undo}, page)
+        if page.status != 303:
+            raise AssertionError(page.text)
+        return self
+
+
+class Letter:
+    """The page a message is written on, as a browser without script."""
+
+    def __init__(self, browser, query=""):
+        self.b = browser
+        self.page = browser.follow(browser.get("/webmail/compose" + query))
+
+    @property
+    def uri(self):
+        return re.search(r'action="([^"]+/d/[^"]+)"', self.page.text).group(1)
+
+    def fields(self):
+        """What the form has now."""
+        text = self.page.text
+        found = {n: html.unescape(v) for n, v in re.findall(
+            r'<input[^>]*name="(?!csrf|file|when)([a-z_]+)"[^>]*?'
+            r'value="([^"]*)"', text)}
+        area = re.search(r'<textarea[^>]*name="text"[^>]*>\n(.*?)</textarea>',
+                         text, re.S)
+        found["text"] = html.unescape(area.group(1))
+        chosen = re.search(r'<option value="([^"]*)" selected', text)
+        found["from"] = html.unescape(chosen.group(1)) if chosen else ""
+        return found
+
+    def post(self, do, files=(), **changes):
+        """Press a button; the answer, whose page stays here if it is one."""
+        fields = dict(self.fields(), **changes)
+        fields["do"] = do
+        answer = self.b.upload(self.uri, fields, files, self.page)
+        if answer.status == 303 and "/d/" in answer.header("Location"):
+            self.page = self.b.follow(answer)
+        elif 'action="' in answer.text and "/d/" in answer.text:
+            self.page = answer
+        return answer

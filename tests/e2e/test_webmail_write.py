@@ -1,0 +1,499 @@
+"""Writing in webmail: drafts, attachments, answers, sending and taking back."""
+
+import os
+import re
+import smtplib
+import sys
+import threading
+import time
+import unittest
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fastcgi import Browser, Letter  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+
+
+def parse(raw):
+    return message_from_bytes(raw, policy=policy.default)
+
+
+class Writing(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server()
+        cls.s.start()
+        for user in ("ann", "bob", "carl", "dora"):
+            cls.s.user(f"{user}@example.org")
+        cls.s.cli("alias", "add", "sales@example.org", "ann@example.org")
+        cls.socket = cls.s.state / "run/web/webmail.sock"
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        assert code == 0, f"run ended with {code}"
+
+    def browser(self, user, undo="0"):
+        return Browser(self.socket).sign_in(
+            f"{user}@example.org", PASSWORD).send_at_once(undo)
+
+    def folder(self, user, name):
+        path = self.s.mailbox(f"{user}@example.org") / f".{name}"
+        return sorted(x for sub in ("cur", "new")
+                      for x in (path / sub).glob("*"))
+
+    def deliver(self, to, inbox=None, **headers):
+        m = EmailMessage()
+        m["From"] = headers.pop("sender", "Sue Stranger <sue@far.example>")
+        m["To"] = headers.pop("shown", to)
+        m["Date"] = "Thu, 12 Nov 2026 10:42:00 +0100"
+        text = headers.pop("text", "Hello there\n\n> old\n\n-- \nSue\n")
+        for name, value in headers.items():
+            m[name.replace("_", "-")] = value
+        m.set_content(text)
+        count = len(self.s.messages(inbox or to))
+        with smtplib.SMTP(self.s.host, self.s.port["smtp"], timeout=30) as c:
+            c.send_message(m, "sue@far.example", [to])
+        self.s.wait_messages(inbox or to, count + 1)
+        return m
+
+    def open_last(self, b):
+        page = b.get("/webmail/m/inbox")
+        link = re.search(r'class="go" href="([^"]+)"', page.text).group(1)
+        return link, b.get(link)
+
+    def answer(self, b, verb):
+        link, page = self.open_last(b)
+        made = b.post(f"{link}/{verb}", {}, page)
+        self.assertEqual(made.status, 303, made.text)
+        letter = Letter.__new__(Letter)
+        letter.b, letter.page = b, b.follow(made)
+        return letter
+
+    def wait_subject(self, user, subject):
+        def found():
+            return [m for m in map(parse, self.s.messages(
+                f"{user}@example.org")) if m["Subject"] == subject]
+        wait_until(found, 20, f"{subject} at {user}")
+        return found()[0]
+
+    def queued(self, user):
+        return [q for q in self.s.json("queue", "list")
+                if q["sender"] == f"{user}@example.org"]
+
+    def wait_taken(self, user):
+        wait_until(lambda: not self.queued(user), 10, "nothing in the queue")
+
+    def wait_limit(self, b, is_small):
+        """All workers have seen the setting: each looks twice a second."""
+        seen = []
+
+        def settled():
+            if ('data-max="73500"' in Letter(b).page.text) != is_small:
+                seen.clear()
+            else:
+                seen.append(time.monotonic())
+            return seen and seen[-1] - seen[0] > 0.6
+        wait_until(settled, 10, "the limit on the page")
+
+    # --- drafts
+
+    def test_a_draft_is_a_message_in_drafts(self):
+        b = self.browser("carl")
+        letter = Letter(b, "?to=bob@example.org&subject=Mail%20to&body=a%0D%0Ab")
+        self.assertEqual(self.folder("carl", "Drafts"), [])
+        self.assertEqual(letter.fields()["to"], "bob@example.org")
+        self.assertTrue(letter.fields()["text"].startswith("a\nb"))
+        typed = {"to": 'Bob <bob@example.org>, not yet', "bcc": "x@y.example",
+                 "subject": "Größe", "text": "Grüße\n  indented\n\nend"}
+        self.assertEqual(letter.post("save", **typed).status, 303)
+        self.assertEqual({k: letter.fields()[k] for k in typed}, typed)
+        files = self.folder("carl", "Drafts")
+        self.assertEqual(len(files), 1)
+        self.assertTrue(files[0].name.endswith(":2,DS"))
+        m = parse(files[0].read_bytes())
+        self.assertEqual(m["To"], "Bob <bob@example.org>")
+        self.assertEqual(m["Subject"], "Größe")
+        self.assertEqual(m.get_content(), typed["text"])
+        # a second save replaces the first
+        letter.post("save", text="other")
+        self.assertEqual(len(self.folder("carl", "Drafts")), 1)
+        self.assertEqual(letter.fields()["rev"], "2")
+        # nobody else sees it (M07)
+        other = Browser(self.socket).sign_in("dora@example.org", PASSWORD)
+        self.assertEqual(other.get(letter.uri).status, 404)
+        self.assertEqual(letter.post("discard").status, 303)
+        self.assertEqual(self.folder("carl", "Drafts"), [])
+        self.assertEqual(len(self.folder("carl", "Trash")), 1)
+        self.assertEqual(b.get(letter.uri).status, 404)
+
+    def test_autosave_and_two_windows(self):
+        b = self.browser("carl")
+        one = Letter(b)
+        token = {"csrf": one.page.hidden("csrf")}
+        page = b.upload(one.uri, dict(one.fields(), text="first", do="save",
+                                      **token), [], HTTP_X_PART="saved")
+        self.assertEqual((page.status, page.header("X-Rev")), (200, "1"))
+        two = Letter.__new__(Letter)
+        two.b, two.page = b, b.get(one.uri)
+        two.post("save", text="from the second window")
+        page = b.upload(one.uri, dict(one.fields(), rev="1", text="mine",
+                                      do="save", **token), [],
+                        HTTP_X_PART="saved")
+        self.assertEqual(page.status, 409)
+        clash = one.post("save", rev="1", text="mine")
+        self.assertEqual(clash.status, 409)
+        self.assertIn("from the second window</textarea>", clash.text)
+        self.assertIn("mine</textarea>", clash.text)
+        # keep mine: the form has the newer rev now
+        self.assertEqual(one.post("save").status, 303)
+        self.assertEqual(one.fields()["text"], "mine")
+        # a send from the old window is no send
+        gone = two.post("send", to="bob@example.org", subject="x")
+        self.assertEqual(gone.status, 409)
+        one.post("discard")
+
+    def test_attachments(self):
+        b = self.browser("carl")
+        letter = Letter(b)
+        data = os.urandom(200000)
+        letter.post("attach", [("file", "plan.pdf", "application/pdf", data),
+                               ("file", "Größe.txt", "text/plain", b"a\r\nb")],
+                    text="see", subject="files")
+        self.assertIn("plan.pdf", letter.page.text)
+        self.assertIn("Größe.txt", letter.page.text)
+        self.assertIn("200 kB", letter.page.text)
+        letter.post("save", text="see below")
+        # the parts of script: the list of files as answer
+        page = b.upload(letter.uri + "/files", {"rev": letter.fields()["rev"]},
+                        [("file", "c.html", "text/html", b"<b>")],
+                        letter.page, HTTP_X_PART="files")
+        self.assertEqual(page.status, 200, page.text)
+        self.assertIn("c.html", page.text)
+        self.assertIn("data-files", page.text)
+        page = b.post(letter.uri + "/files/1/drop",
+                      {"rev": page.header("X-Rev")}, letter.page,
+                      HTTP_X_PART="files")
+        self.assertNotIn("Größe.txt", page.text)
+        letter.page = b.get(letter.uri)
+        sent = letter.post("send", [("file", "../../d\x01.txt", "text/plain",
+                                     b"last")], to="bob@example.org")
+        self.assertEqual(sent.status, 303, sent.text)
+        m = self.wait_subject("bob", "files")
+        files = {p.get_filename(): p for p in m.iter_attachments()}
+        self.assertEqual(sorted(files), ["c.html", "d.txt", "plan.pdf"])
+        self.assertEqual(files["plan.pdf"].get_content(), data)
+        self.assertEqual(files["c.html"].get_content_type(), "text/html")
+        self.assertEqual(m.get_body().get_content(), "see below\n")
+        self.assertEqual(self.folder("carl", "Drafts"), [])
+
+    def test_M10_size_is_told_and_kept(self):
+        self.s.set("message.max_bytes", "100000")
+        b = self.browser("dora")
+        try:
+            self.wait_limit(b, True)
+            letter = Letter(b)
+            page = letter.post("attach", [("file", "big", "a/b", b"x" * 90000)],
+                               text="typed")
+            self.assertEqual(page.status, 413)
+            self.assertIn("too large", page.text)
+            self.assertIn("typed</textarea>", page.text)
+            page = letter.post("send", text="y" * 150000, subject="s",
+                               to="bob@example.org")
+            self.assertEqual(page.status, 413)
+        finally:
+            self.s.set("message.max_bytes", "52428800")
+            self.wait_limit(b, False)
+
+    # --- sending
+
+    def test_what_is_sent(self):
+        b = self.browser("ann")
+        letter = Letter(b)
+        long = "word " * 40
+        text = f"Hällo,\n{long}\n\nFrom here\n> quoted\n> > deeper\n"
+        sent = letter.post(
+            "send", to="Bob Röwer <bob@example.org>; \"C, D\" "
+            "<carl@example.org>", bcc="dora@example.org", subject="Ein Größe",
+            text=text, back="/m/sent")
+        self.assertEqual(sent.status, 303, sent.text)
+        self.assertTrue(sent.header("Location").startswith(
+            "/webmail/m/sent?flash=sent&id="))
+        self.assertIn("Sent.", b.follow(sent).text)
+        m = self.wait_subject("bob", "Ein Größe")
+        self.wait_subject("dora", "Ein Größe")
+        self.assertEqual([a.display_name for a in m["To"].addresses],
+                         ["Bob Röwer", "C, D"])
+        self.assertIsNone(m["Bcc"])
+        self.assertNotIn("127.0.0.1", m["Received"])
+        self.assertIsNone(m["User-Agent"])
+        self.assertEqual(m["Content-Type"].params["format"], "flowed")
+        self.assertTrue(m["Message-ID"].endswith("@example.org>"))
+        self.assertIn(long.strip(), m.get_content().replace(" \n", " "))
+        self.assertIn(">> deeper", m.get_content())
+        copy = [parse(p.read_bytes()) for p in self.folder("ann", "Sent")]
+        copy = [c for c in copy if c["Subject"] == "Ein Größe"][0]
+        self.assertEqual(copy["Bcc"], "dora@example.org")
+        self.assertEqual(copy["Message-ID"], m["Message-ID"])
+
+    def test_identities(self):
+        b = self.browser("ann")
+        page = b.get("/webmail/settings/identities")
+        self.assertIn("sales@example.org", page.text)
+        saved = b.post("/webmail/settings/identities", {
+            "address": "sales@example.org", "name": "Sales, Inc",
+            "reply_to": "ann@example.org", "signature": "The sales team"}, page)
+        self.assertEqual(saved.status, 303, saved.text)
+        letter = Letter(b, "?from=sales@example.org")
+        self.assertIn("\n-- \nThe sales team", letter.fields()["text"])
+        letter.post("send", to="bob@example.org", subject="from sales")
+        m = self.wait_subject("bob", "from sales")
+        self.assertEqual(str(m["From"]), '"Sales, Inc" <sales@example.org>')
+        self.assertEqual(m["Reply-To"], "ann@example.org")
+        self.assertEqual(m["Return-Path"], "<sales@example.org>")
+        # somebody else's address is none of ours
+        letter = Letter(b)
+        letter.post("send", to="bob@example.org", subject="forged",
+                    **{"from": "carl@example.org"})
+        self.assertEqual(self.wait_subject("bob", "forged")["From"],
+                         "ann@example.org")
+        # who it was delivered to answers
+        self.deliver("sales@example.org", "ann@example.org", Subject="for sales")
+        letter = self.answer(b, "reply")
+        self.assertEqual(letter.fields()["from"], "sales@example.org")
+
+    def test_warnings(self):
+        b = self.browser("ann")
+        letter = Letter(b)
+        many = ", ".join(f"u{i}@example.org" for i in range(21))
+        page = letter.post("send", to="bob@example.org",
+                           text="the plan is attached")
+        self.assertEqual(page.status, 422)
+        self.assertIn("There is no subject", page.text)
+        self.assertIn("speaks of an attachment", page.text)
+        seen = re.findall(r'name="seen" value="([a-z_]+)"', page.text)
+        self.assertEqual(seen, ["no_subject", "no_file"])
+        page = letter.post("send", to=many, subject="x", text="hi")
+        self.assertIn("More than 20", page.text)
+
+    def test_refused(self):
+        """The same policy as for SMTP judges."""
+        b = self.browser("ann")
+        for to, words in (("", "at least one address"),
+                          ("nobody", "Not an address: nobody"),
+                          ("nobody@example.org", "nobody@example.org: ")):
+            letter = Letter(b)
+            page = letter.post("send", to=to, subject="<s>", text="typed")
+            self.assertEqual(page.status, 422, to)
+            self.assertIn(words, page.text)
+            self.assertIn("&lt;s&gt;", page.text)
+            self.assertIn("typed</textarea>", page.text)
+        self.s.set("limit.messages_per_user", "1")
+        b = self.browser("dora")
+        try:
+            wait_until(lambda: self.limited(b), 10, "the limit")
+        finally:
+            self.s.set("limit.messages_per_user", "0")
+            wait_until(lambda: not any(self.limited(b) for _ in range(4)), 10,
+                       "no limit")
+
+    def limited(self, b):
+        page = Letter(b).post("send", to="bob@example.org", subject="one more",
+                              text="x")
+        return page.status == 422 and "Not sent" in page.text
+
+    def test_M08_nothing_typed_makes_a_header(self):
+        b = self.browser("ann")
+        letter = Letter(b)
+        letter.post("save", [("file", 'a"\r\nX-Evil: 1.txt', "text/plain\r\nX: y",
+                              b"x")],
+                    subject="a\r\nX-Evil: 1", to="bob@example.org",
+                    in_reply_to="a@b\r\nX-Evil: 1", references="x>\r\nX-Evil: 1",
+                    answers="a\r\nX-Evil: 1", note="b\nX-Evil:1",
+                    cc="\"x\r\nX-Evil: 1\" <carl@example.org>")
+        draft = self.folder("ann", "Drafts")[-1].read_bytes()
+        letter.post("send", subject="a\r\nX-Evil: 2")
+        m = self.wait_subject("bob", "a X-Evil: 2")
+        for raw in (draft, bytes(m)):
+            self.assertNotRegex(raw, rb"(?im)^x-evil")
+            self.assertNotRegex(raw, rb"(?im)^x: y")
+
+    def test_M14_send_twice_is_sent_once(self):
+        b = self.browser("ann")
+        letter = Letter(b)
+        letter.post("save", to="carl@example.org", subject="only once",
+                    text="x")
+        fields = dict(letter.fields(), do="send",
+                      csrf=letter.page.hidden("csrf"))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(
+            b.upload(letter.uri, fields, []))) for _ in range(5)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual({a.status for a in answers}, {303})
+        self.assertEqual(sum("flash=sent" in a.header("Location")
+                             for a in answers), 1)
+        self.wait_subject("carl", "only once")
+        self.assertEqual(sum(parse(p.read_bytes())["Subject"] == "only once"
+                             for p in self.folder("ann", "Sent")), 1)
+
+    def test_undo_send(self):
+        b = self.browser("ann", undo="30")
+        letter = Letter(b)
+        letter.post("attach", [("file", "a.bin", "a/b", b"\0\1\2")])
+        sent = letter.post("send", to="Bob <bob@example.org>",
+                           bcc="carl@example.org", subject="take it back",
+                           text="first\n\nsecond line that is long " * 5)
+        page = b.follow(sent)
+        undo = re.search(r'action="([^"]+/undo-send/[^"]+)"', page.text)
+        self.assertIsNotNone(undo, page.text)
+        sent_id = undo.group(1).split("/")[-1]
+
+        def queued():
+            return sent_id in [q["id"] for q in self.queued("ann")]
+        self.assertTrue(queued())
+        # another user's word does not count
+        other = Browser(self.socket).sign_in("dora@example.org", PASSWORD)
+        answer = other.post(undo.group(1), {}, other.get("/webmail/m/inbox"))
+        self.assertIn("too-late", answer.header("Location"))
+        self.assertTrue(queued())
+        answer = b.post(undo.group(1), {}, page)
+        again = Letter.__new__(Letter)
+        again.b, again.page = b, b.follow(answer)
+        wait_until(lambda: not queued(), 10, "it to be taken back")
+        fields = again.fields()
+        self.assertEqual(fields["to"], "Bob <bob@example.org>")
+        self.assertEqual(fields["bcc"], "carl@example.org")
+        self.assertEqual(fields["subject"], "take it back")
+        self.assertIn("second line that is long first\n\nsecond",
+                      fields["text"])
+        self.assertIn("a.bin", again.page.text)
+        self.assertFalse([p for p in self.folder("ann", "Sent")
+                          if b"take it back" in p.read_bytes()])
+        again.post("discard")
+
+    def test_send_later(self):
+        b = self.browser("dora")
+        letter = Letter(b)
+        page = letter.post("later:pick", to="bob@example.org", subject="later",
+                           text="x", when="2001-01-01T10:00")
+        self.assertEqual(page.status, 422)
+        page = letter.post("later:tomorrow")
+        self.assertEqual(page.status, 303, page.text)
+        scheduled = self.folder("dora", "Scheduled")
+        self.assertEqual(len(scheduled), 1)
+        wait_until(lambda: [q["state"] for q in self.queued("dora")] ==
+                   ["deferred"], 10, "it to wait for its time")
+        queued = self.queued("dora")
+        self.assertIn("T08:00:00", queued[0]["next_try_at"])
+        page = b.get(f"/webmail/m/inbox?flash=scheduled&id={queued[0]['id']}")
+        undo = re.search(r'action="([^"]+/undo-send/[^"]+)"', page.text)
+        answer = b.post(undo.group(1), {}, page)
+        self.assertIn("/d/", answer.header("Location"))
+        self.assertEqual(self.folder("dora", "Scheduled"), [])
+        self.wait_taken("dora")
+
+    # --- answers
+
+    def test_reply(self):
+        b = self.browser("bob")
+        sent = self.deliver(
+            "bob@example.org", Subject="RE: Aw: Plans", Message_ID="<m1@far>",
+            References="<a@far> <b@far>", Cc="carl@example.org",
+            shown="Bob <bob@example.org>, Cy <cy@far.example>",
+            sender="Sue Stranger <sue@far.example>")
+        letter = self.answer(b, "reply")
+        f = letter.fields()
+        self.assertEqual(f["to"], "Sue Stranger <sue@far.example>")
+        self.assertEqual(f["subject"], "Re: Plans")
+        self.assertEqual(f["in_reply_to"], "m1@far")
+        self.assertEqual(f["references"], "a@far b@far m1@far")
+        self.assertRegex(f["text"], r"On \d+ \w+ \d+ at \d\d:\d\d, "
+                         r"Sue Stranger wrote:\n> Hello there\n>\n>> old\n")
+        self.assertNotIn("-- \n> Sue", f["text"])
+        letter.post("discard")
+        letter = self.answer(b, "reply-all")
+        f = letter.fields()
+        self.assertEqual(f["to"], "Sue Stranger <sue@far.example>")
+        self.assertEqual(f["cc"], "Cy <cy@far.example>, carl@example.org")
+        page = letter.post("send", to="carl@example.org", cc="",
+                           subject="Re: answered")
+        self.assertEqual(page.status, 303, page.text)
+        m = self.wait_subject("carl", "Re: answered")
+        self.assertEqual(m["In-Reply-To"], "<m1@far>")
+        self.assertEqual(m["References"], "<a@far> <b@far> <m1@far>")
+        b.get("/webmail/m/inbox")
+        inbox = self.s.mailbox("bob@example.org") / "cur"
+        wait_until(lambda: any(b"<m1@far>" in p.read_bytes() and
+                               "R" in p.name.split(",")[-1]
+                               for p in inbox.glob("*")), 10, "the mark")
+        self.assertIsNotNone(sent)
+
+    def test_reply_to_list_and_bcc(self):
+        b = self.browser("bob")
+        self.deliver("bob@example.org", Subject="on the list", List_Id="<l.x>",
+                     List_Post="<mailto:team%2Bx@lists.example>",
+                     Reply_To="other@far.example", shown="team@lists.example")
+        self.assertEqual(self.answer(b, "reply-list").fields()["to"],
+                         "team+x@lists.example")
+        letter = self.answer(b, "reply")
+        self.assertEqual(letter.fields()["to"], "other@far.example")
+        self.deliver("bob@example.org", Subject="hidden copy",
+                     shown="someone@far.example")
+        self.assertIn("hidden copy (Bcc)", self.answer(b, "reply-all").page.text)
+
+    def test_forward(self):
+        b = self.browser("bob")
+        m = EmailMessage()
+        m["From"], m["To"] = "Sue <sue@far.example>", "bob@example.org"
+        m["Subject"], m["Message-ID"] = "Photos", "<photos@far>"
+        m.set_content("see\n")
+        m.add_alternative('<p>see<img src="cid:p1">', subtype="html")
+        m.get_payload()[1].add_related(b"PNG", "image", "png", cid="<p1>",
+                                       filename="p.png")
+        m.add_attachment(b"%PDF", maintype="application", subtype="pdf",
+                         filename="a.pdf")
+        count = len(self.s.messages("bob@example.org"))
+        with smtplib.SMTP(self.s.host, self.s.port["smtp"], timeout=30) as c:
+            c.send_message(m)
+        self.s.wait_messages("bob@example.org", count + 1)
+        letter = self.answer(b, "forward")
+        f = letter.fields()
+        self.assertEqual(f["subject"], "Fwd: Photos")
+        self.assertEqual(f["in_reply_to"], "")
+        self.assertIn("From: Sue <sue@far.example>\n", f["text"])
+        self.assertIn("\n\nsee", f["text"])
+        letter.post("send", to="carl@example.org")
+        got = self.wait_subject("carl", "Fwd: Photos")
+        self.assertEqual(got["References"], "<photos@far>")
+        self.assertEqual([a.get_filename() for a in got.iter_attachments()],
+                         ["p.png", "a.pdf"])
+        letter = self.answer(b, "forward-eml")
+        letter.post("send", to="carl@example.org", subject="whole")
+        got = self.wait_subject("carl", "whole")
+        inner = list(got.iter_attachments())[0]
+        self.assertEqual(inner.get_content_type(), "message/rfc822")
+        self.assertEqual(inner.get_content()["Subject"], "Photos")
+
+    def test_signature_file(self):
+        path = self.s.state / "domains/example.org"
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "signature.txt").write_text("Example Org, the footer\n")
+        try:
+            b = self.browser("ann")
+            page = Letter(b).post("send", to="bob@example.org",
+                                  subject="footed", text="hi")
+            self.assertEqual(page.status, 303, page.text)
+            text = self.wait_subject("bob", "footed").get_content()
+            self.assertEqual(text, "hi\n\nExample Org, the footer\n")
+        finally:
+            (path / "signature.txt").unlink()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,690 @@
+/*
+ * Drafts made of other messages: replies, forwards, the same once more.  What
+ * a message says comes from mailstead-parse; here is only what follows from it
+ * for the answer (RFC 5322 3.6.3 and 3.6.4).
+ */
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#include "webmail-cgi/compose.h"
+#include "webmail-cgi/read.h"
+#include "webmail-cgi/user.h"
+#include "webmail-cgi/writing.h"
+
+enum {
+	QUOTE_MAX = 256 * 1024,
+	REFERENCES_MAX = 50,
+};
+
+/* The message an answer is made of. */
+struct original {
+	struct web_request *r;
+	int fd;
+	const char *answers; /* for the draft: where it is */
+	json_t *summary;     /* mime_view() */
+	json_t *headers;
+	struct identities own;
+};
+
+static int
+read_original(struct original *o, struct err *e)
+{
+	struct mime *m = webmail_of(o->r)->mime;
+
+	if (user_identities(o->r, &o->own, e) != 0 ||
+	    lseek(o->fd, 0, SEEK_SET) != 0 ||
+	    mime_view(m, o->fd, true, &o->summary, e) != 0 ||
+	    lseek(o->fd, 0, SEEK_SET) != 0 ||
+	    mime_headers(m, o->fd, NULL, &o->headers, e) != 0)
+		return -1;
+	return 0;
+}
+
+static void
+original_release(struct original *o)
+{
+	json_decref(o->summary);
+	json_decref(o->headers);
+}
+
+/* The value of a header field by its position, from *at on; NULL: no more. */
+static const char *
+header_value(const struct original *o, const char *name, size_t *at)
+{
+	const json_t *all = json_object_get(o->headers, "fields");
+
+	for (; *at < json_array_size(all); (*at)++) {
+		const json_t *pair = json_array_get(all, *at);
+		const char *key = json_string_value(json_array_get(pair, 0));
+		const char *value = json_string_value(json_array_get(pair, 1));
+
+		if (key != NULL && value != NULL &&
+		    ascii_casecmp(key, name) == 0) {
+			(*at)++;
+			return value;
+		}
+	}
+	return NULL;
+}
+
+/* --- People ----------------------------------------------------------------------------- */
+
+/* A growing field of addresses; none comes twice, in whichever field. */
+struct crowd {
+	struct original *o;
+	struct buf text;
+	json_t *seen; /* shared by the fields of one answer */
+	bool own_too;
+};
+
+static void
+add_person(struct crowd *c, const json_t *person)
+{
+	const char *address = json_text(person, "address");
+	char *key = pool_strdup(&c->o->r->pool, address);
+
+	ascii_lower_str(key);
+	if (address[0] == '\0' || json_object_get(c->seen, key) != NULL ||
+	    (!c->own_too && identities_has(&c->o->own, address)))
+		return;
+	json_object_set_new(c->seen, key, json_true());
+	if (c->text.len > 0)
+		buf_addstr(&c->text, ", ");
+	/* as people read it: quoted where it must be, never encoded */
+	if (strpbrk(json_text(person, "name"), ",;<>\"()@\\") != NULL) {
+		buf_addc(&c->text, '"');
+		for (const char *p = json_text(person, "name"); *p != '\0';
+		     p++) {
+			if (*p == '"' || *p == '\\')
+				buf_addc(&c->text, '\\');
+			buf_addc(&c->text, *p);
+		}
+		buf_addf(&c->text, "\" <%s>", address);
+	} else if (json_text(person, "name")[0] != '\0') {
+		buf_addf(
+		    &c->text, "%s <%s>", json_text(person, "name"), address);
+	} else {
+		buf_addstr(&c->text, address);
+	}
+}
+
+static const char *
+crowd_of(
+    struct original *o, const char *const *fields, bool own_too, json_t *seen)
+{
+	struct crowd c = { .o = o, .seen = seen, .own_too = own_too };
+	const char *text;
+
+	buf_init(&c.text, DRAFT_FIELD_MAX);
+	for (; *fields != NULL; fields++) {
+		const json_t *people = json_object_get(o->summary, *fields);
+
+		for (size_t i = 0; i < json_array_size(people); i++)
+			add_person(&c, json_array_get(people, i));
+	}
+	text = buf_overflowed(&c.text)
+	    ? ""
+	    : pool_strndup(&o->r->pool, c.text.data, c.text.len);
+	buf_release(&c.text);
+	return text;
+}
+
+static bool
+is_own_mail(struct original *o)
+{
+	const json_t *from =
+	    json_array_get(json_object_get(o->summary, "from"), 0);
+
+	return identities_has(&o->own, json_text(from, "address"));
+}
+
+/* The own address it was written to: Delivered-To, To, Cc; "" if none. */
+static const char *
+own_recipient(struct original *o)
+{
+	static const char *const fields[] = { "to", "cc" };
+	const char *value;
+
+	for (size_t at = 0;
+	     (value = header_value(o, "Delivered-To", &at)) != NULL;) {
+		struct slice s = slice_trim(slice_str(value));
+
+		if (s.len > 2 && s.data[0] == '<')
+			s = slice_of(s.data + 1, s.len - 2);
+		value = pool_strndup(&o->r->pool, s.data, s.len);
+		if (identities_has(&o->own, value))
+			return value;
+	}
+	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+		const json_t *people = json_object_get(o->summary, fields[f]);
+
+		for (size_t i = 0; i < json_array_size(people); i++) {
+			value = json_text(json_array_get(people, i), "address");
+			if (identities_has(&o->own, value))
+				return pool_strdup(&o->r->pool, value);
+		}
+	}
+	return "";
+}
+
+/* Nobody was told that we got it (Bcc), and it came by no list. */
+static bool
+was_bccd(struct original *o)
+{
+	static const char *const fields[] = { "to", "cc" };
+	size_t at = 0;
+
+	if (header_value(o, "List-Id", &at) != NULL || is_own_mail(o))
+		return false;
+	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
+		const json_t *people = json_object_get(o->summary, fields[f]);
+
+		for (size_t i = 0; i < json_array_size(people); i++)
+			if (identities_has(&o->own,
+				json_text(
+				    json_array_get(people, i), "address")))
+				return false;
+	}
+	return true;
+}
+
+/* RFC 2369 3.4: List-Post: <mailto:list@example.org> */
+static const char *
+list_address(struct original *o)
+{
+	size_t at = 0;
+	const char *value = header_value(o, "List-Post", &at), *start;
+	struct buf plain;
+	const char *text = "";
+
+	start = value != NULL ? strstr(value, "<mailto:") : NULL;
+	if (start == NULL)
+		return "";
+	buf_init(&plain, 1024);
+	start += strlen("<mailto:");
+	if (web_unescape_url(
+		slice_of(start, strcspn(start, "?>")), false, &plain))
+		text = pool_strndup(&o->r->pool, plain.data, plain.len);
+	buf_release(&plain);
+	return text;
+}
+
+static void
+address_reply(struct original *o, const char *verb, struct draft *d)
+{
+	static const char *const to[] = { "to", NULL },
+				 *const cc[] = { "cc", NULL };
+	static const char *const sender[] = { "from", NULL };
+	static const char *const reply_to[] = { "reply_to", NULL };
+	static const char *const others[] = { "to", "cc", NULL };
+	bool has_reply_to =
+	    json_array_size(json_object_get(o->summary, "reply_to")) > 0;
+	json_t *seen = json_object();
+
+	if (strcmp(verb, "reply-list") == 0) {
+		d->to = list_address(o);
+	} else if (is_own_mail(o)) {
+		d->to = crowd_of(o, to, true, seen);
+		if (strcmp(verb, "reply-all") == 0)
+			d->cc = crowd_of(o, cc, true, seen);
+	} else {
+		d->to =
+		    crowd_of(o, has_reply_to ? reply_to : sender, true, seen);
+		if (strcmp(verb, "reply-all") == 0)
+			d->cc = crowd_of(o, others, false, seen);
+		if (strcmp(verb, "reply-all") == 0 && was_bccd(o))
+			d->note = "bcc";
+	}
+	json_decref(seen);
+}
+
+/* --- Threading ---------------------------------------------------------------------------- */
+
+/* The first and the last 49 of References and its own id. */
+static void
+thread_to(struct original *o, struct draft *d, bool reply)
+{
+	const json_t *ids = json_object_get(o->summary, "references");
+	const char *id = json_text(o->summary, "message_id");
+	size_t count = json_array_size(ids);
+	struct buf all;
+
+	buf_init(&all, DRAFT_IDS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0 && i + REFERENCES_MAX - 2 < count)
+			continue;
+		buf_addf(&all, "%s%s", all.len > 0 ? " " : "",
+		    json_string_value(json_array_get(ids, i)));
+	}
+	if (id[0] != '\0')
+		buf_addf(&all, "%s%s", all.len > 0 ? " " : "", id);
+	d->references = buf_overflowed(&all)
+	    ? pool_strdup(&o->r->pool, id)
+	    : pool_strndup(&o->r->pool, all.data, all.len);
+	if (reply)
+		d->in_reply_to = pool_strdup(&o->r->pool, id);
+	buf_release(&all);
+}
+
+static const char *
+subject_of(struct original *o, const char *prefix)
+{
+	const char *subject = json_text(o->summary, "subject");
+	struct buf out;
+	const char *copy;
+
+	buf_init(&out, DRAFT_FIELD_MAX);
+	writing_subject(prefix, slice_str(subject), &out);
+	copy = pool_strndup(&o->r->pool, out.data, out.len);
+	buf_release(&out);
+	return copy;
+}
+
+/* --- Text ---------------------------------------------------------------------------------- */
+
+static void
+get_text(struct original *o, struct buf *out)
+{
+	const json_t *bodies = json_object_get(o->summary, "bodies");
+
+	for (size_t i = 0; i < json_array_size(bodies); i++)
+		buf_addstr(out, json_text(json_array_get(bodies, i), "text"));
+}
+
+/* Replaces {name} in a translated text; the pool's. */
+static const char *
+fill(struct web_request *r, const char *text, const char *name,
+    const char *value)
+{
+	const char *hole = strstr(text, name);
+
+	return hole == NULL
+	    ? text
+	    : pool_printf(&r->pool, "%.*s%s%s", (int)(hole - text), text, value,
+		  hole + strlen(name));
+}
+
+/* "12 Nov 2026", "10:42", in the user's time. */
+static void
+date_texts(
+    struct web_request *r, int64_t ms, const char **day, const char **time_out)
+{
+	const char *zone = user_prefs(r)->value[PREF_ZONE];
+	time_t local =
+	    (time_t)(ms / 1000 + template_zone_offset(zone, ms / 1000));
+	struct tm t;
+
+	(void)gmtime_r(&local, &t);
+	*day = pool_printf(&r->pool, "%d %s %d", t.tm_mday,
+	    page_text(r, pool_printf(&r->pool, "month.%d", t.tm_mon + 1)),
+	    t.tm_year + 1900);
+	*time_out = pool_printf(&r->pool, "%02d:%02d", t.tm_hour, t.tm_min);
+}
+
+static const char *
+sender_name(struct original *o)
+{
+	const json_t *from =
+	    json_array_get(json_object_get(o->summary, "from"), 0);
+	const char *name = json_text(from, "name");
+
+	return name[0] != '\0' ? name : json_text(from, "address");
+}
+
+/* "On 12 Nov 2026 at 10:42, Ann wrote:" and the text, quoted. */
+static const char *
+quoted(struct original *o)
+{
+	struct web_request *r = o->r;
+	const json_t *date = json_object_get(o->summary, "date");
+	const char *line, *day, *clock, *copy;
+	struct buf text, out;
+
+	if (json_is_integer(date)) {
+		date_texts(r, json_integer_value(date), &day, &clock);
+		line = fill(r, page_text(r, "compose.wrote"), "{date}", day);
+		line = fill(r, line, "{time}", clock);
+	} else {
+		line = page_text(r, "compose.wrote_undated");
+	}
+	buf_init(&text, QUOTE_MAX);
+	buf_init(&out, 3 * QUOTE_MAX);
+	get_text(o, &text);
+	buf_addf(&out, "%s\n", fill(r, line, "{name}", sender_name(o)));
+	writing_quote(buf_slice(&text), &out);
+	copy = pool_strndup(&r->pool, out.data, out.len);
+	buf_release(&text);
+	buf_release(&out);
+	return copy;
+}
+
+static void
+reply_text(struct original *o, struct draft *d)
+{
+	const char *signature = compose_signature(o->r, d->from);
+	const char *place = user_prefs(o->r)->value[PREF_QUOTE];
+
+	if (strcmp(place, "none") == 0)
+		d->text = pool_printf(&o->r->pool, "\n%s", signature);
+	else if (strcmp(place, "below") == 0)
+		d->text =
+		    pool_printf(&o->r->pool, "%s\n\n%s", quoted(o), signature);
+	else
+		d->text =
+		    pool_printf(&o->r->pool, "\n%s\n%s", signature, quoted(o));
+}
+
+static void
+put_forward_line(
+    struct original *o, const char *key, const char *field, struct buf *out)
+{
+	const char *const fields[] = { field, NULL };
+	json_t *seen = json_object();
+	const char *people = crowd_of(o, fields, true, seen);
+
+	json_decref(seen);
+	if (people[0] != '\0')
+		buf_addf(out, "%s: %s\n", page_text(o->r, key), people);
+}
+
+static void
+forward_text(struct original *o, struct draft *d)
+{
+	struct web_request *r = o->r;
+	const json_t *date = json_object_get(o->summary, "date");
+	const char *day, *clock;
+	struct buf out, text;
+
+	buf_init(&out, 2 * QUOTE_MAX);
+	buf_init(&text, QUOTE_MAX);
+	buf_addf(&out, "\n%s\n---------- %s ----------\n",
+	    compose_signature(r, d->from), page_text(r, "compose.forwarded"));
+	put_forward_line(o, "compose.from", "from", &out);
+	if (json_is_integer(date)) {
+		date_texts(r, json_integer_value(date), &day, &clock);
+		buf_addf(&out, "%s: %s, %s\n", page_text(r, "compose.date"),
+		    day, clock);
+	}
+	buf_addf(&out, "%s: %s\n", page_text(r, "compose.subject"),
+	    json_text(o->summary, "subject"));
+	put_forward_line(o, "compose.to", "to", &out);
+	put_forward_line(o, "compose.cc", "cc", &out);
+	get_text(o, &text);
+	buf_addf(&out, "\n%s", text.data);
+	d->text = pool_strndup(&r->pool, out.data, out.len);
+	buf_release(&out);
+	buf_release(&text);
+}
+
+/* --- Files ------------------------------------------------------------------------------------ */
+
+struct extract {
+	struct web_upload *up;
+	struct web_request *r;
+};
+
+static int
+extract_begin(void *arg, const json_t *part, struct err *e)
+{
+	struct extract *x = arg;
+	const char *name = json_text(part, "name");
+
+	(void)e;
+	x->up->name = pool_strdup(&x->r->pool, name[0] != '\0' ? name : "file");
+	x->up->type = pool_strdup(&x->r->pool, json_text(part, "type"));
+	return 0;
+}
+
+static int
+extract_data(void *arg, const void *data, size_t len, struct err *e)
+{
+	struct extract *x = arg;
+
+	x->up->size += len;
+	return file_write_all(x->up->fd, data, len) == 0
+	    ? 0
+	    : err_errno(e, "attachment");
+}
+
+static int
+extract_part(
+    struct original *o, const char *path, struct web_upload *up, struct err *e)
+{
+	struct extract x = { up, o->r };
+	const struct mime_sink sink = { extract_begin, extract_data, &x };
+
+	up->fd = open(
+	    webmail_of(o->r)->temp_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (up->fd < 0)
+		return err_errno(e, "attachment");
+	if (lseek(o->fd, 0, SEEK_SET) != 0)
+		return err_errno(e, "message");
+	return mime_part(webmail_of(o->r)->mime, o->fd, path, &sink, e);
+}
+
+/* Everything that the text does not show, pictures of its HTML too. */
+static bool
+is_file(const json_t *part)
+{
+	const char *role = json_text(part, "role");
+	struct slice type = slice_str(json_text(part, "type"));
+
+	if (slice_starts(type, "multipart/") || strcmp(role, "text") == 0)
+		return false;
+	return strcmp(role, "file") == 0 || !slice_starts(type, "text/");
+}
+
+static bool
+is_inside(const char *path, const char *outer)
+{
+	size_t len = strlen(outer);
+
+	return len > 0 && strncmp(path, outer, len) == 0 && path[len] == '.';
+}
+
+static int
+extract_files(struct original *o, struct web_upload *files, size_t *count_out,
+    struct err *e)
+{
+	const json_t *parts = json_object_get(o->summary, "parts");
+	const char *outer = "";
+	size_t count = 0;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < json_array_size(parts); i++) {
+		const json_t *part = json_array_get(parts, i);
+		const char *path = json_text(part, "path");
+
+		if (is_inside(path, outer) || !is_file(part))
+			continue;
+		outer = path;
+		if (count == DRAFT_FILES_MAX)
+			break;
+		files[count] = (struct web_upload){ .fd = -1 };
+		rc = extract_part(o, path, &files[count], e);
+		count++;
+	}
+	*count_out = count;
+	return rc;
+}
+
+/* Store the draft, with the original's files. */
+static int
+save_with_files(struct original *o, struct draft *d, struct err *e)
+{
+	struct web_upload *files =
+	    pool_zalloc(&o->r->pool, DRAFT_FILES_MAX * sizeof(*files));
+	size_t count = 0;
+	int rc = extract_files(o, files, &count, e);
+
+	if (rc == 0)
+		rc = draft_save(o->r, d, files, count, e);
+	for (size_t i = 0; i < count; i++)
+		if (files[i].fd >= 0)
+			(void)close(files[i].fd);
+	return rc;
+}
+
+/* The message itself as a file. */
+static int
+save_with_message(struct original *o, struct draft *d, struct err *e)
+{
+	struct slice subject =
+	    writing_bare_subject(slice_str(json_text(o->summary, "subject")));
+	struct web_upload file = { .type = "message/rfc822", .fd = o->fd };
+	struct buf name;
+	struct stat st;
+	int rc;
+
+	if (fstat(o->fd, &st) != 0)
+		return err_errno(e, "message");
+	file.size = (uint64_t)st.st_size;
+	buf_init(&name, 2048);
+	mime_scrub_name(slice_str(pool_printf(&o->r->pool, "%.*s.eml",
+			    (int)num_min(subject.len, 100), subject.data)),
+	    &name);
+	file.name = name.data;
+	rc = draft_save(o->r, d, &file, 1, e);
+	buf_release(&name);
+	return rc;
+}
+
+/* --- Making the draft ------------------------------------------------------------------------- */
+
+static int
+make_reply(struct original *o, const char *verb, struct draft *d, struct err *e)
+{
+	d->from = own_recipient(o);
+	d->answers = o->answers;
+	d->verb = "reply";
+	address_reply(o, verb, d);
+	thread_to(o, d, true);
+	d->subject = subject_of(o, "Re: ");
+	reply_text(o, d);
+	return draft_save(o->r, d, NULL, 0, e);
+}
+
+static int
+make_forward(struct original *o, bool whole, struct draft *d, struct err *e)
+{
+	d->from = own_recipient(o);
+	d->answers = o->answers;
+	d->verb = "forward";
+	thread_to(o, d, false);
+	d->subject = subject_of(o, "Fwd: ");
+	if (whole) {
+		d->text = pool_printf(
+		    &o->r->pool, "\n%s", compose_signature(o->r, d->from));
+		return save_with_message(o, d, e);
+	}
+	forward_text(o, d);
+	return save_with_files(o, d, e);
+}
+
+static int
+make_again(struct original *o, struct draft *d, struct err *e)
+{
+	static const char *const to[] = { "to", NULL },
+				 *const cc[] = { "cc", NULL };
+	const json_t *from =
+	    json_array_get(json_object_get(o->summary, "from"), 0);
+	json_t *seen = json_object();
+	const char *bcc;
+	struct buf text;
+	size_t at = 0;
+
+	if (identities_has(&o->own, json_text(from, "address")))
+		d->from = pool_strdup(&o->r->pool, json_text(from, "address"));
+	d->to = crowd_of(o, to, true, seen);
+	d->cc = crowd_of(o, cc, true, seen);
+	json_decref(seen);
+	bcc = header_value(o, "Bcc", &at);
+	d->bcc = bcc != NULL && strlen(bcc) <= DRAFT_FIELD_MAX
+	    ? pool_strdup(&o->r->pool, bcc)
+	    : "";
+	d->subject = pool_strdup(&o->r->pool, json_text(o->summary, "subject"));
+	d->in_reply_to =
+	    pool_strdup(&o->r->pool, json_text(o->summary, "in_reply_to"));
+	thread_to(o, d, false);
+	buf_init(&text, DRAFT_TEXT_MAX);
+	get_text(o, &text);
+	d->text = pool_strndup(&o->r->pool, text.data, text.len);
+	buf_release(&text);
+	return save_with_files(o, d, e);
+}
+
+int
+answer_edit(struct web_request *r, int fd, struct draft *d, struct err *e)
+{
+	struct original o = { .r = r, .fd = fd, .answers = "" };
+	int rc = read_original(&o, e);
+
+	if (rc == 0)
+		rc = make_again(&o, d, e);
+	original_release(&o);
+	return rc;
+}
+
+static int
+make(struct original *o, const char *verb, struct draft *d, struct err *e)
+{
+	if (read_original(o, e) != 0)
+		return -1;
+	if (strcmp(verb, "edit") == 0)
+		return make_again(o, d, e);
+	if (strcmp(verb, "forward") == 0 || strcmp(verb, "forward-eml") == 0)
+		return make_forward(o, strcmp(verb, "forward") != 0, d, e);
+	return make_reply(o, verb, d, e);
+}
+
+/* Where the message is, for marking it when the answer has gone out. */
+static const char *
+answers_of(struct web_request *r)
+{
+	const struct folder *f = folder_find(r->args[0]);
+
+	return f == NULL ? ""
+			 : pool_printf(&r->pool, "%s/%s", f->dir, r->args[1]);
+}
+
+void
+answer_post(struct web_request *r, struct web_response *w)
+{
+	static const char *const verbs[] = { "reply", "reply-all", "reply-list",
+		"forward", "forward-eml", "edit" };
+	struct letter letter;
+	struct original o = { .r = r, .fd = -1 };
+	bool known = false;
+	struct draft d;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		known |= strcmp(verbs[i], r->args[LETTER_ARGS]) == 0;
+	if (!known) {
+		web_error(w, 404, page_text(r, "list.unreadable"));
+		return;
+	}
+	if (!letter_open(r, w, &letter))
+		return;
+	o.fd = letter.fd;
+	o.answers = answers_of(r);
+	draft_init(&d);
+	if (make(&o, r->args[LETTER_ARGS], &d, &e) != 0) {
+		log_error("%s: %s", r->args[LETTER_ARGS], e.text);
+		web_error(w, 503, page_text(r, "compose.failed"));
+	} else {
+		web_redirect(w, pool_printf(&r->pool, "/d/%s", d.did));
+	}
+	draft_close(&d);
+	original_release(&o);
+	(void)close(o.fd);
+}

@@ -1,0 +1,374 @@
+/*
+ * Drafts: finding, locking, storing, removing; see draft.h.
+ *
+ * The lock is flock() on the newest version's file: whoever holds it may make
+ * the next version.  It dies with its process.  New versions are durable (file
+ * and directory flushed) before the old one goes.
+ */
+#include "webmail-cgi/draft.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "mail/address.h"
+
+#include "maildir/name.h"
+
+#include "webmail-cgi/user.h"
+#include "webmail-cgi/writing.h"
+
+enum {
+	LOCK_TRIES = 500, /* of 10 ms */
+	FIND_TRIES = 10,
+};
+
+void
+draft_init(struct draft *d)
+{
+	*d = (struct draft){ .from = "",
+		.to = "",
+		.cc = "",
+		.bcc = "",
+		.subject = "",
+		.text = "",
+		.in_reply_to = "",
+		.references = "",
+		.answers = "",
+		.verb = "",
+		.note = "",
+		.fd = -1 };
+	id_new(d->did);
+}
+
+void
+draft_close(struct draft *d)
+{
+	if (d->fd >= 0)
+		(void)close(d->fd);
+	d->fd = -1;
+}
+
+uint64_t
+draft_files_size(const struct draft *d)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < d->file_count; i++)
+		if (!d->files[i].dropped)
+			size += d->files[i].len;
+	return size;
+}
+
+/* --- Finding ------------------------------------------------------------------------ */
+
+/* The rev in "<did>.<rev>.<host>"; 0: a name without one. */
+static unsigned
+rev_of(const char *name)
+{
+	struct slice rest = slice_str(name + ID_LEN), number;
+	uint64_t rev = 0;
+
+	if (rest.len == 0 || rest.data[0] != '.')
+		return 0;
+	(void)slice_cut(slice_skip(rest, 1), '.', &number);
+	return num_parse(number, 1000000000, &rev) ? (unsigned)rev : 0;
+}
+
+/* The newest version's name; 1 found, 0 not there. */
+static int
+find_newest(const struct maildir *m, const char *did, unsigned *rev_out,
+    char name[MAILDIR_NAME_SIZE], struct err *e)
+{
+	struct maildir_list l;
+	int found = 0;
+
+	if (maildir_list(m, &l, e) != 0)
+		return -1;
+	for (size_t i = 0; i < l.count; i++) {
+		unsigned rev;
+
+		if (strncmp(l.items[i].name, did, ID_LEN) != 0 ||
+		    strlen(l.items[i].name) >= MAILDIR_NAME_SIZE)
+			continue;
+		rev = rev_of(l.items[i].name);
+		if (found != 0 && rev < *rev_out)
+			continue;
+		found = 1;
+		*rev_out = rev;
+		(void)snprintf(name, MAILDIR_NAME_SIZE, "%s", l.items[i].name);
+	}
+	maildir_list_release(&l);
+	return found;
+}
+
+static int
+take_lock(int fd, struct err *e)
+{
+	const struct timespec pause = { 0, 10000000 };
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return err_errno(e, "draft");
+		(void)nanosleep(&pause, NULL);
+	}
+	return err_set(e, ERR_TEMP, "the draft is being worked on");
+}
+
+/* 1: open at the newest; 0: it changed meanwhile, look again. */
+static int
+open_newest(const struct maildir *m, const char *did, bool lock,
+    struct draft *d, struct err *e)
+{
+	char name[MAILDIR_NAME_SIZE];
+	unsigned rev = 0;
+	int found = find_newest(m, did, &d->rev, d->name, e);
+
+	if (found < 0)
+		return -1;
+	if (found == 0)
+		return err_set(e, ERR_PERM, "no such draft");
+	if (maildir_open_message(m, d->name, &d->fd, e) != 0)
+		return e->kind == ERR_PERM ? 0 : -1;
+	if (!lock)
+		return 1;
+	if (take_lock(d->fd, e) != 0)
+		return -1;
+	found = find_newest(m, did, &rev, name, e);
+	return found < 0 ? -1 : found == 1 && rev == d->rev;
+}
+
+int
+draft_open(struct web_request *r, const char *did, bool lock, struct draft *out,
+    struct err *e)
+{
+	struct maildir m;
+	int got = 0;
+
+	draft_init(out);
+	if (!id_is_valid(slice_str(did)))
+		return err_set(e, ERR_PERM, "no such draft");
+	memcpy(out->did, did, ID_SIZE);
+	if (user_folder(r, false, ".Drafts", &m, e) != 0)
+		return -1;
+	for (int i = 0; i < FIND_TRIES && got == 0; i++) {
+		draft_close(out);
+		got = open_newest(&m, did, lock, out, e);
+	}
+	maildir_close(&m);
+	if (got == 0)
+		(void)err_set(e, ERR_TEMP, "the draft keeps changing");
+	if (got == 1 && draft_read(out, &r->pool, e) == 0)
+		return 0;
+	draft_close(out);
+	return -1;
+}
+
+/* --- Storing ------------------------------------------------------------------------- */
+
+void
+draft_put_people(
+    const struct draft *d, bool bcc, struct pool *pool, struct buf *out)
+{
+	const char *const fields[][2] = { { "To", d->to }, { "Cc", d->cc },
+		{ "Bcc", d->bcc } };
+
+	for (size_t i = 0; i < (bcc ? 3 : 2); i++) {
+		struct slice rest = slice_str(fields[i][1]);
+		struct writing_person p;
+		struct address a;
+		bool first = true;
+		struct err e;
+
+		while (writing_next_person(&rest, pool, &p)) {
+			if (address_parse(p.address, 0, pool, &a, &e) != 0)
+				continue;
+			buf_addf(out, first ? "%s: " : ",\n ", fields[i][0]);
+			writing_put_person(
+			    p.name, address_format(&a, pool), out);
+			first = false;
+		}
+		if (!first)
+			buf_addc(out, '\n');
+	}
+}
+
+/* Who the draft is from, as a header field says it. */
+static const char *
+from_field(struct web_request *r, const struct draft *d)
+{
+	struct identities all;
+	struct err e;
+	struct buf text;
+	const char *field;
+
+	buf_init(&text, 4096);
+	buf_addstr(&text, session_of(r)->address);
+	if (user_identities(r, &all, &e) == 0) {
+		const struct identity *i = identities_for(&all, d->from);
+
+		buf_reset(&text);
+		writing_put_person(
+		    i->name, d->from[0] != '\0' ? d->from : i->address, &text);
+	}
+	field = pool_strdup(&r->pool, text.data);
+	buf_release(&text);
+	return field;
+}
+
+static uint64_t
+count_lines(int fd)
+{
+	char piece[16384];
+	uint64_t lines = 0;
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, piece, sizeof(piece), at)) > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			lines += piece[i] == '\n';
+		at += n;
+	}
+	return lines;
+}
+
+/* The written file under its final name; on -1 nothing is left of it. */
+static int
+publish(const struct maildir *m, struct draft *d, const char *temporary,
+    const char *host, int fd, uint64_t *size_out, struct err *e)
+{
+	char name[MAILDIR_NAME_SIZE];
+	off_t size = lseek(fd, 0, SEEK_END);
+
+	if (size < 0 || fsync(fd) != 0)
+		return err_errno(e, "draft");
+	maildir_delivery_name(d->did, d->rev, host, (uint64_t)size,
+	    (uint64_t)size + count_lines(fd), name);
+	if (renameat(m->tmp_fd, temporary, m->tmp_fd, name) != 0)
+		return err_errno(e, "draft");
+	if (maildir_publish_cur(
+		m, name, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e) != 0)
+		return -1;
+	if (fsync(m->cur_fd) != 0)
+		return err_errno(e, "draft");
+	*size_out = (uint64_t)size;
+	return 0;
+}
+
+static int
+write_version(struct web_request *r, const struct maildir *m, struct draft *d,
+    const struct web_upload *add, size_t add_count, const char *host,
+    int *fd_out, struct err *e)
+{
+	char temporary[MAILDIR_NAME_SIZE];
+	uint64_t size = 0;
+	int fd, rc;
+
+	(void)snprintf(
+	    temporary, sizeof(temporary), "%s.%u.writing", d->did, d->rev);
+	(void)unlinkat(m->tmp_fd, temporary, 0);
+	fd = openat(m->tmp_fd, temporary,
+	    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+	if (fd < 0)
+		return err_errno(e, "draft");
+	rc = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : err_errno(e, "draft");
+	if (rc == 0)
+		rc = draft_write(
+		    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
+	if (rc == 0)
+		rc = publish(m, d, temporary, host, fd, &size, e);
+	if (rc != 0) {
+		(void)unlinkat(m->tmp_fd, temporary, 0);
+		(void)close(fd);
+		return -1;
+	}
+	*fd_out = fd;
+	return 0;
+}
+
+/* The version before goes; the quota counts the difference. */
+static void
+replace_old(const struct web_request *r, const struct maildir *m,
+    const char *old, const char *new)
+{
+	struct maildir_entry before = { 0 }, after = { 0 };
+	bool had = old[0] != '\0';
+	struct err e;
+
+	if (had && maildir_remove(m, old, &e) != 0)
+		log_warning("%s: %s", old, e.text);
+	if (had)
+		(void)maildir_parse_name(old, &before);
+	(void)maildir_parse_name(new, &after);
+	user_count_usage(
+	    r, (int64_t)after.size - (int64_t)before.size, had ? 0 : 1);
+}
+
+int
+draft_save(struct web_request *r, struct draft *d, const struct web_upload *add,
+    size_t add_count, struct err *e)
+{
+	struct settings *all = directory_settings(webmail_of(r)->directory);
+	const char *host =
+	    pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
+	struct draft next = *d;
+	struct maildir m;
+	int fd = -1, rc;
+
+	settings_free(all);
+	if (add_count > DRAFT_FILES_MAX - d->file_count)
+		return err_set(e, ERR_PERM, "too many files");
+	if (user_folder(r, true, ".Drafts", &m, e) != 0)
+		return -1;
+	next.rev++;
+	next.saved_ms = clock_wall_ms();
+	rc = write_version(r, &m, &next, add, add_count, host, &fd, e);
+	if (rc == 0) {
+		replace_old(r, &m, d->rev > 0 ? d->name : "", next.name);
+		draft_close(d);
+		*d = next;
+		d->fd = fd;
+		d->file_count = 0;
+		rc = draft_read(d, &r->pool, e);
+	}
+	maildir_close(&m);
+	return rc;
+}
+
+int
+draft_remove(
+    struct web_request *r, struct draft *d, bool to_trash, struct err *e)
+{
+	struct maildir m, trash;
+	struct maildir_entry entry = { 0 };
+	char name[MAILDIR_NAME_SIZE];
+	int rc;
+
+	if (user_folder(r, false, ".Drafts", &m, e) != 0)
+		return -1;
+	if (to_trash) {
+		rc = user_folder(r, true, ".Trash", &trash, e);
+		if (rc == 0) {
+			rc = maildir_move(&m, &trash, d->name, name, e);
+			maildir_close(&trash);
+		}
+	} else {
+		rc = maildir_remove(&m, d->name, e);
+		(void)maildir_parse_name(d->name, &entry);
+		if (rc == 0)
+			user_count_usage(r, -(int64_t)entry.size, -1);
+	}
+	maildir_close(&m);
+	draft_close(d);
+	return rc;
+}

@@ -1,0 +1,70 @@
+#ifndef WEBMAIL_CGI_OUTGOING_H
+#define WEBMAIL_CGI_OUTGOING_H
+
+#include <stdint.h>
+
+#include "webmail-cgi/draft.h"
+#include "webmail-cgi/webmail.h"
+
+/*
+ * Sending a draft: judged by the same policy as what comes in by SMTP, into
+ * the spool with a time before which it is not delivered, and a copy into Sent
+ * or Scheduled.  Until that time the sender may take it back.
+ */
+enum {
+	OUTGOING_RECIPIENTS_MAX = 500,
+	OUTGOING_GRACE_MS = 5000, /* between the button's end and delivery */
+};
+
+enum outgoing_result {
+	OUTGOING_SENT,
+	OUTGOING_NOT_FILED, /* sent, but there is no copy */
+	OUTGOING_NO_RECIPIENT,
+	OUTGOING_TOO_MANY,
+	OUTGOING_BAD_ADDRESS, /* what = as typed */
+	OUTGOING_REFUSED,     /* what = address, if it was one; reason */
+	OUTGOING_TOO_LARGE,
+	OUTGOING_FAILED, /* nothing was sent; logged */
+};
+
+struct outgoing {
+	const char *what, *reason; /* static or in the pool, never NULL */
+	char id[ID_SIZE];          /* of what was sent */
+};
+
+/*
+ * Sends a draft that is open and locked; it stays.  `later_ms` 0: now, which
+ * is when the user's time for undo is over.
+ */
+enum outgoing_result outgoing_send(struct web_request *r, const struct draft *d,
+    int64_t later_ms, struct outgoing *out);
+
+/* What a message with this text may weigh: message.max_bytes; 0 = no limit. */
+uint64_t outgoing_max_bytes(struct web_request *r);
+
+/*
+ * What follows from messages having gone out whose time has come: a scheduled
+ * one moves to Sent, the one it answers is marked.  At every page with a list.
+ */
+void outgoing_settle(struct web_request *r);
+
+/*
+ * What the page before has to say (the query's "flash", always one of our own
+ * texts): {text, undo_send: id while there is time}, or NULL.
+ */
+json_t *outgoing_notice(struct web_request *r);
+
+/*
+ * POST /undo-send/<id>: take it back and open it as a draft again.
+ */
+void outgoing_undo_post(struct web_request *r, struct web_response *w);
+
+/*
+ * How far the runner is with a message of the user's: {recipients: [{address,
+ * state, reply, remote, at}], waiting: bool}.  ERR_PERM: not theirs, or long
+ * forgotten.
+ */
+int outgoing_delivery(struct web_request *r, const char *id, json_t **out,
+    struct err *e) MUST_CHECK;
+
+#endif /* WEBMAIL_CGI_OUTGOING_H */

@@ -1,0 +1,211 @@
+/*
+ * Between sending and going out: taking back, what follows when the time has
+ * come, and how far the runner is.  See outgoing.h.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "maildir/name.h"
+
+#include "webmail-cgi/compose.h"
+#include "webmail-cgi/outgoing.h"
+#include "webmail-cgi/user.h"
+
+enum {
+	RUNNER_TIMEOUT_MS = 5000,
+};
+
+/* --- When it is due ----------------------------------------------------------------- */
+
+static void
+move_copy(struct web_request *r, const struct outgoing_row *o)
+{
+	struct maildir from, to;
+	char name[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	if (strcmp(o->dir, ".Sent") == 0 || o->name[0] == '\0')
+		return;
+	if (user_folder(r, false, o->dir, &from, &e) != 0)
+		return;
+	if (user_folder(r, true, ".Sent", &to, &e) == 0) {
+		if (maildir_move(&from, &to, o->name, name, &e) != 0)
+			log_warning("%s: %s", o->name, e.text);
+		maildir_close(&to);
+	}
+	maildir_close(&from);
+}
+
+/* The message it answers: \Answered, or Passed for a forward. */
+static void
+mark_original(struct web_request *r, const struct outgoing_row *o)
+{
+	const char *slash = strchr(o->answers, '/');
+	uint8_t flag =
+	    strcmp(o->verb, "forward") == 0 ? MAILDIR_PASSED : MAILDIR_REPLIED;
+	char name[MAILDIR_NAME_SIZE];
+	struct maildir m;
+	struct err e;
+
+	if (slash == NULL ||
+	    user_folder(r, false,
+		pool_strndup(
+		    &r->pool, o->answers, (size_t)(slash - o->answers)),
+		&m, &e) != 0)
+		return;
+	if (maildir_set_flags(&m, slash + 1, flag, 0, name, &e) != 0)
+		log_warning("%s: %s", slash + 1, e.text);
+	maildir_close(&m);
+}
+
+void
+outgoing_settle(struct web_request *r)
+{
+	struct outgoing_rows due;
+	struct sql *db;
+	struct err e;
+
+	if (user_store(r, false, &db, &e) != 0 ||
+	    store_outgoing_due(db, clock_wall_ms(), &r->pool, &due, &e) != 0) {
+		log_warning("sent by %s: %s", session_of(r)->address, e.text);
+		return;
+	}
+	for (size_t i = 0; i < due.count; i++) {
+		if (store_outgoing_delete(db, due.list[i].id, &e) != 1)
+			continue;
+		move_copy(r, &due.list[i]);
+		mark_original(r, &due.list[i]);
+	}
+}
+
+/* --- What the page says ------------------------------------------------------------------- */
+
+static bool
+can_undo(struct web_request *r, const char *id)
+{
+	struct outgoing_row o;
+	struct sql *db;
+	struct err e;
+
+	return id != NULL && id_is_valid(slice_str(id)) &&
+	    user_store(r, false, &db, &e) == 0 &&
+	    store_outgoing_find(db, id, &r->pool, &o, &e) == 1 &&
+	    o.due_ms > clock_wall_ms();
+}
+
+json_t *
+outgoing_notice(struct web_request *r)
+{
+	static const char *const keys[][2] = {
+		{ "sent", "compose.sent" },
+		{ "scheduled", "compose.scheduled" },
+		{ "not-filed", "compose.not_filed" },
+		{ "already", "compose.already" },
+		{ "discarded", "compose.discarded" },
+		{ "too-late", "compose.too_late" },
+		{ "not-taken", "compose.not_taken" },
+		{ "taken", "compose.taken" },
+	};
+	const char *flash = web_query(r, "flash"), *id = web_query(r, "id");
+
+	for (size_t i = 0; flash != NULL && i < ARRAY_LEN(keys); i++) {
+		json_t *notice;
+
+		if (strcmp(keys[i][0], flash) != 0)
+			continue;
+		notice = json_pack("{ss}", "text", page_text(r, keys[i][1]));
+		if (can_undo(r, id))
+			json_object_set_new(
+			    notice, "undo_send", json_string(id));
+		return notice;
+	}
+	return NULL;
+}
+
+/* --- Taking back ----------------------------------------------------------------------- */
+
+static int
+ask_runner(struct web_request *r, const char *verb, const char *id,
+    json_t **reply, struct err *e)
+{
+	return accountd_call(webmail_of(r)->runner,
+	    json_pack("{ss,ss,ss}", "verb", verb, "id", id, "session",
+		session_of(r)->token),
+	    RUNNER_TIMEOUT_MS, reply, e);
+}
+
+/* The copy becomes a draft again, and goes. */
+static int
+reopen(struct web_request *r, const struct outgoing_row *o, struct draft *d,
+    struct err *e)
+{
+	struct maildir m;
+	int fd, rc;
+
+	if (user_folder(r, false, o->dir, &m, e) != 0)
+		return -1;
+	rc = maildir_open_message(&m, o->name, &fd, e);
+	if (rc == 0) {
+		draft_init(d);
+		d->answers = o->answers;
+		d->verb = o->verb;
+		rc = answer_edit(r, fd, d, e);
+		(void)close(fd);
+	}
+	if (rc == 0) {
+		struct maildir_entry entry = { 0 };
+
+		(void)maildir_parse_name(o->name, &entry);
+		rc = maildir_remove(&m, o->name, e);
+		if (rc == 0)
+			user_count_usage(r, -(int64_t)entry.size, -1);
+	}
+	maildir_close(&m);
+	return rc;
+}
+
+/* First out of the spool; if no draft can be made then, the copy stays. */
+void
+outgoing_undo_post(struct web_request *r, struct web_response *w)
+{
+	struct outgoing_row o;
+	json_t *reply = NULL;
+	struct sql *db;
+	struct draft d;
+	struct err e;
+
+	if (user_store(r, false, &db, &e) != 0 ||
+	    store_outgoing_find(db, r->args[0], &r->pool, &o, &e) != 1 ||
+	    o.due_ms <= clock_wall_ms()) {
+		web_redirect(w, "/m/sent?flash=too-late");
+		return;
+	}
+	if (ask_runner(r, "take back", o.id, &reply, &e) != 0) {
+		log_warning("take back %s: %s", o.id, e.text);
+		web_redirect(w,
+		    e.kind == ERR_PERM ? "/m/sent?flash=too-late"
+				       : "/m/sent?flash=not-taken");
+		return;
+	}
+	json_decref(reply);
+	if (store_outgoing_delete(db, o.id, &e) < 0)
+		log_warning("%s: %s", o.id, e.text);
+	if (reopen(r, &o, &d, &e) != 0) {
+		/* its text is in the copy still */
+		log_error("take back %s: %s", o.id, e.text);
+		web_redirect(w, "/m/sent?flash=taken");
+		return;
+	}
+	web_redirect(w, pool_printf(&r->pool, "/d/%s", d.did));
+	draft_close(&d);
+}
+
+int
+outgoing_delivery(
+    struct web_request *r, const char *id, json_t **out, struct err *e)
+{
+	return ask_runner(r, "delivery", id, out, e);
+}
