@@ -18,6 +18,19 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
+# what is there under another name: Node.js of other sources brings its npm
+provided=$(dpkg-query -W -f '${db:Status-Status} ${Provides}\n' |
+    sed -n 's/^installed //p' | tr -d ',' | xargs)
+really=
+for package in $missing; do
+	case " $provided " in
+	*" $package "*) ;;
+	*) really="$really $package" ;;
+	esac
+done
+missing=$really
+[ -n "$missing" ] || exit 0
+
 if [ "$(id -u)" -ne 0 ]; then
 	echo "Packages are missing.  Run once:" >&2
 	echo "  sudo apt-get update && sudo apt-get install -y" \

@@ -4,9 +4,9 @@
     tests/run.py --build build/gcc [--san address|thread] [--only PATTERN]
 
 Items: the include check, every unit test program, every fuzz target over its
-corpus, every tests/e2e/test_*.py.  Two run at a time, each in its own process
-group, with a time limit (a file tests/e2e/test_x.py may raise its own with a
-line "# timeout: SECONDS").  One line an item, the output of what failed, and
+corpus, every tests/e2e/test_*.py and tests/browser/test_*.py.  Two run at a
+time, each in its own process group, with a time limit (a file test_x.py may
+raise its own with a line "# timeout: SECONDS").  One line an item, the output of what failed, and
 last "N passed, N failed", counting single tests.
 
 End-to-end tests find the programs through MAILSTEAD_BUILD and the sanitizer
@@ -75,17 +75,18 @@ def all_items(build):
     for source in sorted(ROOT.glob('tests/fuzz/fuzz_*.c')):
         corpus = ROOT / 'tests/fuzz/corpus' / source.stem
         yield Item('fuzz/' + source.stem, [build / 'fuzz' / source.stem, corpus], count_one)
-    for path in sorted(ROOT.glob('tests/e2e/test_*.py')):
-        yield Item('e2e/' + path.stem,
-                   [sys.executable, '-B', '-m', 'unittest', '-v', path.stem],
-                   count_unittest, own_timeout(path))
+    for folder in ('e2e', 'browser'):
+        for path in sorted((ROOT / 'tests' / folder).glob('test_*.py')):
+            yield Item(f'{folder}/{path.stem}',
+                       [sys.executable, '-B', '-m', 'unittest', '-v', path.stem],
+                       count_unittest, own_timeout(path))
 
 
 def environment(args):
     env = dict(os.environ)
     env['MAILSTEAD_BUILD'] = str(args.build)
     env['MAILSTEAD_SAN'] = args.san
-    env['PYTHONPATH'] = str(ROOT / 'tests/e2e')
+    env['PYTHONPATH'] = f"{ROOT / 'tests/e2e'}:{ROOT / 'tests/browser'}"
     env['LC_ALL'] = 'C.UTF-8'
     env.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1')
     env.setdefault('TSAN_OPTIONS',
