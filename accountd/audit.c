@@ -96,14 +96,52 @@ line_start(struct slice text, size_t end)
 	return i;
 }
 
+static const char *
+text_of(const json_t *item, const char *key)
+{
+	const char *text = json_string_value(json_object_get(item, key));
+
+	return text != NULL ? text : "";
+}
+
+/*
+ * Is it about the account or domain the reader may read of (none: all), and
+ * what was searched for?
+ */
+static bool
+is_wanted(const struct request *q, const json_t *item, const char *who,
+    const char *what)
+{
+	struct slice about = slice_str(text_of(item, "target"));
+	const struct target *t = &q->target;
+
+	if (t->account_id != 0 && !slice_ieq_str(about, t->address))
+		return false;
+	if (t->account_id == 0 && t->domain != NULL &&
+	    !slice_ieq_str(
+		slice_skip(about, (size_t)slice_rchr(about, '@') + 1),
+		t->domain))
+		return false;
+	if (who != NULL &&
+	    !slice_icontains(slice_str(text_of(item, "actor")), slice_str(who)))
+		return false;
+	return what == NULL || slice_icontains(about, slice_str(what)) ||
+	    slice_icontains(slice_str(text_of(item, "verb")), slice_str(what));
+}
+
 /* Lines from the end of the day; returns where the next page ends. */
 static size_t
-add_lines(struct page *p, struct slice text, size_t end)
+add_lines(struct request *q, struct page *p, struct slice text, size_t end,
+    const char *const search[2])
 {
 	while (end > 0) {
 		size_t at = line_start(text, end);
 		json_t *item = json_loadb(text.data + at, end - at, 0, NULL);
 
+		if (item != NULL && !is_wanted(q, item, search[0], search[1])) {
+			json_decref(item);
+			item = NULL;
+		}
 		if (item != NULL && !page_add(p, item))
 			break;
 		end = at;
@@ -119,7 +157,7 @@ is_day(const char *s)
 }
 
 /*
- * Newest first.  "day" and "before" come from the last answer's "next":
+ * Newest first; "who" and "what" are searched for.  "day" and "before" come from the last answer's "next":
  * a page ends at a byte offset of a day's file, which only grows.
  */
 int
@@ -128,12 +166,14 @@ verb_audit_list(struct request *q, struct err *e)
 	char *dir = pool_printf(&q->pool, "%s/log/audit", q->core->state_dir);
 	json_t *before = json_object_get(q->in, "before");
 	char day[CLOCK_DAY_SIZE], limit[CLOCK_DAY_SIZE];
-	const char *asked;
+	const char *asked, *search[2];
 	struct buf text;
 	struct page page;
 	size_t end;
 
-	if (req_optional(q, "day", &asked, e) != 0)
+	if (req_optional(q, "day", &asked, e) != 0 ||
+	    req_optional(q, "who", &search[0], e) != 0 ||
+	    req_optional(q, "what", &search[1], e) != 0)
 		return -1;
 	if (asked != NULL && !is_day(asked))
 		return refuse(q, e, "bad-day", "not a day: %s", asked);
@@ -151,7 +191,7 @@ verb_audit_list(struct request *q, struct err *e)
 	if (json_is_integer(before) && asked && strcmp(asked, day) == 0 &&
 	    json_integer_value(before) >= 0)
 		end = num_min(end, (size_t)json_integer_value(before));
-	end = add_lines(&page, buf_slice(&text), end);
+	end = add_lines(q, &page, buf_slice(&text), end, search);
 	buf_release(&text);
 	if (end > 0) {
 		json_object_set_new(q->out, "next",

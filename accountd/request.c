@@ -16,6 +16,7 @@
 
 #include "base/base64.h"
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "mail/address.h"
 
@@ -27,6 +28,7 @@
 enum {
 	PAGE_LIMIT = 48 * 1024, /* leaves room for the last item */
 	DEPTH_MAX = 16,
+	FRESH_MS = 300000,
 };
 
 const char *
@@ -149,9 +151,12 @@ req_wipe(struct slice secret)
 void
 page_init(struct page *p, struct request *q)
 {
+	json_int_t limit = json_integer_value(json_object_get(q->in, "limit"));
+
 	p->items = json_array();
 	p->used = 0;
 	p->limit = PAGE_LIMIT;
+	p->count_max = limit > 0 ? (size_t)limit : SIZE_MAX;
 	json_object_set_new(q->out, "items", p->items);
 }
 
@@ -161,7 +166,9 @@ page_add(struct page *p, json_t *item)
 	size_t size = json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
 
 	/* A single item always goes on, so that paging ends. */
-	if (p->used > 0 && p->used + size > p->limit) {
+	if (p->used > 0 &&
+	    (p->used + size > p->limit ||
+		json_array_size(p->items) >= p->count_max)) {
 		json_decref(item);
 		return false;
 	}
@@ -179,6 +186,90 @@ page_cursor(
 
 	*local_out = slice_of(whole.data, at < 0 ? 0 : (size_t)at);
 	*domain_out = slice_skip(whole, at < 0 ? whole.len : (size_t)at + 1);
+}
+
+/* --- What a list is narrowed to --------------------------------------------------- */
+
+static const char *
+like_pattern(struct request *q, struct slice text)
+{
+	bool wild = slice_chr(text, '*') >= 0 || slice_chr(text, '?') >= 0;
+	char *out = pool_alloc(&q->pool, text.len * 2 + 3), *p = out;
+
+	if (!wild)
+		*p++ = '%';
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.data[i];
+
+		if (c == '%' || c == '_' || c == '\\')
+			*p++ = '\\';
+		*p++ = c == '*' ? '%' : c;
+		if (c == '?')
+			p[-1] = '_';
+	}
+	if (!wild)
+		*p++ = '%';
+	*p = '\0';
+	return out;
+}
+
+int
+req_match(struct request *q, struct match *out, struct err *e)
+{
+	const char *text;
+	ptrdiff_t at;
+
+	*out = (struct match){ .local = "", .domain = "", .either = true };
+	if (req_optional(q, "match", &text, e) != 0)
+		return -1;
+	if (text == NULL || text[0] == '\0')
+		return 0;
+	at = slice_rchr(slice_str(text), '@');
+	out->local = like_pattern(
+	    q, at < 0 ? slice_str(text) : slice_of(text, (size_t)at));
+	out->domain =
+	    at < 0 ? out->local : like_pattern(q, slice_str(text + at + 1));
+	out->either = at < 0;
+	return 0;
+}
+
+/* --- Two who edit the same ---------------------------------------------------------- */
+
+static const char *
+rev_of(struct request *q, json_t *object, const char *const *volatile_keys)
+{
+	json_t *kept = json_copy(object);
+	char *text;
+	uint32_t sum;
+
+	for (; *volatile_keys != NULL; volatile_keys++)
+		(void)json_object_del(kept, *volatile_keys);
+	text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
+	sum = crc32c(0, text ? text : "", text ? strlen(text) : 0);
+	free(text);
+	json_decref(kept);
+	return pool_printf(&q->pool, "%08x", sum);
+}
+
+void
+put_rev(struct request *q, json_t *object, const char *const *volatile_keys)
+{
+	json_object_set_new(
+	    q->out, "rev", json_string(rev_of(q, object, volatile_keys)));
+}
+
+int
+check_rev(struct request *q, json_t *object, const char *const *volatile_keys,
+    struct err *e)
+{
+	const char *rev;
+
+	if (req_optional(q, "rev", &rev, e) != 0)
+		return -1;
+	if (rev != NULL && strcmp(rev, rev_of(q, object, volatile_keys)) != 0)
+		return refuse(q, e, "changed",
+		    "somebody else has changed this meanwhile");
+	return 0;
 }
 
 /* --- Who acts -------------------------------------------------------------------- */
@@ -235,14 +326,13 @@ load_domain(struct request *q, const char *name, struct err *e)
 	return got < 0 ? -1 : 0;
 }
 
-static int
-load_address(struct request *q, struct err *e)
+int
+req_address(struct request *q, const char *text, struct err *e)
 {
-	const char *text;
 	struct address a;
 
-	if (req_string(q, "address", &text, e) != 0)
-		return -1;
+	if (text == NULL)
+		return refuse(q, e, "missing", "address is missing");
 	if (address_parse(slice_str(text), ADDRESS_UTF8, &q->pool, &a, e) !=
 		0 ||
 	    a.is_literal) {
@@ -256,6 +346,16 @@ load_address(struct request *q, struct err *e)
 	q->target.address =
 	    pool_printf(&q->pool, "%s@%s", a.local, q->target.domain);
 	return 0;
+}
+
+static int
+load_address(struct request *q, struct err *e)
+{
+	const char *text;
+
+	return req_string(q, "address", &text, e) != 0
+	    ? -1
+	    : req_address(q, text, e);
 }
 
 /* One row by (domain, local); `columns` of it into the target. */
@@ -348,6 +448,16 @@ load_target(struct request *q, enum target_by by, struct err *e)
 
 /* --- Running ------------------------------------------------------------------------ */
 
+int
+check_fresh(struct request *q, struct err *e)
+{
+	if (q->caller->program == FROM_ADMIN &&
+	    q->actor.fresh_ms + FRESH_MS < clock_wall_ms())
+		return refuse(
+		    q, e, "not-fresh", "this needs the password once more");
+	return 0;
+}
+
 /*
  * A missing target is told apart from a forbidden one only to those who may
  * look: others hear "forbidden" in both cases.
@@ -371,6 +481,8 @@ check_rights(struct request *q, const struct verb *v, struct err *e)
 		return refuse(q, e, "forbidden", "not allowed");
 	if (found != 0)
 		*e = why;
+	if (found == 0 && (v->flags & VERB_FRESH) != 0)
+		return check_fresh(q, e);
 	return found;
 }
 
@@ -385,6 +497,8 @@ write_audit(struct request *q, struct err *e)
 
 	if (about != NULL)
 		json_object_set_new(entry, "target", json_string(about));
+	if (q->actor.ip != NULL)
+		json_object_set_new(entry, "ip", json_string(q->actor.ip));
 	if (q->before != NULL)
 		json_object_set(entry, "before", q->before);
 	if (q->after != NULL)
@@ -420,7 +534,8 @@ run_write(struct request *q, const struct verb *v, struct err *e)
 	if (sql_begin(db, e) != 0)
 		return -1;
 	if (check_rights(q, v, e) != 0 || v->run(q, e) != 0 ||
-	    ((v->flags & VERB_QUIET) == 0 && write_audit(q, e) != 0)) {
+	    ((v->flags & VERB_QUIET) == 0 && !q->quiet &&
+		write_audit(q, e) != 0)) {
 		sql_rollback(db);
 		return -1;
 	}
@@ -535,8 +650,9 @@ failure(const struct request *q, struct err *e)
 
 	while (len > 0 && !utf8_is_valid(slice_of(e->text, len)))
 		len--;
-	return json_pack("{sb,ss,ss,ss%}", "ok", 0, "kind", kind_word(e->kind),
-	    "code", q->code ? q->code : "failed", "text", e->text, len);
+	return json_pack("{sb,ss,ss,ss%,ss*}", "ok", 0, "kind",
+	    kind_word(e->kind), "code", q->code ? q->code : "failed", "text",
+	    e->text, len, "field", q->field);
 }
 
 void
@@ -563,6 +679,9 @@ request_answer(struct caller *caller, struct slice packet, json_t **reply_out)
 	json_decref(q.after);
 	json_decref(q.in);
 	mem_wipe(&q.keys, sizeof(q.keys));
+	if (q.import_keys != NULL)
+		mem_wipe(q.import_keys, q.import_count * sizeof(q.keys));
+	free(q.import_keys);
 	if (q.dkim != NULL)
 		mem_wipe(q.dkim, DKIM_ALGORITHMS * sizeof(*q.dkim));
 	free(q.dkim);

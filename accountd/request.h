@@ -50,8 +50,12 @@ struct request {
 	struct target target;
 	json_t *before, *after;
 	const char *code;
-	bool has_settings;         /* `after` has settings: tell the log */
-	bool session_due;          /* the session's token is due for another */
+	bool session_due;  /* the session's token is due for another */
+	const char *field; /* of "set" that is refused, or NULL */
+	bool quiet;        /* nothing was changed: no audit line */
+	bool has_settings; /* `after` has settings: tell the log */
+	struct password_keys *import_keys; /* of each user of an import; heap */
+	size_t import_count;
 	struct password_keys keys; /* made before the lock is taken */
 	struct dkim_new_key *dkim; /* as well: one of each algorithm */
 };
@@ -94,12 +98,12 @@ int value_text(json_t *value, struct pool *pool, const char **out,
 /* --- Paging ------------------------------------------------------------------- */
 
 /*
- * Append an item (stolen) to a page while it fits a packet.  False: it did
- * not fit; set "next" to where the next page starts.
+ * Append an item (stolen) to a page while it fits a packet and "limit" of the
+ * request.  False: it did not fit; set "next" to where the next page starts.
  */
 struct page {
 	json_t *items;
-	size_t used, limit;
+	size_t used, limit, count_max;
 };
 
 void page_init(struct page *p, struct request *q);
@@ -112,26 +116,62 @@ bool page_add(struct page *p, json_t *item);
 void page_cursor(
     const char *after, struct slice *local_out, struct slice *domain_out);
 
+/*
+ * "match" of a list as two patterns of LIKE ... ESCAPE '\\'.  "*" and "?" are
+ * wildcards; without one the text may stand anywhere.  With an '@' the parts
+ * are for local part and domain, *either_out is false; else both are the whole.
+ */
+struct match {
+	const char *local, *domain; /* "" = no match asked for */
+	bool either;
+};
+
+int req_match(struct request *q, struct match *out, struct err *e) MUST_CHECK;
+
+/*
+ * The version of an object that is edited: of everything but the members in
+ * `volatile_keys` (NULL at the end).  put_rev() answers it as "rev";
+ * check_rev() refuses with "changed" when the request has another one.
+ */
+void put_rev(
+    struct request *q, json_t *object, const char *const *volatile_keys);
+int check_rev(struct request *q, json_t *object,
+    const char *const *volatile_keys, struct err *e) MUST_CHECK;
+
+/*
+ * Dangerous acts of the web need a session whose password was shown within
+ * five minutes ("session confirm"); code "not-fresh".
+ */
+int check_fresh(struct request *q, struct err *e) MUST_CHECK;
+
+/*
+ * Is it the account's password?  Slowed down after failures; code
+ * "wrong-password".
+ */
+int check_own_password(struct request *q, int64_t account_id, const char *name,
+    const char *password, struct err *e) MUST_CHECK;
+
 /* --- The verbs, by file -------------------------------------------------------- */
 
 typedef int verb_handler(struct request *q, struct err *e);
 
 verb_handler verb_auth_start, verb_auth_step, verb_auth_password;
-verb_handler verb_session_create, verb_session_check, verb_session_list,
-    verb_session_end;
+verb_handler verb_session_create, verb_session_code, verb_session_check,
+    verb_session_confirm, verb_session_list, verb_session_end;
 verb_handler verb_app_add, verb_app_list, verb_app_delete;
 verb_handler verb_totp_begin, verb_totp_confirm, verb_totp_remove;
 verb_handler verb_init;
 verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
     verb_domain_set, verb_domain_disable, verb_domain_enable,
-    verb_domain_delete;
+    verb_domain_delete, verb_domain_look;
 verb_handler verb_dkim_add, verb_dkim_list, verb_dkim_activate,
     verb_dkim_retire, verb_dkim_delete, verb_dkim_sign, verb_srs_key;
-verb_handler prepare_password, prepare_passwd, prepare_dkim, prepare_init;
-verb_handler verb_user_add, verb_user_list, verb_user_show, verb_user_set,
-    verb_user_passwd, verb_user_disable, verb_user_enable, verb_user_delete,
-    verb_user_usage, verb_mailbox_view, verb_mailbox_settled,
-    verb_mailbox_views;
+verb_handler prepare_import, prepare_password, prepare_passwd, prepare_dkim,
+    prepare_init;
+verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,
+    verb_user_set, verb_user_passwd, verb_user_disable, verb_user_enable,
+    verb_user_delete, verb_user_usage, verb_mailbox_view,
+    verb_mailbox_settled, verb_mailbox_views;
 verb_handler verb_alias_add, verb_alias_list, verb_alias_delete;
 verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,
     verb_list_delete;
@@ -189,6 +229,17 @@ int role_keep_admin(struct request *q, struct err *e) MUST_CHECK;
 /* account.roles from the role rows; `account_id` 0 = of all. */
 int roles_refresh(
     struct request *q, int64_t account_id, struct err *e) MUST_CHECK;
+/* The account as DESIGN 5 shapes it (new). */
+int user_load(
+    struct request *q, int64_t id, json_t **out, struct err *e) MUST_CHECK;
+/* Each key of "set" (NULL: none) of the target account, and its limits. */
+int user_set_all(struct request *q, json_t *set, struct err *e) MUST_CHECK;
+int user_check_name(
+    struct request *q, const char *name, struct err *e) MUST_CHECK;
+int user_check_password(struct request *q, const json_t *password,
+    const char *address, struct err *e) MUST_CHECK;
+/* An address whose domain is here, into q->target. */
+int req_address(struct request *q, const char *text, struct err *e) MUST_CHECK;
 /* "user": the account as DESIGN 5 shapes it, into the answer. */
 int user_put_summary(
     struct request *q, int64_t account_id, struct err *e) MUST_CHECK;

@@ -30,7 +30,10 @@ struct actor {
 	int64_t account_id; /* 0 = not signed in */
 	uint32_t roles;     /* enum dir_role, read now */
 	int64_t session_id;
+	int64_t fresh_ms; /* when the session's password was last shown */
+	bool must_enrol;  /* may do nothing before there is a second step */
 	const char *name; /* for the audit log */
+	const char *ip;   /* of the session, or NULL */
 };
 
 /* What a request is about; ids are 0 where there is none. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "mail/address.h"
 
 #include "auth.h"
 #include "password.h"
@@ -24,6 +25,7 @@ enum {
 	 * come with the one before */
 	ROTATE_EVERY_MS = 86400 * 1000,
 	ROTATE_GRACE_MS = 60000,
+	CODE_MS = 300000,
 };
 
 /* --- Who asks ---------------------------------------------------------------- */
@@ -158,6 +160,33 @@ verb_auth_step(struct request *q, struct err *e)
 
 /* --- Name and password ---------------------------------------------------------- */
 
+/*
+ * In the administration the name of a domain is a login as well: of the one
+ * account the domain names.
+ */
+static int
+domain_login(struct request *q, struct slice *login, struct err *e)
+{
+	char name[ADDRESS_DOMAIN_MAX + 1];
+	struct sql_rows *r;
+	int got;
+
+	if (q->caller->program != FROM_ADMIN || slice_chr(*login, '@') >= 0 ||
+	    domain_normalise(*login, name, e) != 0)
+		return 0;
+	pthread_mutex_lock(&q->core->write_lock);
+	r = sql_query(q->core->db, e,
+	    "SELECT admin_login FROM domain WHERE name = ?1"
+	    " AND admin_login <> ''",
+	    "s", name);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1)
+		*login = slice_str(pool_strdup(&q->pool, sql_text(r, 0)));
+	sql_done(r);
+	pthread_mutex_unlock(&q->core->write_lock);
+	return got < 0 ? -1 : 0;
+}
+
 /* On 0 the attempt is decided; release it. */
 static int
 check_password(struct request *q, struct auth_attempt *a,
@@ -173,6 +202,8 @@ check_password(struct request *q, struct auth_attempt *a,
 		return -1;
 	if (login.data == NULL || password.data == NULL)
 		return refuse(q, e, "missing", "login and password are needed");
+	if (domain_login(q, &login, e) != 0)
+		return -1;
 	r = auth_begin(q->core, a, login);
 	if (r == AUTH_MORE)
 		r = auth_finish(q->core, a, auth_verify(q->core, a, password));
@@ -206,8 +237,12 @@ plan_session(struct request *q, const struct auth_attempt *a)
 		.account_id = a->account.id,
 		.created_ms = now,
 		.seen_ms = now,
-		.idle_ms =
-		    keep ? 0 : 1000 * settings_int(s, SET_WEB_SESSION_IDLE),
+		.idle_ms = keep ? 0
+				: 1000 *
+			settings_int(s,
+			    q->caller->program == FROM_ADMIN
+				? SET_ADMIN_IDLE
+				: SET_WEB_SESSION_IDLE),
 		.expires_ms = now +
 		    1000 *
 			settings_int(s,
@@ -222,18 +257,33 @@ plan_session(struct request *q, const struct auth_attempt *a)
 
 /* A new token into the answer, its hash to be kept. */
 static void
-put_token(struct request *q, uint8_t hash[SECRET_KEY_LEN])
+put_token(struct request *q, const char *key, uint8_t hash[SECRET_KEY_LEN])
 {
 	char token[TOKEN_SIZE];
 
 	token_new(token, sizeof(token), TOKEN_BYTES);
 	token_hash(q->core->secrets, "session", slice_str(token), hash);
-	json_object_set_new(q->out, "session", json_string(token));
+	json_object_set_new(q->out, key, json_string(token));
 	mem_wipe(token, sizeof(token));
 }
 
+/*
+ * Without a code yet: a token that is good for nothing but "session code",
+ * for five minutes, so that no page has to carry the password along.
+ */
+static void
+plan_code(struct web_session *w)
+{
+	size_t len = strlen(w->program);
+
+	snprintf(w->program + len, sizeof(w->program) - len, "+code");
+	w->expires_ms = w->created_ms + CODE_MS;
+	w->idle_ms = 0;
+}
+
 static int
-create(struct request *q, const struct auth_attempt *a, struct err *e)
+create(struct request *q, const struct auth_attempt *a, bool pending,
+    struct err *e)
 {
 	struct web_session w = plan_session(q, a);
 	uint8_t hash[SECRET_KEY_LEN];
@@ -242,7 +292,9 @@ create(struct request *q, const struct auth_attempt *a, struct err *e)
 
 	if (req_optional(q, "agent", &agent, e) != 0)
 		return -1;
-	put_token(q, hash);
+	if (pending)
+		plan_code(&w);
+	put_token(q, pending ? "pending" : "session", hash);
 	clock_rfc3339(w.expires_ms, expires);
 	json_object_set_new(q->out, "expires_at", json_string(expires));
 	return secrets_add_session(q->core->secrets, hash, &w,
@@ -294,8 +346,8 @@ verb_session_create(struct request *q, struct err *e)
 		done = check_code(q, &a, &r, e);
 	if (done == 0)
 		done = put_result(q, r, &a, e);
-	if (done == 0 && r == AUTH_OK)
-		done = create(q, &a, e);
+	if (done == 0 && (r == AUTH_OK || r == AUTH_MORE))
+		done = create(q, &a, r == AUTH_MORE, e);
 	auth_attempt_release(&a);
 	return done;
 }
@@ -369,6 +421,27 @@ judge_token(
 	    : 0;
 }
 
+/* Administrators may have to set up the second step before all else. */
+static int
+check_enrolled(struct request *q, struct err *e)
+{
+	struct settings *s = directory_settings(q->core->directory);
+	bool needed = settings_bool(s, SET_ADMIN_SECOND_STEP);
+	enum totp_state state;
+
+	settings_free(s);
+	if (!needed || q->caller->program == FROM_WEBMAIL)
+		return 0;
+	state = totp_state(q->core->secrets, q->actor.account_id, e);
+	if (state == TOTP_FAILED)
+		return -1;
+	if (state != TOTP_ON) {
+		q->actor.must_enrol = true;
+		q->actor.roles = 0;
+	}
+	return 0;
+}
+
 int
 session_actor(struct request *q, const char *token, struct err *e)
 {
@@ -393,6 +466,10 @@ session_actor(struct request *q, const char *token, struct err *e)
 	if (got == 0)
 		return refuse(q, e, "no-session", "the session has ended");
 	q->actor.session_id = w.id;
+	q->actor.fresh_ms = w.fresh_ms;
+	q->actor.ip = pool_strdup(&q->pool, w.ip);
+	if (check_enrolled(q, e) != 0)
+		return -1;
 	if (now - w.seen_ms >= TOUCH_EVERY_MS &&
 	    secrets_touch_session(q->core->secrets, w.id, now, e) < 0)
 		return -1;
@@ -408,7 +485,7 @@ rotate(struct request *q, struct err *e)
 	if (req_string(q, "session", &old, e) != 0)
 		return -1;
 	token_hash(q->core->secrets, "session", slice_str(old), old_hash);
-	put_token(q, new_hash);
+	put_token(q, "session", new_hash);
 	return secrets_rotate_session(q->core->secrets, q->actor.session_id,
 	    new_hash, old_hash, clock_wall_ms(), e);
 }
@@ -431,6 +508,86 @@ put_form_secret(struct request *q)
 	buf_release(&text);
 }
 
+/* The account of a pending sign-in: 1 found, 0 none. */
+static int
+find_pending(struct request *q, struct web_session *w, struct err *e)
+{
+	uint8_t hash[SECRET_KEY_LEN];
+	char program[sizeof(w->program)];
+	const char *token;
+	int got;
+
+	if (req_string(q, "pending", &token, e) != 0)
+		return -1;
+	snprintf(program, sizeof(program), "%s+code",
+	    program_name(q->caller->program));
+	token_hash(q->core->secrets, "session", slice_str(token), hash);
+	got =
+	    secrets_find_session(q->core->secrets, hash, clock_wall_ms(), w, e);
+	if (got == 1 &&
+	    (strcmp(w->program, program) != 0 ||
+		w->expires_ms <= clock_wall_ms()))
+		got = 0;
+	if (got == 1) {
+		pthread_mutex_lock(&q->core->write_lock);
+		got = load_account(q, w->account_id, clock_wall_ms(), e);
+		pthread_mutex_unlock(&q->core->write_lock);
+	}
+	return got;
+}
+
+/* The second step: a code for the token that "session create" gave. */
+int
+verb_session_code(struct request *q, struct err *e)
+{
+	struct auth_attempt a = { .mechanism = "code" };
+	enum auth_result r = AUTH_FAILED;
+	struct web_session w;
+	const char *name;
+	int got, done = 0;
+
+	if (read_client(q, &a.client, e) != 0)
+		return -1;
+	got = find_pending(q, &w, e);
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return refuse(q, e, "no-session", "sign in once more");
+	name = q->actor.name;
+	q->actor = (struct actor){ .name = "-" };
+	r = auth_begin(q->core, &a, slice_str(name));
+	if (r == AUTH_MORE) {
+		a.needs_code = true;
+		r = AUTH_OK;
+		done = check_code(q, &a, &r, e);
+	}
+	if (done == 0)
+		done = put_result(q, r, &a, e);
+	if (done == 0 && r == AUTH_OK &&
+	    secrets_end_session(q->core->secrets, w.account_id, w.id, e) < 0)
+		done = -1;
+	if (done == 0 && r == AUTH_OK)
+		done = create(q, &a, false, e);
+	auth_attempt_release(&a);
+	return done;
+}
+
+/* The password once more, before something dangerous. */
+int
+verb_session_confirm(struct request *q, struct err *e)
+{
+	const char *password;
+
+	if (req_string(q, "password", &password, e) != 0 ||
+	    check_own_password(
+		q, q->actor.account_id, q->actor.name, password, e) != 0)
+		return -1;
+	return secrets_freshen_session(q->core->secrets, q->actor.session_id,
+		   clock_wall_ms(), e) < 0
+	    ? -1
+	    : 0;
+}
+
 int
 verb_session_check(struct request *q, struct err *e)
 {
@@ -441,6 +598,8 @@ verb_session_check(struct request *q, struct err *e)
 	json_object_set_new(
 	    q->out, "id", json_integer((json_int_t)q->actor.session_id));
 	json_object_set_new(q->out, "account", json_string(q->actor.name));
+	json_object_set_new(
+	    q->out, "must_enrol", json_boolean(q->actor.must_enrol));
 	return user_put_summary(q, q->actor.account_id, e);
 }
 

@@ -105,6 +105,20 @@ static const char *const steps[] = {
 	" value TEXT NOT NULL,"
 	" PRIMARY KEY (name, domain_id)"
 	") STRICT, WITHOUT ROWID;",
+	/* 2: storage of a domain, its name as a login, defaults of new users */
+	"ALTER TABLE domain ADD COLUMN max_bytes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE domain ADD COLUMN admin_login TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE domain ADD COLUMN new_quota_bytes INTEGER NOT NULL"
+	" DEFAULT 0;"
+	"ALTER TABLE domain ADD COLUMN new_quota_messages INTEGER NOT NULL"
+	" DEFAULT 0;"
+	"ALTER TABLE domain ADD COLUMN new_may_change_password INTEGER"
+	" NOT NULL DEFAULT 1;"
+	"ALTER TABLE domain ADD COLUMN new_pop3 INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE domain ADD COLUMN new_smtp INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE domain ADD COLUMN new_web INTEGER NOT NULL DEFAULT 1;"
+	"CREATE INDEX account_roles ON account(domain_id, local)"
+	" WHERE roles <> 0;",
 };
 /* clang-format on */
 

@@ -68,8 +68,8 @@ secrets_dkim_has(
 }
 
 int
-secrets_dkim_active(struct secrets *s, const char *domain,
-    const char *selector, struct buf *out, struct err *e)
+secrets_dkim_active(struct secrets *s, const char *domain, const char *selector,
+    struct buf *out, struct err *e)
 {
 	struct sql *db = secrets_lock(s);
 	struct sql_rows *r = sql_query(db, e,

@@ -105,6 +105,8 @@ static const char *const steps[] = {
 	" actor TEXT NOT NULL,"
 	" what TEXT NOT NULL) STRICT;"
 	"CREATE INDEX mailbox_view_account ON mailbox_view(account_id);",
+	/* when the password was last shown */
+	"ALTER TABLE session ADD COLUMN fresh_ms INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format on */
@@ -561,8 +563,8 @@ secrets_add_session(struct secrets *s, const uint8_t token_hash[SECRET_KEY_LEN],
 	pthread_mutex_lock(&s->lock);
 	r = sql_run(s->db, e,
 	    "INSERT INTO session (token_hash, account_id, program, ip, agent,"
-	    " created_ms, rotated_ms, seen_ms, expires_ms, idle_ms)"
-	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9)",
+	    " created_ms, rotated_ms, seen_ms, expires_ms, idle_ms, fresh_ms)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?6)",
 	    "bisssiiii", key_slice(token_hash, SECRET_KEY_LEN), w->account_id,
 	    w->program, ip, agent, w->created_ms, w->seen_ms, w->expires_ms,
 	    w->idle_ms);
@@ -581,7 +583,8 @@ secrets_find_session(struct secrets *s,
 	pthread_mutex_lock(&s->lock);
 	r = sql_query(s->db, e,
 	    "SELECT id, account_id, created_ms, seen_ms, expires_ms, idle_ms,"
-	    " program, rotated_ms, token_hash <> ?1, old_until_ms"
+	    " program, rotated_ms, token_hash <> ?1, old_until_ms,"
+	    " ip, fresh_ms"
 	    " FROM session WHERE token_hash = ?1"
 	    " OR (old_hash = ?1 AND old_until_ms > ?2)",
 	    "bi", key_slice(token_hash, SECRET_KEY_LEN), now_ms);
@@ -590,7 +593,8 @@ secrets_find_session(struct secrets *s,
 		*out = (struct web_session){ sql_int(r, 0), sql_int(r, 1),
 			sql_int(r, 2), sql_int(r, 3), sql_int(r, 4),
 			sql_int(r, 5), "", sql_int(r, 7), sql_int(r, 8) != 0,
-			sql_int(r, 9) };
+			sql_int(r, 9), sql_int(r, 11), "" };
+		snprintf(out->ip, sizeof(out->ip), "%s", sql_text(r, 10));
 		snprintf(
 		    out->program, sizeof(out->program), "%s", sql_text(r, 6));
 	}
@@ -633,6 +637,14 @@ secrets_end_old_token(
 }
 
 int
+secrets_freshen_session(
+    struct secrets *s, int64_t id, int64_t now_ms, struct err *e)
+{
+	return run_two(
+	    s, "UPDATE session SET fresh_ms = ?2 WHERE id = ?1", id, now_ms, e);
+}
+
+int
 secrets_list_sessions(
     struct secrets *s, int64_t account_id, json_t *items, struct err *e)
 {
@@ -642,7 +654,8 @@ secrets_list_sessions(
 	pthread_mutex_lock(&s->lock);
 	r = sql_query(s->db, e,
 	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms, agent"
-	    " FROM session WHERE account_id = ?1 ORDER BY id DESC LIMIT 100",
+	    " FROM session WHERE account_id = ?1 AND program NOT LIKE '%+code'"
+	    " ORDER BY id DESC LIMIT 100",
 	    "i", account_id);
 	while (r != NULL && (got = sql_next(r, e)) == 1)
 		json_array_append_new(items,

@@ -111,6 +111,8 @@ struct web_session {
 	int64_t rotated_ms; /* when its token was made */
 	bool by_old;        /* found by the token before that */
 	int64_t old_until_ms;
+	int64_t fresh_ms; /* when its user last showed the password */
+	char ip[64];      /* it was made from */
 };
 
 int secrets_add_session(struct secrets *s,
@@ -127,6 +129,8 @@ int secrets_rotate_session(struct secrets *s, int64_t id,
 int secrets_end_old_token(
     struct secrets *s, int64_t id, int64_t until_ms, struct err *e) MUST_CHECK;
 int secrets_touch_session(
+    struct secrets *s, int64_t id, int64_t now_ms, struct err *e) MUST_CHECK;
+int secrets_freshen_session(
     struct secrets *s, int64_t id, int64_t now_ms, struct err *e) MUST_CHECK;
 int secrets_list_sessions(struct secrets *s, int64_t account_id, json_t *items,
     struct err *e) MUST_CHECK;

@@ -303,6 +303,8 @@ verb_totp_remove(struct request *q, struct err *e)
 
 	if (req_optional(q, "code", &code, e) != 0)
 		return -1;
+	if (!own && check_fresh(q, e) != 0)
+		return -1;
 	if (own && totp_state(s, q->target.account_id, e) == TOTP_ON) {
 		got = totp_check(s, q->target.account_id, slice_str(code),
 		    clock_wall_ms(), e);

@@ -20,6 +20,7 @@ enum verb_flags {
 	VERB_READ = 1,  /* looks at the directory: under the lock */
 	VERB_WRITE = 2, /* in a transaction, and into the audit log */
 	VERB_QUIET = 4, /* but not into the audit log */
+	VERB_FRESH = 8, /* on the web the password must be fresh */
 };
 
 struct verb {

@@ -144,7 +144,7 @@ read_addresses(struct request *q, json_t *array, size_t least, size_t most,
 
 /* --- Aliases ---------------------------------------------------------------------- */
 
-/* "targets"; an alias that is there already is redirected. */
+/* "targets"; an alias that is there already is redirected, unless "new". */
 int
 verb_alias_add(struct request *q, struct err *e)
 {
@@ -158,7 +158,7 @@ verb_alias_add(struct request *q, struct err *e)
 	taken = address_taken(q, q->target.domain_id, q->target.local, &by, e);
 	if (taken < 0)
 		return -1;
-	if (taken && strcmp(by, "alias") != 0)
+	if (taken && (strcmp(by, "alias") != 0 || req_bool(q, "new")))
 		return refuse(q, e, "exists", "%s exists already (%s)",
 		    q->target.address, by);
 	for (size_t i = 0; i < count; i++)
@@ -216,11 +216,13 @@ verb_alias_list(struct request *q, struct err *e)
 	struct gathering g = { 0 };
 	struct slice domain, local;
 	const char *after, *last = "";
+	struct match m;
 	struct sql_rows *r;
 	bool full = false;
 	int got = -1;
 
-	if (req_optional(q, "after", &after, e) != 0)
+	if (req_optional(q, "after", &after, e) != 0 ||
+	    req_match(q, &m, e) != 0)
 		return -1;
 	page_init(&g.page, q);
 	page_cursor(after, &local, &domain);
@@ -229,8 +231,15 @@ verb_alias_list(struct request *q, struct err *e)
 	    " FROM domain d CROSS JOIN alias a ON a.domain_id = d.id"
 	    " CROSS JOIN alias_target t ON t.alias_id = a.id"
 	    " WHERE (d.name > ?1 OR (d.name = ?1 AND a.local > ?2))"
-	    " AND (?3 = 0 OR d.id = ?3) ORDER BY d.name, a.local, t.target",
-	    "vvi", domain, local, q->target.domain_id);
+	    " AND (?3 = 0 OR d.id = ?3) AND (?4 = '' OR"
+	    " (NOT ?6 AND a.local LIKE ?4 ESCAPE '\\'"
+	    "  AND d.name LIKE ?5 ESCAPE '\\') OR (?6 AND"
+	    "  (a.local LIKE ?4 ESCAPE '\\' OR EXISTS (SELECT 1 FROM"
+	    "   alias_target x WHERE x.alias_id = a.id"
+	    "   AND x.target LIKE ?4 ESCAPE '\\'))))"
+	    " ORDER BY d.name, a.local, t.target",
+	    "vvissi", domain, local, q->target.domain_id, m.local, m.domain,
+	    (int64_t)m.either);
 	while (!full && r != NULL && (got = sql_next(r, e)) == 1) {
 		const char *before = g.address;
 		bool was_open = g.item != NULL;
@@ -283,6 +292,9 @@ load_list(struct request *q, json_t **out, struct err *e)
 	return got == 1 ? 0 : -1;
 }
 
+/* What changes by itself. */
+static const char *const volatile_keys[] = { "member_count", NULL };
+
 /* The list, and its members from "after" on. */
 int
 verb_list_show(struct request *q, struct err *e)
@@ -297,6 +309,7 @@ verb_list_show(struct request *q, struct err *e)
 	    load_list(q, &list, e) != 0)
 		return -1;
 	json_object_set_new(q->out, "list", list);
+	put_rev(q, list, volatile_keys);
 	page_init(&p, q);
 	r = sql_query(q->core->db, e,
 	    "SELECT address FROM list_member WHERE list_id = ?1"
@@ -314,16 +327,21 @@ verb_list_show(struct request *q, struct err *e)
 	return got;
 }
 
+/* All for the server's administrators, else those the actor administers. */
 int
 verb_list_list(struct request *q, struct err *e)
 {
+	int all =
+	    rights_allow(q->core->db, &q->actor, RIGHT_SERVER, &q->target, e);
 	struct slice domain, local;
 	const char *after, *last = NULL;
 	struct sql_rows *r;
+	struct match m;
 	struct page p;
 	int got = -1;
 
-	if (req_optional(q, "after", &after, e) != 0)
+	if (all < 0 || req_optional(q, "after", &after, e) != 0 ||
+	    req_match(q, &m, e) != 0)
 		return -1;
 	page_init(&p, q);
 	page_cursor(after, &local, &domain);
@@ -333,8 +351,16 @@ verb_list_list(struct request *q, struct err *e)
 	    " (SELECT count(*) FROM list_member m WHERE m.list_id = l.id)"
 	    " FROM list l JOIN domain d ON d.id = l.domain_id"
 	    " WHERE (d.name, l.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
+	    " AND (?4 = '' OR (l.local LIKE ?4 ESCAPE '\\'"
+	    "  AND (?6 OR d.name LIKE ?5 ESCAPE '\\')) OR (?6"
+	    "  AND l.name LIKE ?4 ESCAPE '\\'))"
+	    " AND (?7 OR EXISTS (SELECT 1 FROM role a WHERE a.account_id = ?8"
+	    "  AND a.role = 4 AND a.list_id = l.id) OR EXISTS (SELECT 1"
+	    "  FROM role a WHERE a.account_id = ?8 AND a.role = 2"
+	    "  AND a.domain_id = d.id))"
 	    " ORDER BY d.name, l.local",
-	    "vvi", domain, local, q->target.domain_id);
+	    "vvissiii", domain, local, q->target.domain_id, m.local, m.domain,
+	    (int64_t)m.either, (int64_t)all, q->actor.account_id);
 	while (r != NULL && (got = sql_next(r, e)) == 1) {
 		if (!page_add(&p,
 			json_pack("{ss,ss,sb,sb,sI}", "address", sql_text(r, 0),
@@ -376,8 +402,10 @@ change_members(
 
 	if (array == NULL)
 		return 0;
+	q->field = field;
 	if (read_addresses(q, array, 0, 2000, &list, &count, e) != 0)
 		return -1;
+	q->field = NULL;
 	for (size_t i = 0; i < count; i++)
 		if (sql_run(q->core->db, e, query, "is", q->target.list_id,
 			list[i]) < 0)
@@ -444,8 +472,9 @@ verb_list_add(struct request *q, struct err *e)
 int
 verb_list_set(struct request *q, struct err *e)
 {
-	if (load_list(q, &q->before, e) != 0 || change_list(q, e) != 0 ||
-	    load_list(q, &q->after, e) != 0)
+	if (load_list(q, &q->before, e) != 0 ||
+	    check_rev(q, q->before, volatile_keys, e) != 0 ||
+	    change_list(q, e) != 0 || load_list(q, &q->after, e) != 0)
 		return -1;
 	/* Whose membership changed is the point of the entry. */
 	for (size_t i = 0; i < 2; i++) {

@@ -125,19 +125,28 @@ verb_domain_add(struct request *q, struct err *e)
 	" d.disabled, d.catch_all, d.forward_to, d.max_accounts,"     \
 	" d.max_lists,"                                               \
 	" (SELECT count(*) FROM account u WHERE u.domain_id = d.id)," \
-	" (SELECT count(*) FROM list l WHERE l.domain_id = d.id)"     \
+	" (SELECT count(*) FROM list l WHERE l.domain_id = d.id),"    \
+	" d.max_bytes, d.admin_login, d.new_quota_bytes,"             \
+	" d.new_quota_messages, d.new_may_change_password,"           \
+	" d.new_pop3, d.new_smtp, d.new_web"                          \
 	" FROM domain d LEFT JOIN domain r ON r.id = d.alias_of"
 
 static json_t *
 domain_json(struct sql_rows *r)
 {
-	return json_pack("{ss,ss,sb,sb,ss,ss,sI,sI,sI,sI}", "name",
-	    sql_text(r, 1), "alias_of", sql_text(r, 2), "default",
+	return json_pack("{ss,ss,sb,sb,ss,ss,sI,sI,sI,sI,sI,ss,"
+			 "s{sI,sI,sb,sb,sb,sb}}",
+	    "name", sql_text(r, 1), "alias_of", sql_text(r, 2), "default",
 	    (int)sql_int(r, 3), "disabled", (int)sql_int(r, 4), "catchall",
 	    sql_text(r, 5), "forward", sql_text(r, 6), "max_accounts",
 	    (json_int_t)sql_int(r, 7), "max_lists", (json_int_t)sql_int(r, 8),
 	    "accounts", (json_int_t)sql_int(r, 9), "lists",
-	    (json_int_t)sql_int(r, 10));
+	    (json_int_t)sql_int(r, 10), "max_bytes", (json_int_t)sql_int(r, 11),
+	    "admin", sql_text(r, 12), "new_user", "quota_bytes",
+	    (json_int_t)sql_int(r, 13), "quota_messages",
+	    (json_int_t)sql_int(r, 14), "may_change_password",
+	    (int)sql_int(r, 15), "pop3", (int)sql_int(r, 16), "smtp",
+	    (int)sql_int(r, 17), "web", (int)sql_int(r, 18));
 }
 
 /* All for the server's administrators, else those the actor administers. */
@@ -146,12 +155,14 @@ verb_domain_list(struct request *q, struct err *e)
 {
 	const char *after;
 	struct sql_rows *r;
+	struct match match;
 	struct page p;
 	const char *last = NULL;
 	int all, got = -1;
 
 	all = rights_allow(q->core->db, &q->actor, RIGHT_SERVER, &q->target, e);
-	if (all < 0 || req_optional(q, "after", &after, e) != 0)
+	if (all < 0 || req_optional(q, "after", &after, e) != 0 ||
+	    req_match(q, &match, e) != 0)
 		return -1;
 	page_init(&p, q);
 	r = sql_query(q->core->db, e,
@@ -159,8 +170,10 @@ verb_domain_list(struct request *q, struct err *e)
 	    " WHERE d.name > ?1 AND (?2 OR EXISTS (SELECT 1 FROM role a"
 	    "  WHERE a.account_id = ?3 AND a.role = 2"
 	    "  AND a.domain_id = coalesce(d.alias_of, d.id)))"
+	    " AND (?4 = '' OR d.name LIKE ?4 ESCAPE '\\')"
 	    " ORDER BY d.name",
-	    "sii", after ? after : "", (int64_t)all, q->actor.account_id);
+	    "siis", after ? after : "", (int64_t)all, q->actor.account_id,
+	    match.domain);
 	while (r != NULL && (got = sql_next(r, e)) == 1) {
 		if (!page_add(&p, domain_json(r))) {
 			json_object_set_new(q->out, "next", json_string(last));
@@ -186,6 +199,9 @@ load(struct request *q, json_t **out, struct err *e)
 	return got == 1 ? 0 : -1;
 }
 
+/* What changes by itself. */
+static const char *const volatile_keys[] = { "accounts", "lists", NULL };
+
 int
 verb_domain_show(struct request *q, struct err *e)
 {
@@ -194,6 +210,7 @@ verb_domain_show(struct request *q, struct err *e)
 	if (load(q, &domain, e) != 0)
 		return -1;
 	json_object_set_new(q->out, "domain", domain);
+	put_rev(q, domain, volatile_keys);
 	return 0;
 }
 
@@ -202,23 +219,35 @@ verb_domain_show(struct request *q, struct err *e)
 enum column_type {
 	COLUMN_ADDRESS,
 	COLUMN_FORWARD,
+	COLUMN_ADMIN,
 	COLUMN_COUNT,
-	COLUMN_YES
+	COLUMN_SIZE,
+	COLUMN_YES,
+	COLUMN_DEFAULT
 };
 
 struct column {
 	const char *key;
 	enum column_type type;
+	enum right right; /* limits are set from above */
 	const char *query;
 };
 
 /* clang-format off */
 static const struct column columns[] = {
-	{ "catchall", COLUMN_ADDRESS, "UPDATE domain SET catch_all = ?1 WHERE id = ?2" },
-	{ "forward", COLUMN_FORWARD, "UPDATE domain SET forward_to = ?1 WHERE id = ?2" },
-	{ "max_accounts", COLUMN_COUNT, "UPDATE domain SET max_accounts = ?1 WHERE id = ?2" },
-	{ "max_lists", COLUMN_COUNT, "UPDATE domain SET max_lists = ?1 WHERE id = ?2" },
-	{ "default", COLUMN_YES, "UPDATE domain SET is_default = 1 WHERE ?1 AND id = ?2" },
+	{ "catchall", COLUMN_ADDRESS, RIGHT_DOMAIN, "UPDATE domain SET catch_all = ?1 WHERE id = ?2" },
+	{ "forward", COLUMN_FORWARD, RIGHT_SERVER, "UPDATE domain SET forward_to = ?1 WHERE id = ?2" },
+	{ "admin", COLUMN_ADMIN, RIGHT_SERVER, "UPDATE domain SET admin_login = ?1 WHERE id = ?2" },
+	{ "max_accounts", COLUMN_COUNT, RIGHT_SERVER, "UPDATE domain SET max_accounts = ?1 WHERE id = ?2" },
+	{ "max_lists", COLUMN_COUNT, RIGHT_SERVER, "UPDATE domain SET max_lists = ?1 WHERE id = ?2" },
+	{ "max_bytes", COLUMN_SIZE, RIGHT_SERVER, "UPDATE domain SET max_bytes = ?1 WHERE id = ?2" },
+	{ "new_user.quota_bytes", COLUMN_SIZE, RIGHT_DOMAIN, "UPDATE domain SET new_quota_bytes = ?1 WHERE id = ?2" },
+	{ "new_user.quota_messages", COLUMN_COUNT, RIGHT_DOMAIN, "UPDATE domain SET new_quota_messages = ?1 WHERE id = ?2" },
+	{ "new_user.may_change_password", COLUMN_YES, RIGHT_DOMAIN, "UPDATE domain SET new_may_change_password = ?1 WHERE id = ?2" },
+	{ "new_user.pop3", COLUMN_YES, RIGHT_DOMAIN, "UPDATE domain SET new_pop3 = ?1 WHERE id = ?2" },
+	{ "new_user.smtp", COLUMN_YES, RIGHT_DOMAIN, "UPDATE domain SET new_smtp = ?1 WHERE id = ?2" },
+	{ "new_user.web", COLUMN_YES, RIGHT_DOMAIN, "UPDATE domain SET new_web = ?1 WHERE id = ?2" },
+	{ "default", COLUMN_DEFAULT, RIGHT_SERVER, "UPDATE domain SET is_default = 1 WHERE ?1 AND id = ?2" },
 };
 
 /* clang-format on */
@@ -263,30 +292,91 @@ make_default(
 	    : 0;
 }
 
+/* The account that may sign in with the domain's name. */
+static int
+set_admin(
+    struct request *q, const struct column *c, const char *text, struct err *e)
+{
+	const char *value = text;
+	int got = 1;
+
+	if (text[0] != '\0') {
+		if (canonical_address(q, text, &value, e) != 0)
+			return -1;
+		struct sql_rows *r = sql_query(q->core->db, e,
+		    "SELECT 1 FROM account u JOIN domain d"
+		    " ON d.id = u.domain_id WHERE d.id = ?1"
+		    " AND u.local || '@' || d.name = ?2 COLLATE NOCASE",
+		    "is", q->target.domain_id, value);
+		got = r ? sql_next(r, e) : -1;
+		sql_done(r);
+	}
+	if (got == 0)
+		return refuse(q, e, "not-found",
+		    "%s is not a user of this domain", value);
+	return got < 0 ||
+		sql_run(q->core->db, e, c->query, "si", value,
+		    q->target.domain_id) < 0
+	    ? -1
+	    : 0;
+}
+
+static int
+set_number(
+    struct request *q, const struct column *c, const char *text, struct err *e)
+{
+	struct slice s = slice_str(text);
+	uint64_t n = 0;
+	bool good = true;
+
+	if (c->type == COLUMN_COUNT)
+		good = num_parse(s, 1000000000, &n);
+	else if (c->type == COLUMN_SIZE)
+		good = num_parse_size(s, INT64_C(1) << 50, &n);
+	else if (strcmp(text, "yes") == 0)
+		n = 1;
+	else
+		good = strcmp(text, "no") == 0;
+	if (!good)
+		return refuse(
+		    q, e, "bad-value", "%s cannot be %s", c->key, text);
+	return sql_run(q->core->db, e, c->query, "ii", (int64_t)n,
+		   q->target.domain_id) < 0
+	    ? -1
+	    : 0;
+}
+
 static int
 set_one(struct request *q, const char *key, json_t *value, struct err *e)
 {
 	const struct column *c = NULL;
 	const char *text;
-	uint64_t n;
+	int allowed;
 
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++)
 		if (strcmp(columns[i].key, key) == 0)
 			c = &columns[i];
 	if (c == NULL)
 		return refuse(q, e, "unknown-key", "a domain has no %s", key);
-	if (value_text(value, &q->pool, &text, e) != 0)
+	allowed = rights_allow(q->core->db, &q->actor, c->right, &q->target, e);
+	if (allowed == 0)
+		return refuse(q, e, "forbidden", "may not change %s", key);
+	if (allowed < 0 || value_text(value, &q->pool, &text, e) != 0)
 		return -1;
-	if (c->type == COLUMN_YES)
+	switch (c->type) {
+	case COLUMN_DEFAULT:
 		return make_default(q, c, text, e);
-	if (c->type != COLUMN_COUNT)
+	case COLUMN_ADDRESS:
+	case COLUMN_FORWARD:
 		return set_address(q, c, text, e);
-	if (!num_parse(slice_str(text), 1000000000, &n))
-		return refuse(q, e, "bad-value", "%s must be a number", key);
-	return sql_run(q->core->db, e, c->query, "ii", (int64_t)n,
-		   q->target.domain_id) < 0
-	    ? -1
-	    : 0;
+	case COLUMN_ADMIN:
+		return set_admin(q, c, text, e);
+	case COLUMN_COUNT:
+	case COLUMN_SIZE:
+	case COLUMN_YES:
+		break;
+	}
+	return set_number(q, c, text, e);
 }
 
 int
@@ -297,12 +387,19 @@ verb_domain_set(struct request *q, struct err *e)
 
 	if (!json_is_object(set))
 		return refuse(q, e, "missing", "set is missing");
-	if (load(q, &q->before, e) != 0)
+	if (load(q, &q->before, e) != 0 ||
+	    check_rev(q, q->before, volatile_keys, e) != 0)
 		return -1;
-	json_object_foreach(set, key, value)
+	json_object_foreach(set, key, value) {
+		q->field = key;
 		if (set_one(q, key, value, e) != 0)
 			return -1;
-	return load(q, &q->after, e);
+	}
+	q->field = NULL;
+	if (load(q, &q->after, e) != 0)
+		return -1;
+	put_rev(q, q->after, volatile_keys);
+	return 0;
 }
 
 static int
@@ -362,6 +459,21 @@ verb_domain_delete(struct request *q, struct err *e)
 		   e) < 0
 	    ? -1
 	    : 0;
+}
+
+/*
+ * Files of the domain's look were changed by who keeps them: all that happens
+ * is the line in the audit log.
+ */
+int
+verb_domain_look(struct request *q, struct err *e)
+{
+	const char *file;
+
+	if (req_string(q, "file", &file, e) != 0)
+		return -1;
+	q->after = json_pack("{ss}", "file", file);
+	return 0;
 }
 
 int

@@ -12,6 +12,7 @@
 
 #include "password.h"
 #include "request.h"
+#include "totp.h"
 
 /* --- Showing ------------------------------------------------------------------------ */
 
@@ -104,8 +105,8 @@ complete_user(struct request *q, int64_t id, json_t *user, struct err *e)
 	    id, json_object_get(user, "aliases"), e);
 }
 
-static int
-load_user(struct request *q, int64_t id, json_t **out, struct err *e)
+int
+user_load(struct request *q, int64_t id, json_t **out, struct err *e)
 {
 	struct sql_rows *r = sql_query(q->core->db, e,
 	    "SELECT " USER_COLUMNS USER_FROM " WHERE u.id = ?1", "i", id);
@@ -128,49 +129,97 @@ user_put_summary(struct request *q, int64_t account_id, struct err *e)
 {
 	json_t *user;
 
-	if (load_user(q, account_id, &user, e) != 0)
+	if (user_load(q, account_id, &user, e) != 0)
 		return -1;
 	json_object_set_new(q->out, "user", user);
 	return 0;
 }
 
+/* What changes by itself. */
+static const char *const volatile_keys[] = { "used_bytes", "used_messages",
+	"quota_full", NULL };
+
+/* Beside the account: "rev", and whether there is a second step. */
 int
 verb_user_show(struct request *q, struct err *e)
 {
-	return user_put_summary(q, q->target.account_id, e);
+	enum totp_state state;
+
+	if (user_put_summary(q, q->target.account_id, e) != 0)
+		return -1;
+	state = totp_state(q->core->secrets, q->target.account_id, e);
+	if (state == TOTP_FAILED)
+		return -1;
+	json_object_set_new(
+	    q->out, "second_step", json_boolean(state == TOTP_ON));
+	put_rev(q, json_object_get(q->out, "user"), volatile_keys);
+	return 0;
 }
 
 static struct sql_rows *
 select_users(
-    struct request *q, const char *after, const char *match, struct err *e)
+    struct request *q, const char *after, const struct match *m, struct err *e)
 {
 	struct slice domain, local;
 
 	page_cursor(after, &local, &domain);
+	if (req_bool(q, "admins"))
+		return sql_query(q->core->db, e,
+		    "SELECT " USER_COLUMNS
+		    " FROM account u INDEXED BY account_roles"
+		    " JOIN domain d ON d.id = u.domain_id"
+		    " WHERE u.roles <> 0 AND (d.name, u.local) > (?1, ?2)"
+		    " AND (?3 = 0 OR d.id = ?3) ORDER BY d.name, u.local",
+		    "vvi", domain, local, q->target.domain_id);
 	return sql_query(q->core->db, e,
-	    "SELECT " USER_COLUMNS USER_FROM
+	    "SELECT " USER_COLUMNS
+	    " FROM domain d CROSS JOIN account u ON u.domain_id = d.id"
 	    " WHERE (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
-	    " AND (?4 = '' OR"
-	    "  instr(lower(u.local || '@' || d.name), lower(?4)) OR"
-	    "  instr(lower(u.name), lower(?4)))"
+	    " AND (?4 = '' OR (?6 AND (u.local LIKE ?4 ESCAPE '\\' OR"
+	    "   u.name LIKE ?4 ESCAPE '\\' OR d.name LIKE ?5 ESCAPE '\\'))"
+	    "  OR (NOT ?6 AND u.local LIKE ?4 ESCAPE '\\'"
+	    "   AND d.name LIKE ?5 ESCAPE '\\'))"
+	    " AND (?7 = 0 OR (u.disabled AND (u.disabled_until = 0 OR"
+	    "  u.disabled_until > ?8)))"
 	    " ORDER BY d.name, u.local",
-	    "vvis", domain, local, q->target.domain_id, match ? match : "");
+	    "vvissiii", domain, local, q->target.domain_id, m->local, m->domain,
+	    (int64_t)m->either, (int64_t)req_bool(q, "disabled"),
+	    clock_wall_ms());
 }
 
-/* "domain" (as a right of its own row), "match", "after". */
+static int
+put_total(struct request *q, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT count(*) FROM account WHERE ?1 = 0 OR domain_id = ?1", "i",
+	    q->target.domain_id);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		json_object_set_new(
+		    q->out, "total", json_integer((json_int_t)sql_int(r, 0)));
+	sql_done(r);
+	return got < 0 ? -1 : 0;
+}
+
+/*
+ * "domain" (as a right of its own row), "match", "admins", "disabled",
+ * "after", "limit".  "total": all of the domain or server.
+ */
 int
 verb_user_list(struct request *q, struct err *e)
 {
-	const char *after, *match, *last = NULL;
+	const char *after, *last = NULL;
+	struct match match;
 	struct sql_rows *r;
 	struct page p;
 	int got = -1;
 
 	if (req_optional(q, "after", &after, e) != 0 ||
-	    req_optional(q, "match", &match, e) != 0)
+	    req_match(q, &match, e) != 0 || put_total(q, e) != 0)
 		return -1;
 	page_init(&p, q);
-	r = select_users(q, after, match, e);
+	r = select_users(q, after, &match, e);
 	while (r != NULL && (got = sql_next(r, e)) == 1) {
 		json_t *user = user_row_json(r);
 
@@ -193,30 +242,40 @@ verb_user_list(struct request *q, struct err *e)
 /* --- Passwords -------------------------------------------------------------------- */
 
 int
+user_check_password(struct request *q, const json_t *password,
+    const char *address, struct err *e)
+{
+	struct settings *s = directory_settings(q->core->directory);
+	int64_t least = settings_int(s, SET_PASSWORD_MIN);
+
+	settings_free(s);
+	q->field = "password";
+	if (!json_is_string(password))
+		return refuse(q, e, "missing", "password is missing");
+	if (password_check_rules(slice_of(json_string_value(password),
+				     json_string_length(password)),
+		address, least, e) != 0) {
+		q->code = "bad-password";
+		return -1;
+	}
+	q->field = NULL;
+	return 0;
+}
+
+int
 prepare_password(struct request *q, struct err *e)
 {
 	json_t *v = json_object_get(q->in, "password");
-	struct settings *s;
-	struct slice password;
 	const char *address;
-	int64_t least;
 
-	if (!json_is_string(v))
-		return refuse(q, e, "missing", "password is missing");
-	password = slice_of(json_string_value(v), json_string_length(v));
 	if (req_optional(q, "address", &address, e) != 0)
 		return -1;
 	if (address == NULL)
 		address = q->target.address;
-	s = directory_settings(q->core->directory);
-	least = settings_int(s, SET_PASSWORD_MIN);
-	settings_free(s);
-	if (password_check_rules(password, address ? address : "", least, e) !=
-	    0) {
-		q->code = "bad-password";
+	if (user_check_password(q, v, address ? address : "", e) != 0)
 		return -1;
-	}
-	return password_make_keys(password, &q->keys, e);
+	return password_make_keys(
+	    slice_of(json_string_value(v), json_string_length(v)), &q->keys, e);
 }
 
 static bool
@@ -226,45 +285,46 @@ is_own(const struct request *q)
 	    q->actor.account_id == q->target.account_id;
 }
 
-/*
- * A user shows the old password; whoever administers him need not.  Guessing
- * with a stolen session is slowed down like any other.
- */
-static int
-check_old(struct request *q, struct err *e)
+/* Guessing with a stolen session is slowed down like any other. */
+int
+check_own_password(struct request *q, int64_t account_id, const char *name,
+    const char *password, struct err *e)
 {
 	static const struct throttle_policy policy = { .after = 5,
 		.max_s = 300 };
 	const struct ip nowhere = { { 0 } };
 	struct throttle *t = q->core->throttle;
 	struct password_keys keys;
-	const char *old;
 	bool good;
 	int got;
 
-	if (req_string(q, "old_password", &old, e) != 0)
-		return -1;
-	if (throttle_wait(t, policy, &nowhere, q->target.address, true,
-		clock_mono_ms()) > 0 ||
+	if (throttle_wait(t, policy, &nowhere, name, true, clock_mono_ms()) >
+		0 ||
 	    !password_slot_take(5000))
 		return err_set(e, ERR_TEMP, "too many tries: wait a moment");
-	got =
-	    secrets_password(q->core->secrets, q->target.account_id, &keys, e);
+	got = secrets_password(q->core->secrets, account_id, &keys, e);
 	good = got >= 0 &&
-	    password_verify(slice_str(old), got == 1 ? keys.hash : NULL);
+	    password_verify(slice_str(password), got == 1 ? keys.hash : NULL);
 	password_slot_give();
 	mem_wipe(&keys, sizeof(keys));
 	if (got < 0 || good)
 		return got < 0 ? -1 : 0;
-	throttle_failed(
-	    t, policy, &nowhere, q->target.address, clock_mono_ms());
+	throttle_failed(t, policy, &nowhere, name, clock_mono_ms());
 	return refuse(q, e, "wrong-password", "the old password is wrong");
 }
 
 int
 prepare_passwd(struct request *q, struct err *e)
 {
-	if (is_own(q) && check_old(q, e) != 0)
+	const char *old;
+
+	/* A user shows the old one; whoever administers him his own. */
+	if (is_own(q) &&
+	    (req_string(q, "old_password", &old, e) != 0 ||
+		check_own_password(
+		    q, q->target.account_id, q->target.address, old, e) != 0))
+		return -1;
+	if (!is_own(q) && check_fresh(q, e) != 0)
 		return -1;
 	return prepare_password(q, e);
 }
@@ -327,8 +387,8 @@ enum {
 	NAME_MAX_BYTES = 200
 };
 
-static int
-check_name(struct request *q, const char *name, struct err *e)
+int
+user_check_name(struct request *q, const char *name, struct err *e)
 {
 	if (strlen(name) > NAME_MAX_BYTES)
 		return refuse(q, e, "too-long", "the name is too long");
@@ -377,7 +437,7 @@ set_column(
 	if (allowed < 0 || value_text(value, &q->pool, &text, e) != 0)
 		return -1;
 	if (c->type == COLUMN_TEXT) {
-		if (check_name(q, text, e) != 0)
+		if (user_check_name(q, text, e) != 0)
 			return -1;
 		r = sql_run(
 		    q->core->db, e, c->query, "si", text, q->target.account_id);
@@ -436,16 +496,47 @@ set_one(struct request *q, const char *key, json_t *value, struct err *e)
 	return refuse(q, e, "unknown-key", "a user has no %s", key);
 }
 
+/* What the domain may store is promised to its users at most once. */
 static int
-set_all(struct request *q, json_t *set, struct err *e)
+check_storage(struct request *q, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT u.quota_bytes = 0, (SELECT sum(quota_bytes) FROM account"
+	    " WHERE domain_id = d.id) > d.max_bytes"
+	    " FROM account u JOIN domain d ON d.id = u.domain_id"
+	    " WHERE u.id = ?1 AND d.max_bytes <> 0",
+	    "i", q->target.account_id);
+	int got = r ? sql_next(r, e) : -1;
+	bool none = got == 1 && sql_int(r, 0) != 0;
+	bool over = got == 1 && sql_int(r, 1) != 0;
+
+	sql_done(r);
+	if (none || over)
+		q->field = "quota_bytes";
+	if (none)
+		return refuse(q, e, "limit",
+		    "the domain's storage is limited, so each user needs a"
+		    " quota");
+	if (over)
+		return refuse(q, e, "limit",
+		    "the quotas of the domain's users are more than the domain"
+		    " may store");
+	return got < 0 ? -1 : 0;
+}
+
+int
+user_set_all(struct request *q, json_t *set, struct err *e)
 {
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(set, key, value)
+	json_object_foreach(set, key, value) {
+		q->field = key;
 		if (set_one(q, key, value, e) != 0)
 			return -1;
-	return 0;
+	}
+	q->field = NULL;
+	return check_storage(q, e);
 }
 
 int
@@ -455,188 +546,15 @@ verb_user_set(struct request *q, struct err *e)
 
 	if (!json_is_object(set))
 		return refuse(q, e, "missing", "set is missing");
-	if (load_user(q, q->target.account_id, &q->before, e) != 0 ||
-	    set_all(q, set, e) != 0)
+	if (json_object_get(set, "roles") != NULL && check_fresh(q, e) != 0)
 		return -1;
-	return load_user(q, q->target.account_id, &q->after, e);
-}
-
-/* --- Adding and deleting ------------------------------------------------------------- */
-
-int
-user_insert(struct request *q, int64_t domain_id, const char *local,
-    const char *name, int64_t *id_out, struct err *e)
-{
-	if (check_name(q, name, e) != 0 ||
-	    sql_run(q->core->db, e,
-		"INSERT INTO account (domain_id, local, name, created_ms)"
-		" VALUES (?1, ?2, ?3, ?4)",
-		"issi", domain_id, local, name, clock_wall_ms()) < 0)
+	if (user_load(q, q->target.account_id, &q->before, e) != 0 ||
+	    check_rev(q, q->before, volatile_keys, e) != 0 ||
+	    user_set_all(q, set, e) != 0 ||
+	    user_load(q, q->target.account_id, &q->after, e) != 0)
 		return -1;
-	*id_out = sql_last_id(q->core->db);
+	put_rev(q, q->after, volatile_keys);
 	return 0;
-}
-
-static int
-check_limit(struct request *q, struct err *e)
-{
-	return refuse_if_full(q,
-	    "SELECT max_accounts <> 0 AND max_accounts <= (SELECT count(*)"
-	    " FROM account WHERE domain_id = ?1) FROM domain WHERE id = ?1",
-	    "users", e);
-}
-
-/*
- * A free address; an account named postmaster or abuse takes the place of the
- * alias that every domain has.
- */
-static int
-make_room(struct request *q, struct err *e)
-{
-	const char *by;
-	int taken =
-	    address_taken(q, q->target.domain_id, q->target.local, &by, e);
-
-	if (taken <= 0)
-		return taken;
-	if (strcmp(by, "alias") == 0 && alias_is_reserved(q->target.local))
-		return sql_run(q->core->db, e,
-			   "DELETE FROM alias WHERE domain_id = ?1"
-			   " AND local = ?2",
-			   "is", q->target.domain_id, q->target.local) < 0
-		    ? -1
-		    : 0;
-	return refuse(
-	    q, e, "exists", "%s exists already (%s)", q->target.address, by);
-}
-
-/* Local parts that would be confused with, or break, something else. */
-static int
-check_local(struct request *q, struct err *e)
-{
-	for (const char *p = q->target.local; *p != '\0'; p++)
-		if ((unsigned char)*p > 0x7e || strchr("@/#$% \"", *p) != NULL)
-			return refuse(q, e, "bad-address",
-			    "a user's name cannot have '%c'",
-			    (unsigned char)*p > 0x7e ? '?' : *p);
-	return 0;
-}
-
-/* An account's mail is not for the next one of its name. */
-static int
-check_left(struct request *q, struct err *e)
-{
-	int left = secrets_is_left(q->core->secrets, q->target.address, e);
-
-	if (left <= 0)
-		return left;
-	return refuse(q, e, "mailbox-left",
-	    "the mailbox of an earlier %s may still be there: put it aside"
-	    " (mailstead mailbox aside) or say that it shall be kept",
-	    q->target.address);
-}
-
-int
-user_create(struct request *q, const char *name, struct err *e)
-{
-	int64_t id;
-
-	if (check_local(q, e) != 0 || check_limit(q, e) != 0 ||
-	    make_room(q, e) != 0 || check_left(q, e) != 0 ||
-	    user_insert(
-		q, q->target.domain_id, q->target.local, name, &id, e) != 0)
-		return -1;
-	q->target.account_id = id;
-	return secrets_set_password(q->core->secrets, id, &q->keys, e);
-}
-
-int
-user_put_new(struct request *q, struct err *e)
-{
-	if (load_user(q, q->target.account_id, &q->after, e) != 0)
-		return -1;
-	json_object_set(q->out, "user", q->after);
-	return 0;
-}
-
-int
-verb_user_add(struct request *q, struct err *e)
-{
-	json_t *set = json_object_get(q->in, "set");
-	json_t *roles = json_object_get(q->in, "roles");
-	const char *name;
-
-	if (req_optional(q, "name", &name, e) != 0 ||
-	    (req_bool(q, "keep_mailbox") &&
-		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
-	    user_create(q, name ? name : "", e) != 0 ||
-	    (set != NULL && set_all(q, set, e) != 0) ||
-	    (roles != NULL &&
-		role_set_all(q, q->target.account_id, roles, e) != 0))
-		return -1;
-	return user_put_new(q, e);
-}
-
-/* Aliases that lead here: without this target, or away when it was the last. */
-static int
-leave_aliases(struct request *q, struct err *e)
-{
-	const char *admin = NULL;
-
-	if (find_admin(q, q->target.account_id, &admin, e) < 0)
-		return -1;
-	if (admin != NULL &&
-	    sql_run(q->core->db, e,
-		"INSERT OR IGNORE INTO alias_target (alias_id, target)"
-		" SELECT a.id, ?1 FROM alias a JOIN alias_target t"
-		" ON t.alias_id = a.id WHERE t.target = ?2 AND"
-		" a.local IN ('postmaster', 'abuse') AND NOT EXISTS"
-		" (SELECT 1 FROM alias_target o WHERE o.alias_id = a.id"
-		"  AND o.target <> ?2)",
-		"ss", admin, q->target.address) < 0)
-		return -1;
-	if (sql_run(q->core->db, e,
-		"DELETE FROM alias_target WHERE target = ?1", "s",
-		q->target.address) < 0)
-		return -1;
-	return sql_run(q->core->db, e,
-		   "DELETE FROM alias WHERE id NOT IN"
-		   " (SELECT alias_id FROM alias_target)",
-		   "") < 0
-	    ? -1
-	    : 0;
-}
-
-/*
- * The mailbox stays on disk, and the name cannot be used again before whoever
- * may touch mailboxes says that it was put aside ("mailbox settled").
- */
-int
-verb_user_delete(struct request *q, struct err *e)
-{
-	const char *admin = NULL;
-
-	if (role_keep_admin(q, e) != 0 ||
-	    load_user(q, q->target.account_id, &q->before, e) != 0 ||
-	    leave_aliases(q, e) != 0 ||
-	    sql_run(q->core->db, e,
-		"DELETE FROM list_member WHERE address = ?1", "s",
-		q->target.address) < 0 ||
-	    sql_run(q->core->db, e, "DELETE FROM account WHERE id = ?1", "i",
-		q->target.account_id) < 0)
-		return -1;
-	if (alias_is_reserved(q->target.local) &&
-	    (find_admin(q, q->target.account_id, &admin, e) < 0 ||
-		(admin != NULL &&
-		    alias_put_reserved(q, q->target.domain_id, admin, e) != 0)))
-		return -1;
-	json_object_set_new(
-	    q->out, "id", json_integer((json_int_t)q->target.account_id));
-	json_object_set_new(q->out, "address", json_string(q->target.address));
-	if (secrets_leave(q->core->secrets, q->target.address,
-		q->target.account_id, e) != 0)
-		return -1;
-	return secrets_forget(q->core->secrets, q->target.account_id, e);
 }
 
 /* --- Switching off and on --------------------------------------------------------------- */

@@ -19,6 +19,8 @@ admin_roles(const struct web_request *r)
 	const json_t *roles = json_object_get(session_of(r)->user, "roles");
 	unsigned bits = 0;
 
+	if (session_of(r)->must_enrol)
+		return 0; /* before anything else the second step */
 	for (size_t i = 0; i < json_array_size(roles); i++) {
 		struct slice name =
 		    slice_str(json_string_value(json_array_get(roles, i)));
@@ -78,7 +80,9 @@ admin_page(struct web_request *r, struct web_response *w, const char *name,
 {
 	const char *flash = web_query(r, "flash");
 
-	json_object_set_new(values, "at", json_pack("{sb}", section, 1));
+	if (section[0] != '\0')
+		json_object_set_new(
+		    values, "at", json_pack("{sb}", section, 1));
 	if (flash != NULL && is_key(flash))
 		json_object_set_new(values, "flash",
 		    json_string(page_text(
@@ -96,18 +100,62 @@ accountd_of(const struct web_request *r)
 static const struct login_rules login = {
 	.cookie = "adm",
 	.before = "adm-before",
+	.code = "adm-code",
 	.strict = true,
+	.domain_names = true,
 	.home = "/",
 	.timeout_ms = ASK_TIMEOUT_MS,
 	.accountd = accountd_of,
 };
 
 /* clang-format off */
+#define IN(roles) (WEB_SESSION | (roles))
+
 static const struct web_route routes[] = {
-	{ WEB_GET,  "/",       WEB_SESSION | ROLE_ANY, overview_page },
-	{ WEB_GET,  "/login",  WEB_OPEN,               login_page },
-	{ WEB_POST, "/login",  WEB_OPEN,               login_post },
-	{ WEB_POST, "/logout", WEB_SESSION,            logout_post },
+	{ WEB_GET,  "/login",          WEB_OPEN,         login_page },
+	{ WEB_POST, "/login",          WEB_OPEN,         login_post },
+	{ WEB_GET,  "/login/2",        WEB_OPEN,         login_page },
+	{ WEB_POST, "/login/2",        WEB_OPEN,         login_code_post },
+	{ WEB_POST, "/logout",         WEB_SESSION,      logout_post },
+	{ WEB_GET,  "/me",             WEB_SESSION,      me_page },
+	{ WEB_POST, "/me",             WEB_SESSION,      me_post },
+	{ WEB_GET,  "/",               IN(ROLE_ANY),     overview_page },
+	{ WEB_GET,  "/domains",        IN(ROLE_MANAGER), domains_page },
+	{ WEB_GET,  "/domains/new",    IN(ROLE_SERVER),  domain_new_page },
+	{ WEB_POST, "/domains/new",    IN(ROLE_SERVER),  domain_new_post },
+	{ WEB_GET,  "/d/{}",           IN(ROLE_MANAGER), domain_page },
+	{ WEB_POST, "/d/{}",           IN(ROLE_MANAGER), domain_post },
+	{ WEB_GET,  "/d/{}/delete",    IN(ROLE_SERVER),  domain_delete_page },
+	{ WEB_POST, "/d/{}/delete",    IN(ROLE_SERVER),  domain_delete_post },
+	{ WEB_GET,  "/d/{}/look",      IN(ROLE_MANAGER), look_page },
+	{ WEB_POST, "/d/{}/look",      IN(ROLE_MANAGER), look_post },
+	{ WEB_GET,  "/d/{}/users",     IN(ROLE_MANAGER), users_page },
+	{ WEB_GET,  "/d/{}/users/new", IN(ROLE_MANAGER), user_new_page },
+	{ WEB_POST, "/d/{}/users/new", IN(ROLE_MANAGER), user_new_post },
+	{ WEB_GET,  "/d/{}/users.csv", IN(ROLE_MANAGER), export_get },
+	{ WEB_GET,  "/d/{}/aliases",   IN(ROLE_MANAGER), aliases_page },
+	{ WEB_POST, "/d/{}/aliases",   IN(ROLE_MANAGER), aliases_post },
+	{ WEB_GET,  "/d/{}/lists",     IN(ROLE_MANAGER), lists_page },
+	{ WEB_POST, "/d/{}/lists",     IN(ROLE_MANAGER), lists_post },
+	{ WEB_GET,  "/d/{}/admins",    IN(ROLE_MANAGER), admins_page },
+	{ WEB_GET,  "/d/{}/audit",     IN(ROLE_MANAGER), audit_page },
+	{ WEB_GET,  "/users",          IN(ROLE_MANAGER), users_page },
+	{ WEB_POST, "/users",          IN(ROLE_MANAGER), users_act },
+	{ WEB_GET,  "/users/import",   IN(ROLE_MANAGER), import_page },
+	{ WEB_POST, "/users/import",   IN(ROLE_MANAGER) | WEB_UPLOADS, import_post },
+	{ WEB_GET,  "/users.csv",      IN(ROLE_SERVER),  export_get },
+	{ WEB_GET,  "/u/{}",           IN(ROLE_MANAGER), user_page },
+	{ WEB_POST, "/u/{}",           IN(ROLE_MANAGER), user_post },
+	{ WEB_GET,  "/u/{}/delete",    IN(ROLE_MANAGER), user_delete_page },
+	{ WEB_POST, "/u/{}/delete",    IN(ROLE_MANAGER), user_delete_post },
+	{ WEB_GET,  "/aliases",        IN(ROLE_MANAGER), aliases_page },
+	{ WEB_POST, "/aliases",        IN(ROLE_SERVER),  aliases_post },
+	{ WEB_GET,  "/lists",          IN(ROLE_ANY),     lists_page },
+	{ WEB_POST, "/lists",          IN(ROLE_SERVER),  lists_post },
+	{ WEB_GET,  "/l/{}",           IN(ROLE_ANY),     list_page },
+	{ WEB_POST, "/l/{}",           IN(ROLE_ANY),     list_post },
+	{ WEB_GET,  "/admins",         IN(ROLE_MANAGER), admins_page },
+	{ WEB_GET,  "/audit",          IN(ROLE_ANY),     audit_page },
 };
 
 /* clang-format on */

@@ -214,20 +214,29 @@ check_reply(json_t *reply, struct err *e)
 }
 
 int
-accountd_call(struct accountd *a, json_t *request, int timeout_ms,
+accountd_ask(struct accountd *a, json_t *request, int timeout_ms,
     json_t **reply_out, struct err *e)
 {
-	json_t *reply;
 	int fd = take_connection(a, e);
 
 	if (fd < 0)
 		return -1;
-	if (exchange(fd, request, timeout_ms, &reply, e) != 0) {
+	if (exchange(fd, request, timeout_ms, reply_out, e) != 0) {
 		close(fd);
 		return -1;
 	}
 	keep_connection(a, fd);
-	if (check_reply(reply, e) != 0)
+	return 0;
+}
+
+int
+accountd_call(struct accountd *a, json_t *request, int timeout_ms,
+    json_t **reply_out, struct err *e)
+{
+	json_t *reply;
+
+	if (accountd_ask(a, request, timeout_ms, &reply, e) != 0 ||
+	    check_reply(reply, e) != 0)
 		return -1;
 	*reply_out = reply;
 	return 0;

@@ -52,6 +52,10 @@ enum {
 int accountd_call(struct accountd *a, json_t *request, int timeout_ms,
     json_t **reply_out, struct err *e) MUST_CHECK;
 
+/* The same, but a refusal is an answer too: {"ok": false, "code": ...}. */
+int accountd_ask(struct accountd *a, json_t *request, int timeout_ms,
+    json_t **reply_out, struct err *e) MUST_CHECK;
+
 /*
  * The key of return paths (mail/srs.h), 32 bytes; asked for once.  Only for
  * the SMTP server and the queue runner.

@@ -23,14 +23,17 @@ rules_of(const struct web_request *r)
 	return r->app->login;
 }
 
+/* Takes `request`. */
 static int
 ask(const struct web_request *r, json_t *request, json_t **reply_out,
     struct err *e)
 {
 	const struct login_rules *l = rules_of(r);
+	int rc =
+	    accountd_call(l->accountd(r), request, l->timeout_ms, reply_out, e);
 
-	return accountd_call(
-	    l->accountd(r), request, l->timeout_ms, reply_out, e);
+	json_decref(request);
+	return rc;
 }
 
 static bool
@@ -61,6 +64,8 @@ new_session(struct web_request *r, const char *token, const json_t *reply)
 	s->domain = pool_strndup(&r->pool, domain.data, domain.len);
 	s->name = pool_strdup(&r->pool, name);
 	s->user = json_incref(json_object_get(reply, "user"));
+	s->id = json_integer_value(json_object_get(reply, "id"));
+	s->must_enrol = json_is_true(json_object_get(reply, "must_enrol"));
 	return s;
 }
 
@@ -268,11 +273,16 @@ wants_keep(const struct web_request *r)
 	return rules_of(r)->may_keep && web_form(r, "keep") != NULL;
 }
 
-/* A bare name is of the domain that the host's name means. */
+/*
+ * A bare name is of the domain that the host's name means; where domains sign
+ * in by their name, one with a dot stays as it is.
+ */
 static const char *
 full_login(struct web_request *r, const char *login)
 {
-	return r->site[0] == '\0' || strpbrk(login, "@#$%") != NULL
+	const char *marks = rules_of(r)->domain_names ? "@#$%." : "@#$%";
+
+	return r->site[0] == '\0' || strpbrk(login, marks) != NULL
 	    ? login
 	    : pool_printf(&r->pool, "%s@%s", login, r->site);
 }
@@ -297,60 +307,72 @@ create_request(
 	return request;
 }
 
-/* The key of the error's text, or NULL and a new token. */
+/*
+ * What accountd made of an attempt: the key of the error's text, or NULL and
+ * the token of a session, or of one that waits for the second step.
+ */
 static const char *
-create_session(struct web_request *r, const char *login, const char *pass,
-    bool keep, char token[TOKEN_SIZE])
+result_of(struct web_request *r, json_t *request, const char *wrong,
+    const char **token_out, bool *waits_out)
 {
-	const char *result = "", *made = "";
-	json_t *request, *reply;
+	const char *result = "", *made = "", *error = wrong;
+	json_t *reply;
 	struct err e;
-	const char *error = "login.failed";
 
-	if (strlen(login) > 512 || strlen(pass) > 1024)
-		return error;
-	request = create_request(r, full_login(r, login), pass, keep);
 	if (ask(r, request, &reply, &e) != 0) {
-		log_error("session create: %s", e.text);
-		return e.kind == ERR_TEMP ? "login.busy" : error;
+		log_error("signing in: %s", e.text);
+		return e.kind == ERR_TEMP ? "login.busy" : wrong;
 	}
-	(void)json_unpack(
-	    reply, "{s?s, s?s}", "result", &result, "session", &made);
+	(void)json_unpack(reply, "{s?s, s?s, s?s}", "result", &result,
+	    "session", &made, "pending", &made);
+	*waits_out = strcmp(result, "more") == 0;
 	if (strcmp(result, "busy") == 0)
 		error = "login.busy";
-	else if (strcmp(result, "ok") == 0 &&
-	    slice_copy(slice_str(made), token, TOKEN_SIZE))
+	else if (*waits_out || strcmp(result, "ok") == 0)
 		error = NULL;
+	*token_out = pool_strdup(&r->pool, made);
 	json_decref(reply);
 	return error;
 }
 
-const char *
-login_start(struct web_request *r, struct web_response *w, const char *login,
-    const char *pass, bool keep)
+/* The token into its cookie; NULL, or the key of the text that says why not. */
+static const char *
+keep_token(struct web_response *w, const char *token, bool waits, bool keep)
 {
 	const struct web_cookie_options over = { .max_age = -1 };
-	const struct web_cookie_options options = { .strict =
-							rules_of(r)->strict,
-		.max_age = keep ? KEEP_SECONDS : 0 };
-	char *token = pool_zalloc(&r->pool, TOKEN_SIZE);
-	const char *error = create_session(r, login, pass, keep, token);
+	struct web_request *r = w->request;
+	const struct login_rules *l = rules_of(r);
+	const struct web_cookie_options options = { .strict = l->strict,
+		.max_age = keep && !waits ? KEEP_SECONDS : 0 };
 	json_t *reply = NULL;
 	struct err e;
 
-	if (error == NULL &&
-	    !web_set_cookie(w, rules_of(r)->cookie, token, &options))
-		error = "login.insecure";
-	if (error == NULL && find_session(r, token, &reply, &e) != 0)
-		error = "login.busy";
-	if (error == NULL && r->session == NULL)
-		error = "login.failed";
-	json_decref(reply);
-	if (error == NULL) {
-		(void)web_set_cookie(w, rules_of(r)->before, "", &over);
-		remember(w, &options);
+	if (!web_set_cookie(w, waits ? l->code : l->cookie, token, &options))
+		return "login.insecure";
+	if (waits)
 		return NULL;
-	}
+	if (find_session(r, token, &reply, &e) != 0)
+		return "login.busy";
+	json_decref(reply);
+	if (r->session == NULL)
+		return "login.failed";
+	(void)web_set_cookie(w, l->before, "", &over);
+	(void)web_set_cookie(w, l->code, "", &over);
+	remember(w, &options);
+	return NULL;
+}
+
+static const char *
+start(struct web_response *w, json_t *request, const char *wrong, bool keep)
+{
+	const char *token = "", *error;
+	bool waits = false;
+
+	error = result_of(w->request, request, wrong, &token, &waits);
+	if (error == NULL)
+		error = keep_token(w, token, waits, keep);
+	if (error == NULL)
+		return NULL;
 	w->status = 422;
 	if (strcmp(error, "login.busy") == 0) {
 		w->status = 429;
@@ -359,14 +381,82 @@ login_start(struct web_request *r, struct web_response *w, const char *login,
 	return error;
 }
 
+const char *
+login_start(struct web_request *r, struct web_response *w, const char *login,
+    const char *pass, bool keep)
+{
+	if (strlen(login) > 512 || strlen(pass) > 1024) {
+		w->status = 422;
+		return "login.failed";
+	}
+	return start(w, create_request(r, full_login(r, login), pass, keep),
+	    "login.failed", keep);
+}
+
+static void
+go_on(struct web_request *r, struct web_response *w, const struct form *f,
+    const char *who)
+{
+	if (f->carry_to[0] != '\0' &&
+	    ascii_casecmp(who, session_of(r)->address) == 0)
+		carry_page(r, w, web_own_path(f->carry_to));
+	else
+		web_redirect(w, f->back);
+}
+
+/* --- The second step ------------------------------------------------------------- */
+
+static void
+show_code_form(
+    struct web_request *r, struct web_response *w, const struct form *f)
+{
+	page_send(r, w, "login2", page_text(r, "login2.title"),
+	    json_pack("{ss,ss,sb,ss,so}", "error",
+		f->error != NULL ? page_text(r, f->error) : "", "back", f->back,
+		"keep", wants_keep(r), "carry_to", f->carry_to, "carry",
+		carried(r, CARRY_PREFIX)));
+}
+
+static struct form
+form_of(const struct web_request *r, const char *login)
+{
+	const char *to = web_form(r, "carry_to");
+
+	return (struct form){ .login = login,
+		.back = web_own_path(web_form(r, "back")),
+		.carry_to = to != NULL ? to : "" };
+}
+
+void
+login_code_post(struct web_request *r, struct web_response *w)
+{
+	const char *waiting = web_session_cookie(r, rules_of(r)->code);
+	const char *code = web_form(r, "code"), *who = who_was(r);
+	struct form f = form_of(r, who);
+
+	if (waiting == NULL || !is_token(waiting) || code == NULL ||
+	    strlen(code) > 64) {
+		f.error = "login.expired";
+		show_form(r, w, &f);
+		return;
+	}
+	f.error = start(w,
+	    json_pack("{ss,ss,ss,ss,ss,sb}", "verb", "session code", "pending",
+		waiting, "code", code, "ip", r->remote_addr, "agent",
+		r->user_agent, "keep", wants_keep(r)),
+	    "login2.failed", wants_keep(r));
+	if (f.error != NULL)
+		show_code_form(r, w, &f);
+	else
+		go_on(r, w, &f, who);
+}
+
 void
 login_post(struct web_request *r, struct web_response *w)
 {
 	const char *login = web_form(r, "user"), *pass = web_form(r, "pass");
-	const char *to = web_form(r, "carry_to"), *who = who_was(r);
-	struct form f = { .login = login,
-		.back = web_own_path(web_form(r, "back")),
-		.carry_to = to != NULL ? to : "" };
+	const char *who = who_was(r);
+	struct form f = form_of(r, login);
 
 	if (login == NULL || pass == NULL) {
 		web_error(w, 400, page_text(r, "login.failed"));
@@ -376,11 +466,10 @@ login_post(struct web_request *r, struct web_response *w)
 	if (f.error != NULL) {
 		f.carry = carried(r, CARRY_PREFIX);
 		show_form(r, w, &f);
-	} else if (f.carry_to[0] != '\0' &&
-	    ascii_casecmp(who, session_of(r)->address) == 0) {
-		carry_page(r, w, web_own_path(to));
+	} else if (r->session == NULL) {
+		show_code_form(r, w, &f);
 	} else {
-		web_redirect(w, f.back);
+		go_on(r, w, &f, who);
 	}
 }
 

@@ -14,14 +14,16 @@
  * table of routes.
  */
 struct login_rules {
-	const char *cookie, *before; /* stems of the cookies' names */
+	/* stems of the cookies' names; `code`: between the two steps */
+	const char *cookie, *before, *code;
 	/* of one more, which says who was signed in: then what is posted after
 	 * a session's end can be posted again by the same user; or NULL */
 	const char *who;
-	bool strict;      /* SameSite=Strict */
-	bool may_keep;    /* "keep me signed in" */
-	const char *home; /* where one comes after signing in */
-	int timeout_ms;   /* of a question to accountd */
+	bool strict;       /* SameSite=Strict */
+	bool may_keep;     /* "keep me signed in" */
+	bool domain_names; /* the name of a domain is a login */
+	const char *home;  /* where one comes after signing in */
+	int timeout_ms;    /* of a question to accountd */
 	struct accountd *(*accountd)(const struct web_request *r);
 };
 
@@ -29,7 +31,9 @@ struct login_rules {
 struct session {
 	const char *token;
 	const char *address, *local, *domain, *name;
+	int64_t id;   /* in the list of sessions */
 	json_t *user; /* the account as accountd shows it; login_done() frees */
+	bool must_enrol; /* a second step is required and not set up */
 };
 
 static inline const struct session *
@@ -44,15 +48,19 @@ int login_find_session(
 void login_needed(struct web_request *r, struct web_response *w);
 void login_done(struct web_request *r);
 
-/* GET and POST /login (page "login"), POST /logout. */
+/*
+ * GET and POST /login (page "login"), GET /login/2 the same, POST /login/2 (of
+ * the page "login2", for who has a second step); POST /logout.
+ */
 void login_page(struct web_request *r, struct web_response *w);
 void login_post(struct web_request *r, struct web_response *w);
+void login_code_post(struct web_request *r, struct web_response *w);
 void logout_post(struct web_request *r, struct web_response *w);
 
 /*
  * Sign in with what was typed: a new session and its cookies.  NULL, or the
  * key of the text that says why not, with the response's status set; then
- * nothing has changed.
+ * nothing has changed.  NULL with r->session still NULL: a code is asked for.
  */
 const char *login_start(struct web_request *r, struct web_response *w,
     const char *login, const char *pass, bool keep);

@@ -1,0 +1,144 @@
+/*
+ * Who administers what, and who did what: administrators and the audit log.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+
+#include "admin-cgi/admin.h"
+
+void
+admins_page(struct web_request *r, struct web_response *w)
+{
+	json_t *request = list_request(r, "user list"), *reply, *values;
+
+	if (domain_of_page(r) == NULL && (admin_roles(r) & ROLE_SERVER) == 0) {
+		json_decref(request);
+		web_redirect(w, "/domains");
+		return;
+	}
+	json_object_set_new(request, "admins", json_true());
+	if (admin_need(r, w, request, &reply) != 0)
+		return;
+	values =
+	    list_values(r, reply, json_incref(json_object_get(reply, "items")));
+	json_decref(reply);
+	json_object_set_new(values, "on_admins", json_true());
+	admin_page(r, w, "admins", "admins", values);
+}
+
+/* --- The audit log --------------------------------------------------------------- */
+
+static json_t *
+compact(struct web_request *r, const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	json_t *out =
+	    json_string(text != NULL ? pool_strdup(&r->pool, text) : "");
+
+	free(text);
+	return out;
+}
+
+/* Only what differs between the two, where both are there. */
+static void
+add_changes(struct web_request *r, const json_t *entry, json_t *row)
+{
+	const json_t *before = json_object_get(entry, "before");
+	json_t *after = json_object_get(entry, "after"), *value;
+	json_t *changes = json_array();
+	const char *key;
+
+	json_object_set_new(row, "changes", changes);
+	json_object_foreach(after, key, value) {
+		const json_t *was = json_object_get(before, key);
+
+		if (was != NULL && json_equal(was, value))
+			continue;
+		json_array_append_new(changes,
+		    json_pack("{ss,so,so}", "key", key, "before",
+			was != NULL ? compact(r, was) : json_string(""),
+			"after", compact(r, value)));
+	}
+	if (after == NULL && before != NULL)
+		json_array_append_new(changes,
+		    json_pack("{ss,so,ss}", "key", "", "before",
+			compact(r, before), "after", ""));
+}
+
+static json_t *
+audit_rows(struct web_request *r, const json_t *items)
+{
+	json_t *rows = json_array(), *entry;
+	size_t i;
+
+	json_array_foreach(items, i, entry) {
+		json_t *row = json_pack("{sO,sO,sO?,sO,sO?}", "time",
+		    json_object_get(entry, "time"), "actor",
+		    json_object_get(entry, "actor"), "ip",
+		    json_object_get(entry, "ip"), "verb",
+		    json_object_get(entry, "verb"), "target",
+		    json_object_get(entry, "target"));
+
+		if (row == NULL)
+			continue; /* a damaged line */
+		add_changes(r, entry, row);
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+static json_t *
+audit_request(struct web_request *r)
+{
+	bool all = (admin_roles(r) & ROLE_SERVER) != 0;
+	const char *domain = domain_of_page(r), *who = web_query(r, "who");
+	const char *what = web_query(r, "what"), *day = web_query(r, "day");
+	const char *before = web_query(r, "before");
+	json_t *request = json_pack("{ss,ss*,si}", "verb",
+	    domain == NULL && !all ? "audit about" : "audit list", "domain",
+	    domain, "limit", 100);
+	uint64_t n;
+
+	if (who != NULL && who[0] != '\0')
+		json_object_set_new(request, "who", json_string(who));
+	if (what != NULL && what[0] != '\0')
+		json_object_set_new(request, "what", json_string(what));
+	if (day != NULL && day[0] != '\0')
+		json_object_set_new(request, "day", json_string(day));
+	if (before != NULL && num_parse(slice_str(before), INT64_MAX, &n))
+		json_object_set_new(
+		    request, "before", json_integer((json_int_t)n));
+	return request;
+}
+
+void
+audit_page(struct web_request *r, struct web_response *w)
+{
+	const char *who = web_query(r, "who"), *what = web_query(r, "what");
+	const char *domain = domain_of_page(r), *day = "";
+	json_int_t before = -1;
+	json_t *reply, *values;
+
+	if (admin_need(r, w, audit_request(r), &reply) != 0)
+		return;
+	values = json_pack("{so,ss,ss,ss}", "rows",
+	    audit_rows(r, json_object_get(reply, "items")), "who",
+	    who != NULL ? who : "", "what", what != NULL ? what : "", "self",
+	    r->path);
+	if (domain != NULL)
+		json_object_set_new(values, "domain", json_string(domain));
+	json_object_set_new(values, "on_audit", json_true());
+	if (json_unpack(reply, "{s:{s:s,s?I}}", "next", "day", &day, "before",
+		&before) == 0)
+		json_object_set_new(values, "next",
+		    json_string(pool_printf(&r->pool,
+			before >= 0 ? "%s%s?who=%s&what=%s&day=%s&before=%lld"
+				    : "%s%s?who=%s&what=%s&day=%s",
+			r->base, r->path, admin_url(r, who ? who : ""),
+			admin_url(r, what ? what : ""), day,
+			(long long)before)));
+	json_decref(reply);
+	admin_page(r, w, "audit", "audit", values);
+}

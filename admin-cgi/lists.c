@@ -1,0 +1,225 @@
+/*
+ * Addresses that lead elsewhere: aliases and distribution lists.
+ */
+#include <string.h>
+
+#include "admin-cgi/admin.h"
+
+/* An array of what stands in a text, by lines, commas or blanks. */
+static json_t *
+addresses_of(const char *text)
+{
+	json_t *out = json_array();
+
+	while (text != NULL && *text != '\0') {
+		size_t n = strcspn(text, ", ;\t\r\n");
+
+		if (n > 0)
+			json_array_append_new(out, json_stringn(text, n));
+		text += n;
+		text += strspn(text, ", ;\t\r\n");
+	}
+	return out;
+}
+
+static const char *
+posted(const struct web_request *r, const char *name)
+{
+	const char *text = web_form(r, name);
+
+	return text != NULL ? text : "";
+}
+
+/*
+ * A list page of one domain, or of all for who may; else the way to the own
+ * domains.
+ */
+static void
+send_list(struct web_request *r, struct web_response *w, const char *verb,
+    const char *page, const struct problem *p)
+{
+	bool is_lists = strcmp(page, "lists") == 0;
+	json_t *reply, *values;
+
+	if (domain_of_page(r) == NULL && !is_lists &&
+	    (admin_roles(r) & ROLE_SERVER) == 0) {
+		web_redirect(w, "/domains");
+		return;
+	}
+	if (admin_need(r, w, list_request(r, verb), &reply) != 0)
+		return;
+	values =
+	    list_values(r, reply, json_incref(json_object_get(reply, "items")));
+	json_decref(reply);
+	json_object_set_new(
+	    values, is_lists ? "on_lists" : "on_aliases", json_true());
+	json_object_set_new(values, "typed",
+	    json_pack("{ss,ss}", "address", posted(r, "address"), "targets",
+		posted(r, "targets")));
+	form_problem(r, w, p, values);
+	admin_page(r, w, page, page, values);
+}
+
+/* --- Aliases --------------------------------------------------------------------- */
+
+void
+aliases_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_list(r, w, "alias list", "aliases", &none);
+}
+
+static const char *
+full_address(struct web_request *r, const char *text)
+{
+	const char *domain = domain_of_page(r);
+
+	if (strchr(text, '@') != NULL || domain == NULL)
+		return text;
+	return pool_printf(&r->pool, "%s@%s", text, domain);
+}
+
+/* do=delete with "address"; else a new one, or with "was" a changed one. */
+void
+aliases_post(struct web_request *r, struct web_response *w)
+{
+	const char *drop = web_form(r, "drop"), *flash = "saved";
+	struct problem p = { 0 };
+	json_t *request;
+	int rc;
+
+	if (drop != NULL) {
+		flash = "alias_deleted";
+		request = json_pack(
+		    "{ss,ss}", "verb", "alias delete", "address", drop);
+	} else {
+		request = json_pack("{ss,ss,so,sb}", "verb", "alias add",
+		    "address", full_address(r, posted(r, "address")), "targets",
+		    addresses_of(web_form(r, "targets")), "new",
+		    web_form(r, "change") == NULL);
+	}
+	rc = admin_write(r, w, request, NULL, &p);
+	if (rc > 0)
+		send_list(r, w, "alias list", "aliases", &p);
+	else if (rc == 0)
+		admin_done(r, w, flash, "%s", r->path);
+}
+
+/* --- Distribution lists ------------------------------------------------------------ */
+
+/* clang-format off */
+static const struct form_field fields[] = {
+	{ "name", FORM_TEXT, 0 },
+	{ "members_only", FORM_SWITCH, 0 },
+	{ "auth_required", FORM_SWITCH, 0 },
+};
+
+/* clang-format on */
+
+static const struct form form = { fields, ARRAY_LEN(fields), NULL };
+
+static json_t *
+about(const struct web_request *r, const char *verb)
+{
+	return json_pack("{ss,ss}", "verb", verb, "address", r->args[0]);
+}
+
+void
+lists_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_list(r, w, "list list", "lists", &none);
+}
+
+void
+lists_post(struct web_request *r, struct web_response *w)
+{
+	const char *address = full_address(r, posted(r, "address"));
+	struct problem p = { 0 };
+	int rc = admin_write(r, w,
+	    json_pack("{ss,ss,ss,sb}", "verb", "list add", "address", address,
+		"name", posted(r, "name"), "auth_required", 1),
+	    NULL, &p);
+
+	if (rc > 0)
+		send_list(r, w, "list list", "lists", &p);
+	else if (rc == 0)
+		admin_done(r, w, "list_added", "/l/%s", admin_url(r, address));
+}
+
+static void
+send_one(struct web_request *r, struct web_response *w, const struct problem *p)
+{
+	json_t *request = about(r, "list show"), *reply, *values, *list;
+	const char *after = web_query(r, "after"), *next, *at;
+
+	if (after != NULL)
+		json_object_set_new(request, "after", json_string(after));
+	json_object_set_new(request, "limit", json_integer(200));
+	if (admin_need(r, w, request, &reply) != 0)
+		return;
+	list = json_object_get(reply, "list");
+	next = json_string_value(json_object_get(reply, "next"));
+	at = strrchr(r->args[0], '@');
+	values = json_pack("{sO,so,sO,sO,ss,ss}", "l", list, "f",
+	    form_show(r, &form, list, p), "rev", json_object_get(reply, "rev"),
+	    "members", json_object_get(reply, "items"), "domain",
+	    at != NULL ? at + 1 : "", "add", posted(r, "add"));
+	if (next != NULL)
+		json_object_set_new(values, "next",
+		    json_string(pool_printf(&r->pool, "%s%s?after=%s", r->base,
+			r->path, admin_url(r, next))));
+	form_problem(r, w, p, values);
+	json_decref(reply);
+	admin_page(r, w, "list", "lists", values);
+}
+
+void
+list_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_one(r, w, &none);
+}
+
+/* Rules; or do=add with "add"; or drop=MEMBER; or do=delete. */
+static int
+change_list(struct web_request *r, struct web_response *w, struct problem *p)
+{
+	const char *act = posted(r, "do"), *drop = web_form(r, "drop");
+	const char *rev = web_form(r, "rev");
+	json_t *request =
+	    about(r, strcmp(act, "delete") == 0 ? "list delete" : "list set");
+	json_t *set;
+
+	if (drop != NULL) {
+		json_object_set_new(request, "remove", json_pack("[s]", drop));
+	} else if (strcmp(act, "add") == 0) {
+		json_object_set_new(
+		    request, "add", addresses_of(web_form(r, "add")));
+	} else if (act[0] == '\0') {
+		set = form_read(r, &form, p);
+		(void)json_object_update(request, set);
+		json_decref(set);
+		if (rev != NULL)
+			json_object_set_new(request, "rev", json_string(rev));
+	}
+	return admin_write(r, w, request, NULL, p);
+}
+
+void
+list_post(struct web_request *r, struct web_response *w)
+{
+	bool gone = strcmp(posted(r, "do"), "delete") == 0;
+	struct problem p = { 0 };
+	int rc = change_list(r, w, &p);
+
+	if (rc > 0)
+		send_one(r, w, &p);
+	else if (rc == 0 && gone)
+		admin_done(r, w, "list_deleted", "/lists");
+	else if (rc == 0)
+		admin_done(r, w, "saved", "/l/%s", admin_url(r, r->args[0]));
+}

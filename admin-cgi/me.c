@@ -1,0 +1,146 @@
+/*
+ * The own account of who is signed in: password, second step, sessions.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "admin-cgi/admin.h"
+
+static void
+send_me(struct web_request *r, struct web_response *w, const struct problem *p,
+    json_t *extra)
+{
+	json_t *user, *sessions, *values = extra, *one;
+	size_t i;
+
+	if (admin_need(r, w, json_pack("{ss}", "verb", "user show"), &user) !=
+	    0) {
+		json_decref(extra);
+		return;
+	}
+	if (admin_need(r, w, json_pack("{ss}", "verb", "session list"),
+		&sessions) != 0) {
+		json_decref(extra);
+		json_decref(user);
+		return;
+	}
+	json_array_foreach(json_object_get(sessions, "items"), i, one)
+		json_object_set_new(one, "is_this",
+		    json_boolean(json_integer_value(json_object_get(
+				     one, "id")) == session_of(r)->id));
+	json_object_set(values, "u", json_object_get(user, "user"));
+	json_object_set(
+	    values, "second_step", json_object_get(user, "second_step"));
+	json_object_set(values, "sessions", json_object_get(sessions, "items"));
+	json_object_set_new(
+	    values, "must_enrol", json_boolean(session_of(r)->must_enrol));
+	form_problem(r, w, p, values);
+	json_decref(user);
+	json_decref(sessions);
+	admin_page(r, w, "me", "me", values);
+}
+
+void
+me_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_me(r, w, &none, json_object());
+}
+
+static int
+set_password(struct web_request *r, struct web_response *w, struct problem *p)
+{
+	const char *one = web_form(r, "password");
+	const char *two = web_form(r, "password2"), *old = web_form(r, "old");
+
+	if (one == NULL || two == NULL || strcmp(one, two) != 0) {
+		p->status = 422;
+		p->text = page_text(r, "form.not_same");
+		return 1;
+	}
+	return admin_write(r, w,
+	    json_pack("{ss,ss,ss}", "verb", "user passwd", "password", one,
+		"old_password", old != NULL ? old : ""),
+	    NULL, p);
+}
+
+/* A new secret is shown once, with the form that confirms it. */
+static void
+begin_second_step(struct web_request *r, struct web_response *w)
+{
+	struct problem p = { 0 };
+	json_t *reply, *extra;
+	int rc = admin_write(
+	    r, w, json_pack("{ss}", "verb", "totp begin"), &reply, &p);
+
+	if (rc == 0) {
+		extra = json_pack("{sO,sO}", "secret",
+		    json_object_get(reply, "secret"), "uri",
+		    json_object_get(reply, "uri"));
+		json_decref(reply);
+		send_me(r, w, &p, extra);
+	} else if (rc > 0) {
+		send_me(r, w, &p, json_object());
+	}
+}
+
+static void
+confirm_second_step(struct web_request *r, struct web_response *w)
+{
+	const char *code = web_form(r, "code");
+	struct problem p = { 0 };
+	json_t *reply, *extra = json_object();
+	int rc = admin_write(r, w,
+	    json_pack("{ss,ss}", "verb", "totp confirm", "code",
+		code != NULL ? code : ""),
+	    &reply, &p);
+
+	if (rc == 0) {
+		json_object_set(
+		    extra, "codes", json_object_get(reply, "recovery_codes"));
+		json_decref(reply);
+	}
+	if (rc >= 0)
+		send_me(r, w, &p, extra);
+	else
+		json_decref(extra);
+}
+
+void
+me_post(struct web_request *r, struct web_response *w)
+{
+	const char *act = web_form(r, "do"), *code = web_form(r, "code");
+	const char *end = web_form(r, "end"), *flash = "saved";
+	struct problem p = { 0 };
+	int rc = -1;
+
+	if (end != NULL) {
+		rc = admin_write(r, w,
+		    json_pack("{ss,sI}", "verb", "session end", "id",
+			(json_int_t)strtoll(end, NULL, 10)),
+		    NULL, &p);
+		flash = "session_ended";
+	} else if (act == NULL) {
+		web_error(w, 400, page_text(r, "form.no_act"));
+	} else if (strcmp(act, "password") == 0) {
+		rc = set_password(r, w, &p);
+		flash = "password_set";
+	} else if (strcmp(act, "begin") == 0) {
+		begin_second_step(r, w);
+	} else if (strcmp(act, "confirm") == 0) {
+		confirm_second_step(r, w);
+	} else if (strcmp(act, "remove") == 0) {
+		rc = admin_write(r, w,
+		    json_pack("{ss,ss}", "verb", "totp remove", "code",
+			code != NULL ? code : ""),
+		    NULL, &p);
+		flash = "second_step_off";
+	} else {
+		web_error(w, 400, page_text(r, "form.no_act"));
+	}
+	if (rc > 0)
+		send_me(r, w, &p, json_object());
+	else if (rc == 0)
+		admin_done(r, w, flash, "/me");
+}

@@ -1,0 +1,307 @@
+/*
+ * Users: the list, what is done to several, and a new one.
+ */
+#include <string.h>
+
+#include "base/log.h"
+
+#include "admin-cgi/admin.h"
+
+enum {
+	ROWS = 50
+};
+
+/* clang-format off */
+static const struct form_field new_fields[] = {
+	{ "local", FORM_TEXT, 0 },
+	{ "name", FORM_TEXT, 0 },
+	{ "password", FORM_SECRET, 0 },
+	{ "password2", FORM_SECRET, 0 },
+	{ "quota_bytes", FORM_SIZE, 0 },
+	{ "quota_messages", FORM_NUMBER, 0 },
+	{ "may_change_password", FORM_SWITCH, 0 },
+	{ "access.web", FORM_SWITCH, 0 },
+	{ "access.pop3", FORM_SWITCH, 0 },
+	{ "access.smtp", FORM_SWITCH, 0 },
+};
+
+/* clang-format on */
+
+static const struct form new_form = { new_fields, ARRAY_LEN(new_fields), NULL };
+
+const char *
+domain_of_page(struct web_request *r)
+{
+	const char *domain =
+	    r->args[0] != NULL ? r->args[0] : web_query(r, "domain");
+
+	return domain != NULL && domain[0] != '\0' ? domain : NULL;
+}
+
+/* --- The list --------------------------------------------------------------------- */
+
+json_t *
+list_request(struct web_request *r, const char *verb)
+{
+	const char *domain = domain_of_page(r), *q = web_query(r, "q");
+	const char *after = web_query(r, "after");
+
+	return json_pack("{ss,ss*,ss*,ss*,si}", "verb", verb, "domain", domain,
+	    "match", q != NULL && q[0] != '\0' ? q : NULL, "after", after,
+	    "limit", ROWS);
+}
+
+json_t *
+list_values(struct web_request *r, const json_t *reply, json_t *rows)
+{
+	const char *q = web_query(r, "q"), *domain = domain_of_page(r);
+	const char *next = json_string_value(json_object_get(reply, "next"));
+	json_t *values =
+	    json_pack("{so,ss,ss,sb}", "rows", rows, "q", q != NULL ? q : "",
+		"self", r->path, "first", web_query(r, "after") == NULL);
+
+	if (next != NULL)
+		json_object_set_new(values, "next",
+		    json_string(pool_printf(&r->pool, "%s%s?q=%s&after=%s%s",
+			r->base, r->path, admin_url(r, q != NULL ? q : ""),
+			admin_url(r, next),
+			web_query(r, "disabled") ? "&disabled=1" : "")));
+	if (domain != NULL)
+		json_object_set_new(values, "domain", json_string(domain));
+	return values;
+}
+
+/* What a row shows of a user. */
+static json_t *
+user_row(const json_t *user)
+{
+	json_t *row = json_deep_copy(user);
+	json_int_t used =
+	    json_integer_value(json_object_get(user, "used_bytes"));
+	json_int_t quota =
+	    json_integer_value(json_object_get(user, "quota_bytes"));
+	const json_t *roles = json_object_get(user, "roles");
+	const char *address =
+	    json_string_value(json_object_get(user, "address"));
+
+	json_object_set_new(
+	    row, "is_admin", json_boolean(json_array_size(roles) > 0));
+	json_object_set_new(row, "hue", json_integer(person_hue(address)));
+	json_object_set_new(row, "initials",
+	    person_initials(
+		json_string_value(json_object_get(user, "name")), address));
+	if (quota > 0)
+		json_object_set_new(row, "percent",
+		    json_integer(used >= quota ? 100 : used * 100 / quota));
+	return row;
+}
+
+void
+users_page(struct web_request *r, struct web_response *w)
+{
+	json_t *request = list_request(r, "user list");
+	json_t *reply, *rows, *values, *one;
+	size_t i;
+
+	if (domain_of_page(r) == NULL && (admin_roles(r) & ROLE_SERVER) == 0) {
+		json_decref(request);
+		web_redirect(w, "/domains");
+		return;
+	}
+	if (web_query(r, "disabled") != NULL)
+		json_object_set_new(request, "disabled", json_true());
+	if (admin_need(r, w, request, &reply) != 0)
+		return;
+	rows = json_array();
+	json_array_foreach(json_object_get(reply, "items"), i, one)
+		json_array_append_new(rows, user_row(one));
+	values = list_values(r, reply, rows);
+	json_object_set(values, "total", json_object_get(reply, "total"));
+	json_object_set_new(
+	    values, "disabled", json_boolean(web_query(r, "disabled") != NULL));
+	json_object_set_new(values, "on_users", json_true());
+	json_decref(reply);
+	admin_page(r, w, "users", "users", values);
+}
+
+/* --- Several at once ----------------------------------------------------------------- */
+
+/* clang-format off */
+static const struct act {
+	const char *name, *verb;
+	const char *key, *value; /* of "set", or NULL */
+	const char *field;       /* of the form: whose text is the value */
+} acts[] = {
+	{ "disable", "user disable", NULL, NULL, NULL },
+	{ "enable", "user enable", NULL, NULL, NULL },
+	{ "delete", "user delete", NULL, NULL, NULL },
+	{ "quota", "user set", "quota_bytes", NULL, "quota" },
+	{ "web-on", "user set", "web", "yes", NULL },
+	{ "web-off", "user set", "web", "no", NULL },
+	{ "pop3-on", "user set", "pop3", "yes", NULL },
+	{ "pop3-off", "user set", "pop3", "no", NULL },
+	{ "smtp-on", "user set", "smtp", "yes", NULL },
+	{ "smtp-off", "user set", "smtp", "no", NULL },
+};
+
+/* clang-format on */
+
+static const struct act *
+act_of(const struct web_request *r)
+{
+	const char *name = web_form(r, "do");
+
+	for (size_t i = 0; name != NULL && i < ARRAY_LEN(acts); i++)
+		if (strcmp(acts[i].name, name) == 0)
+			return &acts[i];
+	return NULL;
+}
+
+static json_t *
+act_request(
+    const struct web_request *r, const struct act *a, const char *address)
+{
+	json_t *request =
+	    json_pack("{ss,ss}", "verb", a->verb, "address", address);
+	const char *value = a->field != NULL ? web_form(r, a->field) : a->value;
+
+	if (a->key != NULL)
+		json_object_set_new(request, "set",
+		    json_pack("{ss}", a->key, value != NULL ? value : ""));
+	return request;
+}
+
+/* Each by itself: what is refused is listed, the rest is done. */
+void
+users_act(struct web_request *r, struct web_response *w)
+{
+	const struct act *a = act_of(r);
+	json_t *failed = json_array(), *values;
+	const char *address;
+	size_t done = 0;
+
+	if (a == NULL) {
+		json_decref(failed);
+		web_error(w, 400, page_text(r, "form.no_act"));
+		return;
+	}
+	for (size_t i = 0;
+	     (address = web_form_next(r, "address", &i)) != NULL;) {
+		struct problem p = { 0 };
+		int rc =
+		    admin_write(r, w, act_request(r, a, address), NULL, &p);
+
+		if (rc < 0) {
+			json_decref(failed);
+			return;
+		}
+		if (rc == 0)
+			done++;
+		else
+			json_array_append_new(failed,
+			    json_pack("{ss,ss}", "address", address, "text",
+				p.wrong_count > 0 ? p.wrong[0].text : p.text));
+	}
+	if (json_array_size(failed) == 0) {
+		json_decref(failed);
+		admin_done(r, w, done > 0 ? "users_done" : "none_chosen", "%s",
+		    web_own_path(web_form(r, "back")));
+		return;
+	}
+	w->status = 422;
+	values = json_pack("{si,so,ss}", "done", (int)done, "failed", failed,
+	    "back", web_own_path(web_form(r, "back")));
+	admin_page(r, w, "users_done", "users", values);
+}
+
+/* --- A new one -------------------------------------------------------------------- */
+
+/* What the domain's new users get, in the shape of a user. */
+static int
+load_defaults(struct web_request *r, struct web_response *w, const char *domain,
+    json_t **out)
+{
+	json_t *reply;
+	const json_t *d;
+
+	if (admin_need(r, w,
+		json_pack("{ss,ss}", "verb", "domain show", "domain", domain),
+		&reply) != 0)
+		return -1;
+	d = json_object_get(json_object_get(reply, "domain"), "new_user");
+	*out = json_pack("{sO,sO,sO,s{sO,sO,sO}}", "quota_bytes",
+	    json_object_get(d, "quota_bytes"), "quota_messages",
+	    json_object_get(d, "quota_messages"), "may_change_password",
+	    json_object_get(d, "may_change_password"), "access", "pop3",
+	    json_object_get(d, "pop3"), "smtp", json_object_get(d, "smtp"),
+	    "web", json_object_get(d, "web"));
+	json_decref(reply);
+	return 0;
+}
+
+static void
+send_new(struct web_request *r, struct web_response *w, const struct problem *p)
+{
+	const char *domain = domain_of_page(r);
+	json_t *defaults, *values;
+
+	if (load_defaults(r, w, domain, &defaults) != 0)
+		return;
+	values = json_pack("{ss,so}", "domain", domain, "f",
+	    form_show(r, &new_form, defaults, p));
+	json_decref(defaults);
+	form_problem(r, w, p, values);
+	admin_page(r, w, "user_new", "users", values);
+}
+
+void
+user_new_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_new(r, w, &none);
+}
+
+static void
+check_password(struct web_request *r, struct problem *p)
+{
+	const char *one = web_form(r, "password");
+	const char *two = web_form(r, "password2");
+
+	if (one == NULL || one[0] == '\0')
+		problem_add(p, "password", page_text(r, "form.no_password"));
+	else if (two != NULL && strcmp(one, two) != 0)
+		problem_add(p, "password2", page_text(r, "form.not_same"));
+}
+
+void
+user_new_post(struct web_request *r, struct web_response *w)
+{
+	const char *domain = domain_of_page(r), *local = web_form(r, "local");
+	const char *name = web_form(r, "name");
+	struct problem p = { 0 };
+	json_t *set = form_read(r, &new_form, &p);
+	const char *address =
+	    pool_printf(&r->pool, "%s@%s", local != NULL ? local : "", domain);
+	int rc;
+
+	if (local == NULL || local[0] == '\0' || strpbrk(local, " @") != NULL)
+		problem_add(&p, "local", page_text(r, "form.not_local"));
+	check_password(r, &p);
+	for (size_t i = 0; i < 4; i++)
+		(void)json_object_del(set, new_fields[i].name);
+	if (p.status != 0) {
+		json_decref(set);
+		send_new(r, w, &p);
+		return;
+	}
+	rc = admin_write(r, w,
+	    json_pack("{ss,ss,ss,ss,so}", "verb", "user add", "address",
+		address, "name", name != NULL ? name : "", "password",
+		web_form(r, "password"), "set", set),
+	    NULL, &p);
+	if (rc > 0)
+		send_new(r, w, &p);
+	else if (rc == 0)
+		admin_done(r, w, "user_added", "/u/%s", admin_url(r, address));
+}
