@@ -421,10 +421,19 @@ change_list(struct request *q, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
 		json_t *v = json_object_get(q->in, rules[i].key);
+		const char *text;
 
-		if (v != NULL &&
-		    sql_run(q->core->db, e, rules[i].query, "ii",
-			(int64_t)json_is_true(v), q->target.list_id) < 0)
+		if (v == NULL)
+			continue;
+		q->field = rules[i].key;
+		if (value_text(v, &q->pool, &text, e) != 0)
+			return -1;
+		if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+			return refuse(q, e, "bad-value", "%s cannot be %s",
+			    rules[i].key, text);
+		q->field = NULL;
+		if (sql_run(q->core->db, e, rules[i].query, "ii",
+			(int64_t)(text[0] == 'y'), q->target.list_id) < 0)
 			return -1;
 	}
 	if (req_optional(q, "name", &name, e) != 0 ||

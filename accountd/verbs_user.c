@@ -481,6 +481,26 @@ set_forward(struct request *q, json_t *value, struct err *e)
 	    : 0;
 }
 
+/* An array, or one text with roles separated by commas or blanks. */
+static int
+set_roles(struct request *q, json_t *value, struct err *e)
+{
+	char *text, *rest = NULL;
+	json_t *list;
+	int r;
+
+	if (!json_is_string(value))
+		return role_set_all(q, q->target.account_id, value, e);
+	text = pool_strdup(&q->pool, json_string_value(value));
+	list = json_array();
+	for (char *w = strtok_r(text, ", ", &rest); w != NULL;
+	     w = strtok_r(NULL, ", ", &rest))
+		json_array_append_new(list, json_string(w));
+	r = role_set_all(q, q->target.account_id, list, e);
+	json_decref(list);
+	return r;
+}
+
 static int
 set_one(struct request *q, const char *key, json_t *value, struct err *e)
 {
@@ -492,7 +512,7 @@ set_one(struct request *q, const char *key, json_t *value, struct err *e)
 	if (strcmp(key, "forward") == 0)
 		return set_forward(q, value, e);
 	if (strcmp(key, "roles") == 0)
-		return role_set_all(q, q->target.account_id, value, e);
+		return set_roles(q, value, e);
 	return refuse(q, e, "unknown-key", "a user has no %s", key);
 }
 

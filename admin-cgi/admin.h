@@ -29,11 +29,14 @@
  * so that accountd judges who acts; route roles only decide what is shown.
  * {{#can.server}}, {{#can.domain}}, {{#can.list}} say it in templates.
  */
+struct flow;
+
 struct admin {
 	const char *state_dir;
 	struct accountd *accountd;
 	struct directory *directory;
 	struct template_set *templates;
+	struct flow *flow; /* flow.h */
 };
 
 enum {
@@ -45,6 +48,8 @@ enum {
 	PROBLEM_FIELDS_MAX = 16,
 	/* No page waits longer for another program. */
 	ASK_TIMEOUT_MS = 2000,
+	/* A change may be work: keys of a domain, the hash of a password. */
+	WRITE_TIMEOUT_MS = 8000,
 };
 
 /* pages.c is made of the folder pages/. */
@@ -218,5 +223,6 @@ void me_post(struct web_request *r, struct web_response *w);
 /* --- overview.c ------------------------------------------------------------------- */
 
 void overview_page(struct web_request *r, struct web_response *w);
+void overview_post(struct web_request *r, struct web_response *w);
 
 #endif /* ADMIN_CGI_ADMIN_H */

@@ -143,8 +143,8 @@ admin_write(struct web_request *r, struct web_response *w, json_t *request,
 
 	if (rc == 0) {
 		add_session(r, request);
-		rc = accountd_ask(
-		    admin_of(r)->accountd, request, ASK_TIMEOUT_MS, &reply, &e);
+		rc = accountd_ask(admin_of(r)->accountd, request,
+		    WRITE_TIMEOUT_MS, &reply, &e);
 		if (rc != 0)
 			admin_refuse(r, w, &e);
 	}

@@ -5,17 +5,22 @@
 #include <sys/socket.h>
 
 #include <stdio.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "directory/config.h"
 #include "proc/service.h"
 
 #include "admin-cgi/admin.h"
+#include "admin-cgi/flow.h"
 
 enum {
 	WORKERS = 2,
 	CONNECTIONS = 16,
 	IO_TIMEOUT_MS = 30000,
 	STACK_SIZE = 256 * 1024,
+	FLOW_EVERY_MS = 2000,
+	FLOW_PAUSE_MS = 50,
 };
 
 enum path {
@@ -88,6 +93,21 @@ changed(const char *state_dir)
 	return directory_stamp(state_dir) != setup.stamp;
 }
 
+/* The overview's numbers: at once what is there, then what comes. */
+static void
+count_flow(struct worker *w, void *arg)
+{
+	struct admin *a = w->data;
+	int64_t next = 0;
+
+	(void)arg;
+	while (!service_stopping()) {
+		if (clock_mono_ms() >= next && !flow_read(a->flow))
+			next = clock_mono_ms() + FLOW_EVERY_MS;
+		(void)usleep(FLOW_PAUSE_MS * 1000);
+	}
+}
+
 static int
 worker_start(struct worker *w, struct err *e)
 {
@@ -98,7 +118,10 @@ worker_start(struct worker *w, struct err *e)
 		return -1;
 	a->accountd = accountd_new(w->state_dir, "admin-cgi");
 	a->templates = template_set_new(w->state_dir, &admin_assets);
+	a->flow = flow_new(w->state_dir);
 	w->data = a;
+	if (worker_thread(w, "flow", 0, count_flow, NULL, e) != 0)
+		return -1;
 	return web_start(&admin_app, e);
 }
 

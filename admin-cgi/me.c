@@ -97,8 +97,9 @@ confirm_second_step(struct web_request *r, struct web_response *w)
 	    &reply, &p);
 
 	if (rc == 0) {
-		json_object_set(
-		    extra, "codes", json_object_get(reply, "recovery_codes"));
+		json_object_set_new(extra, "codes",
+		    json_pack("{sO}", "list",
+			json_object_get(reply, "recovery_codes")));
 		json_decref(reply);
 	}
 	if (rc >= 0)

@@ -1,10 +1,238 @@
 /*
- * Overview: what needs somebody, and how the server is.
+ * Overview: what needs somebody, with one next step each, and how the server
+ * is.  All numbers are kept by others; nothing is counted for the page.
  */
+#include <sys/statvfs.h>
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "proc/service.h"
+
+#include "queue/spool_stat.h"
+
 #include "admin-cgi/admin.h"
+#include "admin-cgi/flow.h"
+
+enum {
+	DISK_WARN = 85, /* percent */
+	DISK_BAD = 95,
+	STAT_FRESH_MS = 5000,
+};
+
+/* clang-format off */
+static const struct program {
+	const char *name, *title; /* key of its text */
+	enum setting_id enabled;  /* SETTING_COUNT: it cannot be switched off */
+} programs[] = {
+	{ "mtad", "service.mtad", SET_MTAD_ENABLED },
+	{ "popd", "service.popd", SET_POPD_ENABLED },
+	{ "queue-runner", "service.queue", SET_QUEUE_ENABLED },
+	{ "webmail-cgi", "service.webmail", SET_WEBMAIL_ENABLED },
+	{ "admin-cgi", "service.admin", SETTING_COUNT },
+	{ "accountd", "service.accountd", SETTING_COUNT },
+	{ "mailstead-parse", "service.parse", SETTING_COUNT },
+};
+
+/* clang-format on */
+
+/* One thing to do: the texts todo.<key> and todo.<key>.next. */
+static void
+add_todo(struct web_request *r, json_t *list, bool bad, const char *key,
+    const char *about, const char *path)
+{
+	json_array_append_new(list,
+	    json_pack("{ss,ss,ss,ss,ss,ss}", "class", bad ? "bad" : "warn",
+		"title", page_text(r, pool_printf(&r->pool, "todo.%s", key)),
+		"about", about, "help",
+		page_text(r, pool_printf(&r->pool, "todo.%s.help", key)),
+		"next",
+		page_text(r, pool_printf(&r->pool, "todo.%s.next", key)),
+		"path", path));
+}
+
+/* --- Services ------------------------------------------------------------------- */
+
+static const char *
+ports_of(struct web_request *r, const struct service_status *s)
+{
+	const char *out = "";
+
+	for (size_t i = 0; i < s->listener_count; i++) {
+		const struct listener *l = &s->listeners[i];
+		const char *port =
+		    pool_printf(&r->pool, "%u", (unsigned)l->port);
+
+		if (l->path[0] != '\0' || strstr(out, port) != NULL)
+			continue;
+		out = pool_printf(
+		    &r->pool, "%s%s%s", out, out[0] != '\0' ? ", " : "", port);
+	}
+	return out;
+}
+
+static json_t *
+service_row(struct web_request *r, const struct program *p,
+    const struct settings *all, json_t *todo)
+{
+	struct service_status s = { 0 };
+	struct err e;
+	bool known =
+	    service_status_read(admin_of(r)->state_dir, p->name, &s, &e) == 0;
+	bool on = p->enabled == SETTING_COUNT || settings_bool(all, p->enabled);
+	bool runs = known && s.state == SERVICE_RUNNING;
+	const char *title = page_text(r, p->title);
+
+	if (on && !runs)
+		add_todo(r, todo, true, "service", title, "/");
+	else if (!on)
+		add_todo(r, todo, false, "service_off", title, "/");
+	return json_pack("{ss,ss,ss,ss,ss,sI,sI,sI,sb,sb,sb}", "name", p->name,
+	    "title", title, "class",
+	    runs     ? "good"
+		: on ? "bad"
+		     : "warn",
+	    "state",
+	    page_text(r,
+		pool_printf(&r->pool, "service.state.%s",
+		    known ? service_state_name(s.state) : "unknown")),
+	    "version", s.version, "started", (json_int_t)s.started_wall_ms,
+	    "connections", (json_int_t)s.connections, "restarts",
+	    (json_int_t)s.restarts, "runs", runs, "can_stop",
+	    p->enabled != SETTING_COUNT && on, "can_start", !on);
+}
+
+static void
+add_services(struct web_request *r, const struct settings *all, json_t *values,
+    json_t *todo)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		struct service_status s = { 0 };
+		json_t *row = service_row(r, &programs[i], all, todo);
+		struct err e;
+
+		if (service_status_read(
+			admin_of(r)->state_dir, programs[i].name, &s, &e) == 0)
+			json_object_set_new(
+			    row, "ports", json_string(ports_of(r, &s)));
+		json_array_append_new(rows, row);
+	}
+	json_object_set_new(values, "services", rows);
+}
+
+/* --- Queue and disk --------------------------------------------------------------- */
+
+static void
+add_queue(struct web_request *r, const struct settings *all, json_t *values,
+    json_t *todo)
+{
+	const char *path =
+	    pool_printf(&r->pool, "%s/run/queue.stat", admin_of(r)->state_dir);
+	struct spool_stat st;
+	struct err e;
+
+	if (strcmp(settings_text(all, SET_QUEUE_SUSPENDED), "no") != 0)
+		add_todo(r, todo, false, "suspended", "", "/settings");
+	if (strcmp(settings_text(all, SET_RELAY_MODE), "anyone") == 0)
+		add_todo(r, todo, true, "relay", "", "/settings");
+	if (spool_stat_read(path, &st, &e) != 0 ||
+	    clock_wall_ms() - st.written_ms > STAT_FRESH_MS)
+		return;
+	json_object_set_new(values, "queue",
+	    json_pack("{sI,sI,sI,sI}", "active", (json_int_t)st.active,
+		"deferred", (json_int_t)st.deferred, "held",
+		(json_int_t)st.held, "all",
+		(json_int_t)(st.active + st.deferred + st.held)));
+}
+
+static void
+add_disk(struct web_request *r, json_t *values, json_t *todo)
+{
+	struct statvfs fs;
+	uint64_t free_bytes, all;
+	int used;
+
+	if (statvfs(admin_of(r)->state_dir, &fs) != 0 || fs.f_blocks == 0)
+		return;
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	all = (uint64_t)(fs.f_blocks - fs.f_bfree + fs.f_bavail) * fs.f_frsize;
+	used = (int)(100 - free_bytes * 100 / (all > 0 ? all : 1));
+	json_object_set_new(values, "disk",
+	    json_pack("{si,sI,sI}", "used", used, "free",
+		(json_int_t)free_bytes, "all", (json_int_t)all));
+	if (used >= DISK_WARN)
+		add_todo(r, todo, used >= DISK_BAD, "disk",
+		    pool_printf(&r->pool, "%d%%", used), "/users");
+}
+
+/* --- The page ------------------------------------------------------------------------ */
+
+static void
+send_server(struct web_request *r, struct web_response *w, json_t *values)
+{
+	struct settings *all = directory_settings(admin_of(r)->directory);
+	json_t *todo = json_array();
+
+	json_object_set_new(values, "todo", todo);
+	add_services(r, all, values, todo);
+	add_queue(r, all, values, todo);
+	add_disk(r, values, todo);
+	settings_free(all);
+	json_object_set_new(values, "flow", flow_json(admin_of(r)->flow));
+	json_object_set_new(values, "todo_count",
+	    json_integer((json_int_t)json_array_size(todo)));
+	admin_page(r, w, "overview", "overview", values);
+}
 
 void
 overview_page(struct web_request *r, struct web_response *w)
 {
-	admin_page(r, w, "overview", "overview", json_object());
+	unsigned roles = admin_roles(r);
+
+	if (session_of(r)->must_enrol)
+		web_redirect(w, "/me");
+	else if ((roles & ROLE_SERVER) != 0)
+		send_server(r, w, json_object());
+	else if ((roles & ROLE_DOMAIN) != 0)
+		web_redirect(w, "/domains");
+	else
+		web_redirect(w, "/lists");
+}
+
+/* do=start or stop, service=NAME: its setting. */
+void
+overview_post(struct web_request *r, struct web_response *w)
+{
+	const char *start = web_form(r, "start"), *stop = web_form(r, "stop");
+	const char *name = start != NULL ? start : stop;
+	struct problem p = { 0 };
+	json_t *values;
+	int rc = 1;
+
+	for (size_t i = 0; name != NULL && i < ARRAY_LEN(programs); i++) {
+		if (strcmp(programs[i].name, name) != 0 ||
+		    programs[i].enabled == SETTING_COUNT)
+			continue;
+		rc = admin_write(r, w,
+		    json_pack("{ss,so,ss}", "verb", "setting set", "name",
+			json_sprintf("service.%s.enabled", name), "value",
+			start != NULL ? "yes" : "no"),
+		    NULL, &p);
+		if (rc == 0)
+			admin_done(r, w,
+			    start != NULL ? "service_started"
+					  : "service_stopped",
+			    "/");
+		if (rc <= 0)
+			return;
+	}
+	values = json_object();
+	if (p.status == 0) {
+		p.status = 422;
+		p.text = page_text(r, "form.no_act");
+	}
+	form_problem(r, w, &p, values);
+	send_server(r, w, values);
 }

@@ -1,5 +1,5 @@
 /*
- * domain, user, alias, dkim: each line of the table is one verb of accountd with
+ * domain, user, alias, list, totp, audit, dkim: each line of the table is one verb of accountd with
  * the arguments it takes; the loop below turns arguments into a request and
  * the answer into text.  What is allowed and valid is accountd's to say.
  */
@@ -11,6 +11,7 @@
 
 #include "mailstead/cli.h"
 #include "mailstead/left.h"
+#include "mailstead/user_table.h"
 
 enum flags {
 	F_PASSWORD = 1,  /* read a password from standard input */
@@ -20,6 +21,11 @@ enum flags {
 	F_OBJECT = 16,   /* the answer is one object */
 	F_OPTIONAL = 32, /* the argument may be missing */
 	F_SELECTOR = 64, /* a second argument, optional: "selector" */
+	F_CODE = 128,    /* a second argument, optional: "code" */
+	F_ADD = 256,     /* all remaining arguments into "add" */
+	F_REMOVE = 512,  /* the same into "remove" */
+	F_TOP = 1024,    /* key=value arguments into the request itself */
+	F_WHOLE = 2048,  /* the whole answer is the object */
 	F_LEAVES = 128,  /* a mailbox is left over: put it aside */
 };
 
@@ -67,12 +73,16 @@ static const struct verb user_verbs[] = {
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
 	    { "--quota-messages", "quota_messages", INTO_SET },
 	    { "--keep-mailbox", "keep_mailbox", AS_FLAG } }, { NULL } },
-	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
+	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL,
+	  { { "--match", "match", INTO_REQUEST },
+	    { "--admins", "admins", AS_FLAG },
+	    { "--disabled", "disabled", AS_FLAG } },
 	  { "address", "name", "roles", "disabled", "quota_bytes", "used_bytes", NULL } },
 	{ "show", "user show", "address", "user", F_OBJECT, { { 0 } }, { NULL } },
 	{ "set", "user set", "address", NULL, F_KEYS, { { 0 } }, { NULL } },
 	{ "passwd", "user passwd", "address", NULL, F_PASSWORD, { { 0 } }, { NULL } },
-	{ "disable", "user disable", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ "disable", "user disable", "address", NULL, 0,
+	  { { "--until", "until", INTO_REQUEST } }, { NULL } },
 	{ "enable", "user enable", "address", NULL, 0, { { 0 } }, { NULL } },
 	{ "delete", "user delete", "address", NULL, F_LEAVES, { { 0 } }, { NULL } },
 	{ 0 },
@@ -85,6 +95,35 @@ static const struct verb alias_verbs[] = {
 	{ "delete", "alias delete", "address", NULL, 0, { { 0 } }, { NULL } },
 	{ 0 },
 };
+
+static const struct verb list_verbs[] = {
+	{ "add", "list add", "address", NULL, F_ADD,
+	  { { "--name", "name", INTO_REQUEST } }, { NULL } },
+	{ "list", "list list", "domain", "items", F_LIST | F_OPTIONAL,
+	  { { "--match", "match", INTO_REQUEST } },
+	  { "address", "name", "members_only", "auth_required", "member_count", NULL } },
+	{ "show", "list show", "address", "list", F_OBJECT, { { 0 } }, { NULL } },
+	{ "members", "list show", "address", "items", F_LIST, { { 0 } }, { NULL } },
+	{ "set", "list set", "address", NULL, F_KEYS | F_TOP, { { 0 } }, { NULL } },
+	{ "join", "list set", "address", NULL, F_ADD, { { 0 } }, { NULL } },
+	{ "leave", "list set", "address", NULL, F_REMOVE, { { 0 } }, { NULL } },
+	{ "delete", "list delete", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb totp_verbs[] = {
+	{ "begin", "totp begin", "address", NULL, F_WHOLE, { { 0 } }, { NULL } },
+	{ "confirm", "totp confirm", "address", NULL, F_CODE | F_WHOLE, { { 0 } }, { NULL } },
+	{ "remove", "totp remove", "address", NULL, F_CODE, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb audit_verb =
+	{ "list", "audit list", "domain", "items", F_LIST | F_OPTIONAL,
+	  { { "--who", "who", INTO_REQUEST },
+	    { "--what", "what", INTO_REQUEST },
+	    { "--day", "day", INTO_REQUEST } },
+	  { "time", "actor", "ip", "verb", "target", NULL } };
 
 static const struct verb dkim_verbs[] = {
 	{ "add", "dkim add", "domain", NULL, F_SELECTOR, { { 0 } }, { NULL } },
@@ -134,12 +173,11 @@ take_options(struct cli *c, const struct verb *v, json_t *request)
 }
 
 static int
-take_keys(struct cli *c, json_t *request)
+take_keys(struct cli *c, json_t *changes)
 {
-	json_t *changes = json_object();
+	bool any = false;
 	char *pair;
 
-	json_object_set_new(request, "set", changes);
 	while ((pair = cli_argument(c)) != NULL) {
 		char *equals = strchr(pair, '=');
 		if (equals == NULL)
@@ -149,23 +187,51 @@ take_keys(struct cli *c, json_t *request)
 		if (value == NULL)
 			return cli_usage("%s is not valid UTF-8", pair);
 		json_object_set_new(changes, pair, value);
+		any = true;
 	}
-	if (json_object_size(changes) == 0)
+	if (!any)
 		return cli_usage("nothing to set: give key=value");
 	return CLI_DONE;
 }
 
-static int
-take_targets(struct cli *c, json_t *request)
+/* All remaining arguments as one array. */
+static json_t *
+take_rest(struct cli *c)
 {
-	json_t *targets = json_array();
-	char *target;
+	json_t *list = json_array();
+	char *word;
 
-	json_object_set_new(request, "targets", targets);
-	while ((target = cli_argument(c)) != NULL)
-		json_array_append_new(targets, json_string(target));
-	if (json_array_size(targets) == 0)
-		return cli_usage("an alias needs at least one target");
+	while ((word = cli_argument(c)) != NULL)
+		json_array_append_new(list, json_string(word));
+	return list;
+}
+
+static int
+take_more(struct cli *c, const struct verb *v, json_t *request)
+{
+	const char *key = (v->flags & F_SELECTOR) != 0 ? "selector" : "code";
+	char *argument;
+	json_t *set;
+
+	if ((v->flags & (F_SELECTOR | F_CODE)) != 0 &&
+	    (argument = cli_argument(c)) != NULL)
+		json_object_set_new(request, key, json_string(argument));
+	if ((v->flags & F_TOP) != 0)
+		return take_keys(c, request);
+	if ((v->flags & F_KEYS) != 0) {
+		set = json_object();
+		json_object_set_new(request, "set", set);
+		return take_keys(c, set);
+	}
+	if ((v->flags & F_ADD) != 0)
+		json_object_set_new(request, "add", take_rest(c));
+	if ((v->flags & F_REMOVE) != 0)
+		json_object_set_new(request, "remove", take_rest(c));
+	if ((v->flags & F_TARGETS) != 0) {
+		json_object_set_new(request, "targets", take_rest(c));
+		if (json_array_size(json_object_get(request, "targets")) == 0)
+			return cli_usage("an alias needs at least one target");
+	}
 	return CLI_DONE;
 }
 
@@ -189,16 +255,7 @@ take_arguments(
 			json_object_set_new(request, "verb",
 			    json_sprintf("%s domain", v->verb));
 	}
-	if ((v->flags & F_SELECTOR) != 0) {
-		char *argument = cli_argument(c);
-		if (argument != NULL)
-			json_object_set_new(
-			    request, "selector", json_string(argument));
-	}
-	if ((v->flags & F_KEYS) != 0)
-		result = take_keys(c, request);
-	if (result == CLI_DONE && (v->flags & F_TARGETS) != 0)
-		result = take_targets(c, request);
+	result = take_more(c, v, request);
 	return result == CLI_DONE ? cli_end(c) : result;
 }
 
@@ -219,6 +276,16 @@ print_object(json_t *object)
 	}
 }
 
+static void
+print_words(const json_t *list)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+		puts(json_string_value(one));
+}
+
 static int
 ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 {
@@ -230,6 +297,8 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 			return cli_fail(&e);
 		if (c->json)
 			cli_print_json(reply);
+		else if (v->columns[0] == NULL)
+			print_words(reply);
 		else
 			cli_print_table(reply, v->columns);
 		json_decref(reply);
@@ -237,8 +306,12 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 	}
 	if (cli_call(c, request, &reply, &e) != 0)
 		return cli_fail(&e);
-	if ((v->flags & F_OBJECT) != 0) {
-		json_t *object = json_object_get(reply, v->result);
+	if ((v->flags & (F_OBJECT | F_WHOLE)) != 0) {
+		json_t *object = (v->flags & F_WHOLE) != 0
+		    ? reply
+		    : json_object_get(reply, v->result);
+
+		(void)json_object_del(reply, "ok");
 		if (c->json)
 			cli_print_json(object);
 		else
@@ -293,6 +366,10 @@ command_domain(struct cli *c)
 static int
 command_user(struct cli *c)
 {
+	if (c->argc > 0 && strcmp(c->argv[0], "import") == 0)
+		return user_table_import(c);
+	if (c->argc > 0 && strcmp(c->argv[0], "export") == 0)
+		return user_table_export(c);
 	return run_verbs(c, "user", user_verbs);
 }
 
@@ -300,6 +377,30 @@ static int
 command_alias(struct cli *c)
 {
 	return run_verbs(c, "alias", alias_verbs);
+}
+
+static int
+command_list(struct cli *c)
+{
+	return run_verbs(c, "list", list_verbs);
+}
+
+static int
+command_totp(struct cli *c)
+{
+	return run_verbs(c, "totp", totp_verbs);
+}
+
+static int
+command_audit(struct cli *c)
+{
+	json_t *request = json_pack("{s:s}", "verb", audit_verb.verb);
+	int result = take_arguments(c, &audit_verb, "audit", request);
+
+	if (result == CLI_DONE)
+		return ask_and_print(c, &audit_verb, request);
+	json_decref(request);
+	return result;
 }
 
 static int
@@ -314,12 +415,21 @@ const struct command commands_accounts[] = {
 	    "key=value...",
 	    false, command_domain },
 	{ "user",
-	    "add|list|show|set|passwd|disable|enable|delete [ADDRESS] ...",
+	    "add|list|show|set|passwd|disable|enable|delete|import|export "
+	    "[ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
 	    "[--quota-messages N] [--keep-mailbox].",
 	    false, command_user },
 	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },
+	{ "list", "add|list|show|members|set|join|leave|delete [ADDRESS] ...",
+	    "Distribution lists: add|join|leave ADDRESS MEMBER..., set ADDRESS "
+	    "name=T members_only=yes auth_required=yes.",
+	    false, command_list },
+	{ "totp", "begin|confirm|remove ADDRESS [CODE]",
+	    "Two-step sign-in of a user.", false, command_totp },
+	{ "audit", "[DOMAIN] [--who W] [--what T] [--day YYYY-MM-DD]",
+	    "Who changed what, newest first.", false, command_audit },
 	{ "dkim", "add|list|activate|retire|delete DOMAIN [SELECTOR]",
 	    "Signing keys of a domain; `list --json` has the DNS records. "
 	    "delete [--force].",

@@ -183,7 +183,9 @@ cli_call_paged(struct cli *c, json_t *request, const char *key,
 		json_array_extend(all, json_object_get(reply, key));
 		json_t *next = json_object_get(reply, "next");
 		bool more = next != NULL && !json_is_null(next);
-		if (more)
+		if (more && json_is_object(next))
+			json_object_update(request, next);
+		else if (more)
 			json_object_set(request, "after", next);
 		json_decref(reply);
 		if (more)

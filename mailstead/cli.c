@@ -66,8 +66,9 @@ cli_argument(struct cli *c)
 	if (c->argc > 0 && strcmp(c->argv[0], "--") == 0) {
 		drop_arguments(c, 0, 1);
 	} else if (c->argc > 0 && c->argv[0][0] == '-' &&
+	    c->argv[0][1] != '\0' &&
 	    !ascii_is_digit((unsigned char)c->argv[0][1])) {
-		return NULL; /* an option nobody took; "-1" is a value */
+		return NULL; /* an option nobody took; "-1" and "-" are values */
 	}
 	if (c->argc == 0)
 		return NULL;

@@ -30,7 +30,7 @@ may_include() {
 	mtad)		echo "$below $spool mtad" ;;
 	popd)		echo "$below maildir popd" ;;
 	webmail-cgi)	echo "$below mime web maildir $spool webmail-cgi" ;;
-	admin-cgi)	echo "$below web $control admin-cgi" ;;
+	admin-cgi)	echo "$below web $control queue/spool_stat admin-cgi" ;;
 	mailstead)	echo "$below mime maildir $spool $control mailstead" ;;
 	esac
 }

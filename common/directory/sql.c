@@ -108,7 +108,7 @@ set_up(struct sql *db, enum sql_mode mode, struct err *e)
 	return exec(db,
 	    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 	    "PRAGMA foreign_keys=1; PRAGMA cache_size=-1024;"
-	    "PRAGMA secure_delete=1",
+	    "PRAGMA secure_delete=1; PRAGMA temp_store=MEMORY",
 	    e);
 }
 

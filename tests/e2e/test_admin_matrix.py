@@ -1,0 +1,176 @@
+"""Every route of the administration, as everybody, with every kind of token.
+
+The list of routes comes from the router's own table (tests/tools/admin_routes),
+so a new page is in it by itself.  Rows N04 and N05 of the threats."""
+
+import re
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fastcgi import Browser  # noqa: E402
+from lib.server import BIN, PASSWORD, Server  # noqa: E402
+
+ROLES = {"server": "admin@example.org", "domain": "dora@example.org",
+         "list": "lisa@example.org"}
+OWN = {"d": "example.org", "u": "ann@example.org", "l": "news@example.org"}
+OTHER = {"d": "other.example", "u": "olga@other.example",
+         "l": "club@other.example"}
+DONE = {200, 303, 400, 403, 409, 422}
+
+
+def routes():
+    out = subprocess.run([str(BIN.parent / "tests/tools/admin_routes")],
+                         capture_output=True, text=True, check=True).stdout
+    for line in out.splitlines():
+        method, path, who = line.split(" ")
+        yield method, path, set(who.strip(",").split(","))
+
+
+def fill(path, objects):
+    """The path with its {} filled in; the first part says with what."""
+    kind = path.split("/")[1]
+    out = path.replace("{}", objects.get(kind, "x"), 1)
+    return out.replace("{}", "x")
+
+
+class Matrix(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = s = Server()
+        s.start()
+        s.cli("domain", "add", "other.example")
+        for user in ("ann@example.org", "dora@example.org", "lisa@example.org",
+                     "olga@other.example", "left@example.org"):
+            s.user(user)
+        for role in ROLES:
+            s.user(f"victim-{role}@example.org")
+            s.cli("domain", "add", f"victim-{role}.example")
+        s.cli("list", "add", "news@example.org", "ann@example.org")
+        s.cli("list", "add", "club@other.example", "olga@other.example")
+        s.cli("user", "set", "dora@example.org", "roles=domain_admin")
+        s.cli("user", "set", "lisa@example.org",
+              "roles=list_admin:news@example.org")
+        cls.socket = s.state / "run/web/admin.sock"
+        cls.routes = list(routes())
+        cls.browsers = {role: cls.sign_in(user)
+                        for role, user in ROLES.items()}
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        assert code == 0, f"run ended with {code}"
+
+    @classmethod
+    def sign_in(cls, user):
+        b = Browser(cls.socket)
+        form = b.get("/admin/login")
+        page = b.post("/admin/login", {"user": user, "pass": PASSWORD,
+                                       "back": "/me"}, form)
+        assert page.status == 303, page.body
+        b.page = b.get("/admin/me")
+        assert b.page.status == 200, page.body
+        return b
+
+    def ask(self, b, method, path, token=True):
+        if method == "GET":
+            return b.get("/admin" + path)
+        return b.post("/admin" + path, {}, b.page if token else None)
+
+    def signed_routes(self):
+        return [r for r in self.routes if r[2] != {"open"}]
+
+    def test_there_are_routes(self):
+        self.assertGreater(len(self.routes), 30)
+
+    def test_N04_each_role(self):
+        for method, path, who in self.signed_routes():
+            if path == "/logout":
+                continue
+            for role, b in self.browsers.items():
+                objects = OWN
+                if path.endswith("/delete"):
+                    objects = {"d": f"victim-{role}.example",
+                               "u": f"victim-{role}@example.org"}
+                where = fill(path, objects)
+                with self.subTest(method=method, path=where, role=role):
+                    page = self.ask(b, method, where)
+                    if who & {role, "signed"}:
+                        self.assertIn(page.status, DONE, page.text[:2000])
+                    else:
+                        self.assertEqual(page.status, 404)
+
+    def test_N04_what_belongs_to_others(self):
+        for method, path, who in self.signed_routes():
+            if "{}" not in path or path.split("/")[1] not in OTHER:
+                continue
+            for role in ("domain", "list"):
+                where = fill(path, OTHER)
+                with self.subTest(method=method, path=where, role=role):
+                    page = self.ask(self.browsers[role], method, where)
+                    # a form that names nothing may be refused before
+                    self.assertIn(page.status, {404} | (
+                        {422} if method == "POST" else set()), page.text)
+                    self.assertNotIn("olga", page.text.replace(where, ""))
+
+    def test_no_token_no_change(self):
+        for method, path, who in self.signed_routes():
+            if method != "POST":
+                continue
+            with self.subTest(path=path):
+                page = self.ask(self.browsers["server"], method,
+                                fill(path, OWN), token=False)
+                self.assertEqual(page.status, 403)
+
+    def strangers(self):
+        w = Browser(self.s.state / "run/web/webmail.sock")
+        form = w.get("/webmail/login")
+        w.post("/webmail/login", {"user": ROLES["server"], "pass": PASSWORD,
+                                  "back": "/"}, form)
+        yield "nobody", {}
+        yield "webmail's", {"adm": w.cookies["wm"]}
+        yield "forged", {"adm": "A" * 43}
+        ended = self.sign_in(ROLES["server"])
+        cookies = dict(ended.cookies)
+        ended.post("/admin/logout", {}, ended.page)
+        yield "ended", cookies
+        self.s.cli("user", "set", "left@example.org", "roles=domain_admin")
+        left = self.sign_in("left@example.org")
+        self.s.cli("user", "set", "left@example.org", "roles=")
+        yield "of who lost the role", dict(left.cookies)
+        self.s.cli("user", "set", "left@example.org", "roles=domain_admin")
+        left = self.sign_in("left@example.org")
+        self.s.cli("user", "disable", "left@example.org")
+        yield "of who is disabled", dict(left.cookies)
+
+    def test_N05_tokens_that_are_none(self):
+        for name, cookies in self.strangers():
+            for method, path, _ in self.signed_routes():
+                with self.subTest(token=name, method=method, path=path):
+                    b = Browser(self.socket)
+                    b.cookies = dict(cookies)
+                    b.page = self.browsers["server"].page
+                    page = self.ask(b, method, fill(path, OWN))
+                    self.assertEqual(page.status, 401)
+
+    def test_N05_other_programs(self):
+        """A token of the administration opens nothing elsewhere."""
+        w = Browser(self.s.state / "run/web/webmail.sock")
+        w.cookies = {"wm": self.browsers["server"].cookies["adm"]}
+        self.assertEqual(w.get("/webmail/m/inbox").status, 401)
+
+    def test_the_frame_has_no_dead_links(self):
+        """Whatever the navigation offers to a role, the role may open."""
+        for role, b in self.browsers.items():
+            page = b.get("/admin/me")
+            side = page.text.split('<nav id="side"')[1].split("</nav>")[0]
+            for link in re.findall(r'<a [^>]*href="(/admin/[^"]*)"', side):
+                with self.subTest(role=role, link=link):
+                    self.assertIn(b.get(link).status, (200, 303))
+
+
+if __name__ == "__main__":
+    unittest.main()

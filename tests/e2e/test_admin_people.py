@@ -1,0 +1,582 @@
+"""What administration does to domains, users, aliases and lists."""
+
+import base64
+import hashlib
+import hmac
+import html
+import re
+import struct
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fastcgi import Browser  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+
+ADMIN = "admin@example.org"
+U = "/admin/u/ann@example.org"
+OTHER_PASSWORD = "lantern-of-the-harbour"
+
+
+def totp(secret, step=0):
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    mac = hmac.new(key, struct.pack(">Q", int(time.time()) // 30 + step),
+                   hashlib.sha1).digest()
+    at = mac[-1] & 15
+    return "%06d" % ((struct.unpack(">I", mac[at:at + 4])[0] & 0x7fffffff)
+                     % 1000000)
+
+
+class People(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server(settings={"auth.delay_after": "1000"})
+        cls.s.start()
+        for user in ("ann", "bob", "dora", "tom"):
+            cls.s.user(f"{user}@example.org")
+        cls.s.cli("user", "set", "dora@example.org", "roles=domain_admin")
+        cls.socket = cls.s.state / "run/web/admin.sock"
+        cls.admin = cls.sign_in(ADMIN)
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        assert code == 0, f"run ended with {code}"
+
+    @classmethod
+    def try_sign_in(cls, user, password=PASSWORD):
+        b = Browser(cls.socket)
+        form = b.get("/admin/login")
+        return b, b.post("/admin/login", {"user": user, "pass": password,
+                                          "back": "/"}, form)
+
+    @classmethod
+    def sign_in(cls, user, password=PASSWORD):
+        b, page = cls.try_sign_in(user, password)
+        assert page.status == 303, page.text
+        return b
+
+    def do(self, path, fields, b=None, form=None, status=303):
+        b = b or self.admin
+        page = b.post(path, fields, b.get(form or path))
+        self.assertEqual(page.status, status, page.text[:3000])
+        return page
+
+    def shown(self, *what):
+        return self.s.json(*what)
+
+    # -- domains --------------------------------------------------------------
+    def test_a_domain(self):
+        self.do("/admin/domains/new", {"name": "bad name"}, status=422)
+        page = self.do("/admin/domains/new", {"name": "Books.Example"})
+        self.assertIn("/admin/d/", page.header("Location"))
+        self.do("/admin/domains/new",
+                {"name": "livres.example", "alias_of": "books.example"})
+        where = "/admin/d/books.example"
+        self.do(where, {"max_accounts": "2", "max_bytes": "3G",
+                        "catchall": "", "new_user.quota_bytes": "1G",
+                        "has": "new_user.pop3"})
+        d = self.shown("domain", "show", "books.example")
+        self.assertEqual((d["max_accounts"], d["max_bytes"]), (2, 3 << 30))
+        self.assertEqual(d["new_user"]["quota_bytes"], 1 << 30)
+        self.assertFalse(d["new_user"]["pop3"])
+        self.assertTrue(d["new_user"]["web"])  # was not in the form
+        page = self.do(where, {"max_accounts": "-1", "max_bytes": "1e9x",
+                               "catchall": "typed here"}, status=422)
+        self.assertIn("A whole number, please", page.text)
+        self.assertIn("A size such as", page.text)
+        self.assertIn('value="typed here"', page.text)
+        self.assertEqual(
+            self.shown("domain", "show", "books.example")["max_accounts"], 2)
+        # defaults and limits of its users
+        new = where + "/users/new"
+        form = self.admin.get(new)
+        self.assertIn('value="1G"', form.text)
+        fields = {"name": "Eve", "password": PASSWORD, "password2": PASSWORD}
+        self.do(new, dict(fields, local="eve"))
+        eve = self.shown("user", "show", "eve@books.example")
+        self.assertEqual(eve["quota_bytes"], 1 << 30)
+        self.assertFalse(eve["access"]["pop3"])
+        page = self.do("/admin/u/eve@books.example",
+                       {"quota_bytes": "4G"}, status=422)
+        self.assertIn("may store", page.text)
+        page = self.do("/admin/u/eve@books.example",
+                       {"quota_bytes": "0"}, status=422)
+        self.do(new, dict(fields, local="eva"))
+        page = self.do(new, dict(fields, local="evi"), status=422)
+        self.assertIn("as many users", page.text)
+        self.assertIn('value="evi"', page.text)
+        # off, on, and gone with its name typed in
+        self.do(where, {"do": "disable"})
+        self.assertTrue(self.shown("domain", "show", "books.example")
+                        ["disabled"])
+        self.do(where, {"do": "enable"})
+        page = self.do(where + "/delete", {"name": "books"}, status=422)
+        for user in ("eve", "eva"):
+            self.do(f"/admin/u/{user}@books.example/delete", {})
+        self.do(where + "/delete", {"name": "books.example"})
+        self.assertNotIn("books.example", self.admin.get("/admin/domains").text)
+
+    def test_the_look_of_a_domain(self):
+        where = "/admin/d/example.org/look"
+        dora = self.sign_in("dora@example.org")
+        self.do(where, {"signature": "Example Ltd", "css": "a { color: red }"},
+                dora)
+        folder = self.s.state / "domains/example.org"
+        self.assertEqual((folder / "brand.css").read_text(),
+                         "a { color: red }")
+        self.assertIn("Example Ltd", dora.get(where).text)
+        (folder / "templates").mkdir()
+        (folder / "templates/list.html").write_text("<p onclick=x>{{/no}}")
+        self.assertIn("list.html", dora.get(where).text)
+        for path in ("..", "..%2f..", "%2e%2e", "nowhere.example"):
+            self.assertIn(self.admin.get(f"/admin/d/{path}/look").status,
+                          (400, 404))  # N11
+
+    # -- users ----------------------------------------------------------------
+    def test_a_user(self):
+        new = "/admin/d/example.org/users/new"
+        page = self.do(new, {"local": "ka te", "name": "Kate Ö",
+                             "password": "short", "password2": "other"},
+                       status=422)
+        for text in ("no spaces", "not the same", "Kate Ö", 'value="ka te"'):
+            self.assertIn(text, page.text)
+        self.assertNotIn("short", page.text)
+        page = self.do(new, {"local": "kate", "password": "short",
+                             "password2": "short"}, status=422)
+        self.do(new, {"local": "kate", "name": "Kate Ö", "password": PASSWORD,
+                      "password2": PASSWORD, "quota_bytes": "50M",
+                      "has": "access.pop3"})
+        where = "/admin/u/kate@example.org"
+        user = self.shown("user", "show", "kate@example.org")
+        self.assertEqual(user["quota_bytes"], 50 << 20)
+        self.assertFalse(user["access"]["pop3"])
+        self.assertTrue(user["access"]["smtp"])
+        self.do(where, {"forward": "a@b.example\r\nc@d.example",
+                        "has": "forward"})
+        self.do(where, {"do": "alias", "alias": "katie"})
+        page = self.do(where, {"do": "alias", "alias": "ann"}, status=422)
+        self.assertIn("exists already", page.text)
+        user = self.shown("user", "show", "kate@example.org")
+        self.assertEqual(user["forward"], ["a@b.example", "c@d.example"])
+        self.assertEqual(user["aliases"], ["katie@example.org"])
+        self.assertEqual(user["name"], "Kate Ö")
+        self.do(where, {"unalias": "katie@example.org"})
+        self.do(where, {"do": "suspend", "until": "2099-01-31"})
+        user = self.shown("user", "show", "kate@example.org")
+        self.assertEqual(user["disabled_until"][:10], "2099-01-31")
+        self.assertEqual(user["aliases"], [])
+        self.do(where, {"do": "suspend", "until": "2001-01-31"}, status=422)
+        self.do(where, {"do": "enable"})
+        self.do(where, {"do": "password", "password": OTHER_PASSWORD})
+        self.do(where + "/delete", {})
+        self.assertEqual(self.admin.get(where).status, 404)
+
+    def test_two_at_once(self):
+        first = self.admin.get(U)
+        second = self.admin.get(U)
+        rev = {"rev": first.hidden("rev")}
+        done = self.admin.post(U, dict(rev, name="First"), first)
+        self.assertEqual(done.status, 303)
+        told = self.admin.post(U, dict(rev, name="Second"), second)
+        self.assertEqual(told.status, 409)
+        self.assertIn("Somebody else has changed", told.text)
+        self.assertIn('value="Second"', told.text)
+        self.assertEqual(self.shown("user", "show", "ann@example.org")["name"],
+                         "First")
+        again = self.admin.post(U, {"rev": told.hidden("rev"),
+                                    "name": "Second"}, told)
+        self.assertEqual(again.status, 303)
+
+    def test_several_at_once(self):
+        for n in range(3):
+            self.s.user(f"bulk{n}@example.org")
+        page = self.admin.get("/admin/users?q=bulk*")
+        self.assertEqual(len(re.findall(r'name="address" value="bulk', page.text)), 3)
+        chosen = [("address", f"bulk{n}@example.org") for n in range(2)]
+        from urllib.parse import urlencode
+
+        def act(*fields):
+            body = urlencode(chosen + [("csrf", page.hidden("csrf")),
+                                       ("back", "/users")] + list(fields))
+            return self.admin.ask(
+                "POST", "/admin/users", body.encode(),
+                CONTENT_TYPE="application/x-www-form-urlencoded")
+        self.assertEqual(act(("do", "pop3-off")).status, 303)
+        self.assertEqual(act(("do", "quota"), ("quota", "7M")).status, 303)
+        self.assertEqual(act(("do", "disable")).status, 303)
+        for n in range(3):
+            user = self.shown("user", "show", f"bulk{n}@example.org")
+            self.assertEqual(user["disabled"], n < 2)
+            self.assertEqual(user["quota_bytes"], (7 << 20) * (n < 2))
+        chosen.append(("address", "nobody@example.org"))
+        page = act(("do", "enable"))
+        self.assertEqual(page.status, 422)
+        self.assertIn("nobody@example.org", page.text)
+        self.assertFalse(
+            self.shown("user", "show", "bulk0@example.org")["disabled"])
+        self.assertEqual(act(("do", "nonsense")).status, 400)
+
+    def test_searching(self):
+        for query, there in (("an*", True), ("*nn", True), ("an?", True),
+                             ("?nn@example.org", True), ("ANN@EX*", True),
+                             ("nn@", True), ("zz*", False), ("%", False),
+                             ("_nn", False), ("' OR 1=1--", False),
+                             ("\\", False)):
+            page = self.admin.get("/admin/users?q=" + query.replace(
+                "%", "%25").replace(" ", "+").replace("\\", "%5C"))
+            with self.subTest(query=query):
+                self.assertEqual(page.status, 200)
+                self.assertEqual('value="ann@example.org"' in page.text,
+                                 there)
+
+    # -- aliases and lists --------------------------------------------------------
+    def test_aliases(self):
+        where = "/admin/d/example.org/aliases"
+        self.do(where, {"address": "sales", "targets":
+                        "ann@example.org\r\nfar@away.example"})
+        self.assertIn("far@away.example", self.admin.get(where).text)
+        page = self.do(where, {"address": "sales", "targets":
+                               "bob@example.org"}, status=422)
+        self.assertIn("exists already", page.text)
+        self.do(where, {"address": "sales", "targets": "bob@example.org",
+                        "change": "1"})
+        page = self.do(where, {"address": "x", "targets": "no address"},
+                       status=422)
+        self.assertIn("no address", page.text)
+        self.do(where, {"drop": "sales@example.org"})
+        page = self.do(where, {"drop": "postmaster@example.org"}, status=422)
+        self.assertIn("redirected, not deleted", page.text)
+        self.assertIn("postmaster@example.org",
+                      self.admin.get("/admin/aliases").text)
+
+    def test_lists(self):
+        self.do("/admin/d/example.org/lists", {"address": "crew",
+                                               "name": "The crew"})
+        where = "/admin/l/crew@example.org"
+        self.do(where, {"do": "add", "add": "ann@example.org, x@y.example"})
+        page = self.admin.get(where)
+        self.assertIn("x@y.example", page.text)
+        self.do(where, {"has": "auth_required", "name": "Crew"})
+        self.assertFalse(self.shown("list", "show", "crew@example.org")
+                         ["auth_required"])
+        self.do(where, {"drop": "x@y.example"})
+        self.assertEqual(self.shown("list", "members", "crew@example.org"),
+                         ["ann@example.org"])
+        page = self.do(where, {"do": "add", "add": "nonsense"}, status=422)
+        self.assertIn("nonsense", page.text)
+        self.do(where, {"do": "delete"})
+        self.assertEqual(self.admin.get(where).status, 404)
+
+    # -- roles and limits ------------------------------------------------------------
+    def test_what_a_domain_admin_cannot(self):
+        dora = self.sign_in("dora@example.org")
+        where = "/admin/d/example.org"
+        page = dora.get(where)
+        self.assertIn("disabled", re.search(
+            r'<input[^>]*name="max_accounts"[^>]*>', page.text).group(0))
+        dora.post(where, {"max_accounts": "1000", "forward": "x@y.example",
+                          "catchall": ""}, page)
+        d = self.shown("domain", "show", "example.org")
+        self.assertEqual((d["max_accounts"], d["forward"]), (0, ""))
+        page = dora.get(U)
+        got = dora.post(U, {"roles": "server_admin", "has": "roles"}, page)
+        self.assertEqual(got.status, 422)
+        self.assertEqual(self.shown("user", "show", "ann@example.org")
+                         ["roles"], [])
+        # N07: not his own either, nor who stands above
+        got = dora.post("/admin/u/dora@example.org",
+                        {"roles": "server_admin", "has": "roles"}, page)
+        self.assertEqual(got.status, 422)
+        self.assertEqual(dora.post(f"/admin/u/{ADMIN}", {
+            "do": "password", "password": OTHER_PASSWORD}, page).status, 404)
+        self.sign_in(ADMIN)
+        self.assertEqual(dora.post("/admin/", {"stop": "mtad"}, page).status,
+                         404)
+
+    def test_the_name_of_the_domain_as_login(self):
+        _, page = self.try_sign_in("example.org")
+        self.assertEqual(page.status, 422)
+        self.do("/admin/d/example.org", {"admin": "ann"}, status=422)
+        self.do("/admin/d/example.org", {"admin": "dora@example.org"})
+        b = self.sign_in("example.org")
+        self.assertIn("dora@example.org", b.get("/admin/me").text)
+        self.do("/admin/d/example.org", {"admin": ""})
+        _, page = self.try_sign_in("example.org")
+        self.assertEqual(page.status, 422)
+
+    def test_a_stale_password_is_asked_again(self):
+        self.s.user("gone@example.org")
+        b = self.sign_in(ADMIN)
+        self.age_sessions()
+        where = "/admin/u/gone@example.org/delete"
+        page = self.do(where, {"carried": "<on>"}, b, status=403)
+        self.assertIn('name="carried" value="&lt;on&gt;"', page.text)
+        fields = {"carried": "<on>", "confirm": "wrong"}
+        bad = b.post(where, fields, page)
+        self.assertEqual(bad.status, 403)
+        self.assertIn("not your password", bad.text)
+        self.assertNotIn("wrong", re.sub(r"(?s).*<main", "", bad.text))
+        self.shown("user", "show", "gone@example.org")
+        done = b.post(where, dict(fields, confirm=PASSWORD), bad)
+        self.assertEqual(done.status, 303)
+        # a harmless change never asks
+        self.age_sessions()
+        self.do(U, {"name": "Ann"}, b)
+
+    def age_sessions(self):
+        """The last one who signed in has done so long ago."""
+        import sqlite3
+        db = sqlite3.connect(self.s.state / "directory/secrets.db")
+        with db:
+            db.execute("UPDATE session SET fresh_ms = fresh_ms - 400000"
+                       " WHERE id = (SELECT max(id) FROM session)")
+        db.close()
+
+    # -- the own account -----------------------------------------------------------
+    def test_me(self):
+        self.s.user("mia@example.org")
+        self.s.cli("user", "set", "mia@example.org", "roles=domain_admin")
+        b = self.sign_in("mia@example.org")
+        other = self.sign_in("mia@example.org")
+        page = b.get("/admin/me")
+        ids = re.findall(r'name="end" value="(\d+)"', page.text)
+        self.assertEqual(len(ids), 1)
+        self.do("/admin/me", {"end": ids[0]}, b)
+        self.assertEqual(other.get("/admin/me").status, 401)
+        # N07: not without the old password
+        new = {"do": "password", "password": OTHER_PASSWORD,
+               "password2": OTHER_PASSWORD}
+        self.do("/admin/me", dict(new, old="wrong"), b, status=422)
+        self.do("/admin/me", dict(new, old=PASSWORD), b)
+        self.assertEqual(b.get("/admin/me").status, 401)
+        self.sign_in("mia@example.org", OTHER_PASSWORD)
+
+    def test_the_second_step(self):
+        self.s.cli("user", "set", "tom@example.org", "roles=domain_admin")
+        b = self.sign_in("tom@example.org")
+        page = self.do("/admin/me", {"do": "begin"}, b, status=200)
+        secret = re.search(r"<code>([A-Z2-7]+)</code>", page.text).group(1)
+        self.assertIn("otpauth://totp/", html.unescape(page.text))
+        self.do("/admin/me", {"do": "confirm", "code": "000000"}, b,
+                status=422)
+        page = self.do("/admin/me", {"do": "confirm", "code": totp(secret)},
+                       b, status=200)
+        codes = re.search(r"(?s)<pre[^>]*>(.*?)</pre>",
+                          page.text).group(1).split()
+        self.assertEqual(len(codes), 10)
+        _, page = self.try_sign_in("tom@example.org", "wrong")
+        self.assertIn("do not match", page.text)
+        c, page = self.try_sign_in("tom@example.org")
+        self.assertIn("Second step", page.text)
+        self.assertNotIn(PASSWORD, page.text)
+        self.assertEqual(c.get("/admin/me").status, 401)
+        bad = c.post("/admin/login/2", {"code": "123456", "back": "/"}, page)
+        self.assertEqual(bad.status, 422)
+        done = c.post("/admin/login/2", {"code": codes[0], "back": "/"}, bad)
+        self.assertEqual(done.status, 303, done.text)
+        self.assertEqual(c.get("/admin/me").status, 200)
+        # a code is good once
+        d, page = self.try_sign_in("tom@example.org")
+        bad = d.post("/admin/login/2", {"code": codes[0], "back": "/"}, page)
+        self.assertEqual(bad.status, 422)
+        # an administrator takes it away
+        self.do("/admin/u/tom@example.org", {"do": "second-step"})
+        self.sign_in("tom@example.org")
+
+    def test_the_second_step_can_be_required(self):
+        self.s.user("ned@example.org")
+        self.s.cli("user", "set", "ned@example.org", "roles=domain_admin")
+        ned = self.sign_in("ned@example.org")
+        self.s.set("admin.second_step", "yes")
+        self.addCleanup(self.s.set, "admin.second_step", "no")
+        wait_until(lambda: ned.get("/admin/domains").status == 404, 10,
+                   "the setting")
+        page = ned.get("/admin/")
+        self.assertEqual(page.header("Location"), "/admin/me")
+        page = self.do("/admin/me", {"do": "begin"}, ned, status=200)
+        secret = re.search(r"<code>([A-Z2-7]+)</code>", page.text).group(1)
+        self.do("/admin/me", {"do": "confirm", "code": totp(secret)}, ned,
+                status=200)
+        self.assertEqual(ned.get("/admin/domains").status, 200)
+
+    # -- audit --------------------------------------------------------------------
+    def test_the_audit_log(self):
+        self.do(U, {"name": "Audited Name"})
+        page = self.admin.get("/admin/audit?what=user+set")
+        self.assertIn("Audited Name", page.text)
+        self.assertIn("127.0.0.1", page.text)
+        self.assertIn(ADMIN, page.text)
+        dora = self.sign_in("dora@example.org")
+        self.assertIn("Audited Name",
+                      dora.get("/admin/d/example.org/audit").text)
+        self.s.cli("domain", "add", "secret.example")
+        self.assertNotIn("secret.example",
+                         dora.get("/admin/d/example.org/audit").text)
+        self.assertNotIn("secret.example", dora.get("/admin/audit").text)
+        self.assertTrue(self.s.json("audit", "--who", "admin@"))
+
+    # -- tables -------------------------------------------------------------------
+    def test_a_table_of_users(self):
+        table = ("address;name;password;quota_bytes;pop3;aliases\r\n"
+                 f"t1@example.org;\"Quoted; \"\"Name\"\"\";{PASSWORD};5M;no;"
+                 "t1a@example.org\r\n"
+                 "t2@example.org;;;;;\r\n"
+                 "t2@example.org;;;;;\r\n"
+                 "t3@example.org;;short;;;\r\n"
+                 "t4@elsewhere.example;;;;;\r\n"
+                 "ann@example.org;;;;;\r\n"
+                 "t5@example.org;;;many;;\r\n"
+                 "t6@example.org;;;;;;;;\r\n")
+        where = "/admin/users/import"
+        self.do(where, {"table": ""}, status=422)
+        page = self.do(where, {"table": table, "do": "try"}, status=200)
+        self.assertIn("2 good, 6 refused", page.text)
+        for text in ("twice", "exists already", "no such domain",
+                     "quota_bytes cannot be many", "more fields"):
+            self.assertIn(text, page.text)
+        self.assertEqual(
+            self.s.run_cli("user", "show", "t1@example.org").returncode, 1)
+        page = self.do(where, {"table": table, "do": "import"}, status=200)
+        self.assertIn("2 good, 6 refused", page.text)
+        user = self.shown("user", "show", "t1@example.org")
+        self.assertEqual(user["name"], 'Quoted; "Name"')
+        self.assertEqual(user["aliases"], ["t1a@example.org"])
+        self.assertEqual(user["quota_bytes"], 5 << 20)
+        out = self.admin.get("/admin/users.csv")
+        self.assertIn("t1@example.org", out.text)
+        self.assertIn("attachment", out.header("Content-Disposition"))
+        page = self.do(where, {"table": "name,adress\r\nx,y\r\n"}, status=200)
+        self.assertIn("unknown column", page.text)
+
+    def test_ten_thousand_users(self):
+        self.s.cli("domain", "add", "many.example")
+        table = "address,name\n" + "".join(
+            f"user{n:05}@many.example,User Number {n}\n"
+            for n in range(10000))
+        page = self.do("/admin/users/import", {"table": table, "do": "try"},
+                       status=200)
+        self.assertIn("10000 good, 0 refused", page.text)
+        page = self.do("/admin/users/import", {"table": table,
+                                               "do": "import"}, status=200)
+        self.assertIn("10000 good, 0 refused", page.text)
+        out = self.admin.get("/admin/d/many.example/users.csv").text
+        self.assertEqual(out.count("@many.example"), 10000)
+        # paging comes to the end and shows each once
+        seen, link = [], "/admin/d/many.example/users?q=user000*"
+        while link:
+            page = self.admin.get(link)
+            seen += re.findall(r'name="address" value="([^"]+)"', page.text)
+            found = re.search(r'href="([^"]+)" rel="next"', page.text)
+            link = html.unescape(found.group(1)) if found else None
+        self.assertEqual(seen, [f"user{n:05}@many.example"
+                                for n in range(100)])
+        # the same by the command line, from what was exported
+        done = self.s.run_cli("user", "import", "-", "--dry-run", input=out)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("10000 refused", done.stdout)
+        self.assertEqual(
+            self.s.cli("user", "export", "many.example").replace("\r", ""),
+            out.replace("\r", ""))
+
+    # -- hostile input ----------------------------------------------------------------
+    def test_N01_text_that_is_code_elsewhere(self):
+        import urllib.parse
+        for text in ("' OR 1=1--", "\\", "%", "_", ";", "“”", "a\0b", "{{x}}",
+                     "<script>", "../../etc/passwd", "x" * 5000):
+            q = urllib.parse.quote(text)
+            for path in ("/users?q=", "/users?after=", "/domains?q=",
+                         "/aliases?q=", "/lists?after=", "/audit?who=",
+                         "/audit?day=", "/audit?before=", "/d/", "/u/", "/l/",
+                         "/?flash=", "/login?back="):
+                with self.subTest(text=text[:20], path=path):
+                    page = self.admin.get("/admin" + path + q)
+                    self.assertLess(page.status, 500, page.text[:500])
+                    self.assertNotIn("<script>", page.text)
+
+    def test_N02_numbers_that_are_none(self):
+        for value in ("-1", str(2 ** 63), "1e9", "0x10", " ", "nan"):
+            for field in ("quota_messages", "quota_bytes"):
+                with self.subTest(value=value, field=field):
+                    self.do(U, {field: value}, status=422)
+            for path in ("/audit?before=", "/users?limit="):
+                self.assertEqual(
+                    self.admin.get("/admin" + path + value.replace(" ", "+"))
+                    .status, 200)
+
+    def test_N06_setting_up_is_over(self):
+        again = self.s.run_cli("init", "--hostname", "h.example", "--domain",
+                               "h.example", "--admin", "a@h.example",
+                               input=PASSWORD + "\n")
+        self.assertNotEqual(again.returncode, 0)
+        for path in ("/init", "/setup", "/install", "/reset"):
+            self.assertEqual(self.admin.get("/admin" + path).status, 404)
+
+    def test_N09_no_way_in_is_built_in(self):
+        for user, password in (("admin", "admin"), ("root", ""), ("", ""),
+                               (ADMIN, ""), ("postmaster", "postmaster")):
+            _, page = self.try_sign_in(user, password)
+            self.assertIn(page.status, (422, 429))
+
+    # -- the server ---------------------------------------------------------------
+    def test_services_and_flow(self):
+        import smtplib
+        page = self.admin.get("/admin/")
+        for text in ("SMTP server", "Mail flow", "Needs attention"):
+            self.assertIn(text, page.text)
+        with smtplib.SMTP(self.s.host, self.s.port["smtp"]) as c:
+            try:
+                c.sendmail("a@b.example", ["nobody@example.org"], "x")
+            except smtplib.SMTPRecipientsRefused:
+                pass
+        wait_until(lambda: "no such mailbox" in self.admin.get("/admin/").text,
+                   15, "the refusal in the overview")
+        self.do("/admin/", {"stop": "popd"})
+        wait_until(lambda: "Switched off" in self.admin.get("/admin/").text,
+                   10, "popd to be off")
+        self.do("/admin/", {"start": "popd"})
+        self.do("/admin/", {"stop": "accountd"}, status=422)
+        self.assertTrue(self.s.json("get", "service.popd.enabled"))
+
+
+class Silent(unittest.TestCase):
+    """accountd that does not answer: pages say so, and in time."""
+
+    def test_pages_say_so(self):
+        import os
+        import signal
+        with Server() as s:
+            b = Browser(s.state / "run/web/admin.sock")
+            form = b.get("/admin/login")
+            b.post("/admin/login", {"user": ADMIN, "pass": PASSWORD,
+                                    "back": "/"}, form)
+            pids = [int(p.name) for p in Path("/proc").iterdir()
+                    if p.name.isdigit() and self.is_of(p, s.state)]
+            self.assertTrue(pids)
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                start = time.monotonic()
+                page = b.get("/admin/users")
+                self.assertEqual(page.status, 503)
+                self.assertLess(time.monotonic() - start, 8)
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: b.get("/admin/users").status == 200, 10,
+                       "accountd to answer again")
+
+    @staticmethod
+    def is_of(process, state):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            return False
+        return b"accountd\0" in line and str(state).encode() in line
+
+
+if __name__ == "__main__":
+    unittest.main()
