@@ -78,7 +78,7 @@ program_name = $(or $(patsubst queue,queue-runner,$(filter queue,$1)),$(patsubst
 PROGRAMS = $(foreach m,$(MAINS),$(BUILD)/bin/$(call program_name,$(patsubst %/main.c,%,$m)))
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c)) \
-    $(BUILD)/tests/powercut_disk
+    $(BUILD)/tests/powercut_disk $(BUILD)/tests/faults.so
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(PROGRAMS)
@@ -113,6 +113,10 @@ $(BUILD)/tests/powercut_disk: tests/powercut/disk.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(subst -I,-isystem ,$(shell pkg-config --cflags fuse3)) \
 	    $(CFLAGS) $(LDFLAGS) -o $@ $< $(shell pkg-config --libs fuse3)
+
+$(BUILD)/tests/faults.so: tests/lib/faults.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared -Wall -Wextra -o $@ $<
 
 # A fuzz target is LLVMFuzzerTestOneInput(); replay.c runs it over files, so
 # that the corpus is part of every check with any compiler.

@@ -55,8 +55,8 @@ parse_host_port(struct slice s, struct route *out)
 	}
 	out->port = (uint16_t)port;
 	if (ip_parse(s, &ip)) {
-		snprintf(out->host, sizeof(out->host), "[%.*s]", (int)s.len,
-		    s.data);
+		snprintf(
+		    out->host, sizeof(out->host), "[%.*s]", (int)s.len, s.data);
 		return true;
 	}
 	return s.len > 0 && slice_copy(s, out->host, sizeof(out->host));

@@ -79,12 +79,13 @@ struct journal_segment {
 	int fd;
 	uint64_t generation;
 	uint64_t size;
-	uint64_t scanned; /* all before it was read */
-	bool is_listed;   /* scratch of a rescan */
-	bool is_ended;    /* its writer is done with it, all was read */
-	bool is_void;     /* a flush failed: never used again */
-	bool is_bad;      /* had damage below the acknowledged end */
-	size_t unsettled; /* under the lock */
+	uint64_t scanned;   /* all before it was read */
+	bool is_listed;     /* scratch of a rescan */
+	bool is_ended;      /* its writer is done with it, all was read */
+	bool is_void;       /* a flush failed: never used again */
+	bool is_bad;        /* had damage below the acknowledged end */
+	bool is_unreadable; /* the disk does not give all of it */
+	size_t unsettled;   /* under the lock */
 	struct spool_entry *entries; /* under the lock */
 };
 

@@ -38,7 +38,41 @@ enum {
 	    (RECORD_HEADER + SPOOL_INLINE_MAX + SPOOL_INLINE_ENVELOPE_MAX +
 		SEGMENT_ALIGN),
 	FREE_MAX = 16, /* more free segments than this are deleted */
+	BLOCK = 4096,  /* of the disk: what goes bad together */
 };
+
+/*
+ * Read a piece of a segment.  Blocks the disk does not give are zeros, which
+ * no record is, and the segment is kept for a person (I4).
+ */
+static int
+read_piece(struct journal_segment *g, void *data, size_t len, uint64_t at)
+{
+	char *to = data;
+
+	if (spool_read_at(g->fd, data, len, at) == 0)
+		return 0;
+	if (errno != EIO)
+		return -1;
+	while (len > 0) {
+		size_t n = BLOCK - (size_t)(at % BLOCK);
+
+		if (n > len)
+			n = len;
+		if (spool_read_at(g->fd, to, n, at) != 0) {
+			memset(to, 0, n);
+			if (!g->is_unreadable)
+				log_error("spool: journal/%s cannot be read at "
+					  "%llu, it will go to corrupt/",
+				    g->name, (unsigned long long)at);
+			g->is_unreadable = true;
+		}
+		to += n;
+		at += n;
+		len -= n;
+	}
+	return 0;
+}
 
 /* --- records into the index ---------------------------------------------------- */
 
@@ -82,7 +116,7 @@ was_acknowledged(struct journal_segment *g, uint64_t from, uint64_t limit,
 	struct spool_record r;
 	bool found = false, proven = false;
 
-	if (spool_read_at(g->fd, data, len, from) < 0)
+	if (read_piece(g, data, len, from) < 0)
 		len = 0;
 	for (size_t i = SEGMENT_ALIGN; i + RECORD_HEADER <= len && !proven;
 	     i += SEGMENT_ALIGN) {
@@ -110,7 +144,7 @@ save_damage(
 	g->is_bad = true;
 	(void)snprintf(name, sizeof(name), "%s.%016llx.%llu", g->name,
 	    (unsigned long long)g->generation, (unsigned long long)from);
-	if (spool_read_at(g->fd, data, len, from) == 0)
+	if (read_piece(g, data, len, from) == 0)
 		(void)corrupt_save(
 		    s, name, data, len, "damaged journal record");
 	free(data);
@@ -126,11 +160,15 @@ step_over(struct spool *s, struct journal_segment *g, uint64_t bad_end,
 {
 	uint64_t from = g->scanned, next = bad_end;
 
-	/* All of a living writer's part is acknowledged. */
+	/*
+	 * All of a living writer's part is acknowledged; of what the disk does
+	 * not give nobody knows.
+	 */
 	if (!was_acknowledged(g, from, limit, &next)) {
-		if (!is_live)
+		if (!is_live && !g->is_unreadable)
 			return false;
-		next = limit;
+		if (next == bad_end)
+			next = limit;
 	}
 	if (bad_end > from && bad_end < next)
 		next = bad_end;
@@ -159,7 +197,7 @@ scan(struct spool *s, struct journal_segment *g, uint64_t limit, bool is_live,
 		struct spool_record r;
 		enum record_step step;
 
-		if (spool_read_at(g->fd, data, len, base) < 0) {
+		if (read_piece(g, data, len, base) < 0) {
 			rc = err_errno(e, "read journal/%s", g->name);
 			break;
 		}
@@ -187,43 +225,58 @@ scan(struct spool *s, struct journal_segment *g, uint64_t limit, bool is_live,
 static void
 segment_free(struct journal_segment *g)
 {
-	(void)close(g->fd);
+	if (g->fd >= 0)
+		(void)close(g->fd);
 	free(g);
 }
 
-/* A segment we do not know: open it, read its header. */
+/*
+ * Open a segment and read its header.  0: done, or `why` it is none; -1: not
+ * now.
+ */
+static int
+open_segment(
+    struct spool *s, struct journal_segment *g, const char **why, struct err *e)
+{
+	uint8_t header[SEGMENT_HEADER];
+	struct stat st;
+
+	*why = NULL;
+	g->fd =
+	    openat(s->dirs.journal, g->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (g->fd < 0 && errno == ENOENT)
+		return 0; /* renamed since it was listed */
+	if (g->fd < 0 || fstat(g->fd, &st) < 0 ||
+	    spool_read_at(g->fd, header, sizeof(header), 0) < 0) {
+		*why = "cannot be read";
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM)
+			return err_errno(e, "read journal/%s", g->name);
+	} else if (!segment_header_get(header, sizeof(header), &s->dirs,
+		       &g->generation, &g->size) ||
+	    (uint64_t)st.st_size < g->size)
+		*why = "is no segment of this spool";
+	return 0;
+}
+
+/* A segment we do not know. */
 static int
 meet_segment(struct spool *s, const char *name, struct err *e)
 {
 	struct journal_segment *g = mem_zalloc(sizeof(*g)), **p;
-	uint8_t header[SEGMENT_HEADER];
-	struct stat st;
+	const char *why;
+	int rc;
 
-	(void)snprintf(g->name, sizeof(g->name), "%s", name);
 	(void)segment_name_parse(name, "seg", g->writer, &g->n);
-	g->fd =
-	    openat(s->dirs.journal, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (g->fd < 0) {
-		free(g);
-		/* Renamed since it was listed. */
-		return errno == ENOENT ? 0 : err_errno(e, "open %s", name);
-	}
-	if (fstat(g->fd, &st) < 0 ||
-	    spool_read_at(g->fd, header, sizeof(header), 0) < 0) {
-		err_errno(e, "read %s", name);
-		segment_free(g);
-		return -1;
-	}
-	if (!segment_header_get(
-		header, sizeof(header), &s->dirs, &g->generation, &g->size) ||
-	    (uint64_t)st.st_size < g->size) {
-		log_error("spool: journal/%s is no segment of this spool, "
-			  "moved to corrupt/",
-		    name);
+	segment_name(g->name, g->writer, g->n, "seg");
+	rc = open_segment(s, g, &why, e);
+	if (rc == 0 && why != NULL) {
+		log_error("spool: journal/%s %s, moved to corrupt/", name, why);
 		(void)renameat(s->dirs.journal, name, s->dirs.corrupt, name);
 		s->bad_before++;
+	}
+	if (rc != 0 || why != NULL || g->fd < 0) {
 		segment_free(g);
-		return 0;
+		return rc;
 	}
 	g->seed = segment_seed(&s->dirs, g->generation);
 	g->scanned = SEGMENT_HEADER;
@@ -413,7 +466,10 @@ count_free(struct spool *s)
 	return count;
 }
 
-/* Rename or delete; a segment whose flush failed is never used again. */
+/*
+ * Rename or delete; a segment whose flush failed is never used again, and one
+ * the disk does not give is for a person.
+ */
 static int
 let_go(struct spool *s, struct journal_segment *g, size_t free_count,
     struct err *e)
@@ -422,7 +478,10 @@ let_go(struct spool *s, struct journal_segment *g, size_t free_count,
 	int rc;
 
 	segment_name(name, g->writer, g->n, "free");
-	if (g->is_void || g->is_bad || free_count >= FREE_MAX)
+	if (g->is_unreadable)
+		rc = renameat(
+		    s->dirs.journal, g->name, s->dirs.corrupt, g->name);
+	else if (g->is_void || g->is_bad || free_count >= FREE_MAX)
 		rc = unlinkat(s->dirs.journal, g->name, 0);
 	else
 		rc = renameat(s->dirs.journal, g->name, s->dirs.journal, name);

@@ -15,6 +15,7 @@ LONG = (
     ("tests/e2e/test_dkim.py", {"MAILSTEAD_DKIM_MESSAGES": "10000",
                                 "MAILSTEAD_DKIM_KILLS": "1000"}),
     ("tests/soak/login_timing.py", {}),
+    ("tests/e2e/test_queue_faults.py", {"FAULTS_EACH": "1"}),
     ("tests/soak/kills.py", {}),
     ("tests/powercut/run.py", {}),
 )

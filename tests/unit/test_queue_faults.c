@@ -8,6 +8,7 @@
  * This file defines the calls itself; a program's own definition is the one
  * that counts.
  */
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -65,6 +66,23 @@ int
 syncfs(int fd)
 {
 	return strikes() ? -1 : (int)syscall(SYS_syncfs, fd);
+}
+
+/* The disk does not give these bytes of this file. */
+static ino_t bad_file;
+static off_t bad_from, bad_to;
+
+ssize_t
+pread(int fd, void *data, size_t len, off_t at)
+{
+	struct stat st;
+
+	if (bad_file != 0 && at < bad_to && at + (off_t)len > bad_from &&
+	    fstat(fd, &st) == 0 && st.st_ino == bad_file) {
+		errno = EIO;
+		return -1;
+	}
+	return syscall(SYS_pread64, fd, data, len, at);
 }
 
 ssize_t
@@ -512,6 +530,69 @@ failed_flush_stays_refused(void **state)
 	spool_close(s);
 }
 
+/* Three messages of some blocks each, in a segment bad between two offsets. */
+static struct spool *
+runner_with_bad_blocks(off_t from, off_t to)
+{
+	struct spool_writer *w = writer("mtad-0");
+	char body[12001], path[192];
+	struct stat st;
+
+	memset(body, 'x', sizeof(body) - 1);
+	body[sizeof(body) - 2] = '\n';
+	body[sizeof(body) - 1] = '\0';
+	for (int i = 0; i < 3; i++)
+		commit(w, body, NULL);
+	spool_writer_close(w);
+	(void)snprintf(path, sizeof(path), "%s/journal/mtad-0-0.seg", dir);
+	assert_int_equal(stat(path, &st), 0);
+	bad_from = from;
+	bad_to = to;
+	bad_file = st.st_ino;
+	return runner();
+}
+
+static size_t
+settle_all(struct spool *s)
+{
+	struct spool_item *it;
+	size_t n = 0;
+
+	while ((it = claim(s, 0)) != NULL) {
+		spool_settle(it);
+		n++;
+	}
+	flush(s);
+	return n;
+}
+
+/* I4, H08: one bad block costs the message it is in, and the file is kept. */
+static void
+H08_unreadable_block_in_the_journal(void **state)
+{
+	struct spool *s = runner_with_bad_blocks(20480, 24576);
+
+	(void)state;
+	assert_int_equal(settle_all(s), 2);
+	bad_file = 0;
+	assert_int_equal(count_files("corrupt", ".seg"), 1);
+	assert_true(count_files("corrupt", "") >= 2); /* and what was read */
+	spool_close(s);
+}
+
+static void
+H08_unreadable_segment(void **state)
+{
+	struct spool *s = runner_with_bad_blocks(0, 4096);
+
+	(void)state;
+	assert_int_equal(settle_all(s), 0);
+	bad_file = 0;
+	assert_int_equal(count_files("corrupt", ".seg"), 1);
+	assert_int_equal(count_files("journal", ".seg"), 0);
+	spool_close(s);
+}
+
 /*
  * Writers killed at random instants beside a living runner: what their four
  * threads were told is accepted is claimed, once.
@@ -590,6 +671,8 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(failed_flush_stays_refused),
+		T(H08_unreadable_block_in_the_journal),
+		T(H08_unreadable_segment),
 		T(writers_killed),
 		T(killed_before_every_call),
 		T(every_call_fails_with_eio),

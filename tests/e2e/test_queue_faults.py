@@ -1,0 +1,223 @@
+"""Accepting, delivering and bouncing while calls fail or processes die:
+threats.md groups H and I, over all processes of mtad and queue-runner.
+
+A library preloaded into both (tests/lib/faults.c) counts their calls on the
+state directory and lets the k-th one fail, or kills its process before it.
+For each k a letter to two mailboxes and one that comes back are sent, and a
+reader empties the mailboxes all the time.  What was answered 250 arrives once,
+what was refused never, and everything goes on without a restart by hand.
+
+FAULTS_EACH=1: every k; otherwise some of them, spread.
+"""
+
+# timeout: 900
+
+import mmap
+import os
+import re
+import signal
+import smtplib
+import struct
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
+from fakemx import FakeMX  # noqa: E402
+from queuelab import BIN, BUILD, SLOW, QueueLab  # noqa: E402
+from server import free_offset  # noqa: E402
+
+OPEN, WRITE, SYNC, NAME, UNLINK, CLOSE = 1, 2, 4, 8, 16, 32
+OFF, COUNT, KILL, FAIL = range(4)
+BOB, EVE = 'bob@example.org', 'eve@example.org'
+EACH = os.environ.get('FAULTS_EACH')
+SAMPLE = 8
+LARGE = 'x' * 70 + '\n'
+
+
+class Lab(QueueLab):
+    """With mtad, the library in both, and a reader."""
+
+    def __init__(self, mx):
+        self.mtad = None
+        self.offset = free_offset()
+        super().__init__(users=[EVE], daemon=True, start=False, settings={
+            'remote.port': mx.port, 'relay.mode': 'addresses',
+            'relay.trusted': '127.0.0.1', 'server.port_offset': self.offset,
+            'server.listen': '127.0.0.1'})
+        self.file = self.top / 'faults'
+        self.file.write_bytes(bytes(24))
+        with open(self.file, 'r+b') as f:
+            self.control_words = mmap.mmap(f.fileno(), 24)
+        self.environment = {**os.environ, 'FAULTS_FILE': str(self.file),
+                            'FAULTS_PREFIX': str(self.state),
+                            'LD_PRELOAD': str(BUILD / 'tests/faults.so')}
+        self.stop_reader = False
+        self.seen = []  # (user, tag, is a report)
+        self.start()
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def __exit__(self, *exc):
+        self.arm(OFF)
+        self.stop_reader = True
+        self.reader.join()
+        if self.mtad.poll() is None:
+            self.mtad.terminate()
+        self.mtad.wait(20 * SLOW)
+        super().__exit__(*exc)
+
+    def spawn(self, name):
+        with open(self.top / 'stderr', 'ab') as stderr:
+            return subprocess.Popen([BIN / name, '--state', self.state],
+                                    stderr=stderr, env=self.environment)
+
+    def start(self):
+        self.process = self.spawn('queue-runner')
+        self.wait((self.state / 'run/queue.stat').exists, 20, 'the runner')
+        self.mtad = self.spawn('mtad')
+        self.wait(self.greets, 20, 'mtad')
+
+    def revive(self):
+        """What an init system does when a supervisor died."""
+        if self.process.poll() is not None:
+            self.process = self.spawn('queue-runner')
+        if self.mtad.poll() is not None:
+            self.mtad = self.spawn('mtad')
+
+    def greets(self):
+        try:
+            with smtplib.SMTP('127.0.0.1', 25 + self.offset, timeout=5):
+                return True
+        except (OSError, smtplib.SMTPException):
+            return False
+
+    def arm(self, mode, at=0, error=0, kinds=0):
+        struct.pack_into('6i', self.control_words, 0, OFF, 0, at, error, kinds, 0)
+        struct.pack_into('i', self.control_words, 0, mode)
+
+    def calls(self):
+        return struct.unpack_from('6i', self.control_words)[1]
+
+    def struck(self):
+        return struct.unpack_from('6i', self.control_words)[5] > 0
+
+    def read(self):
+        boxes = [(u, self.state / 'mail/example.org' / u.split('@')[0] / 'new')
+                 for u in (BOB, EVE)]
+        while not self.stop_reader:
+            for user, box in boxes:
+                for path in box.iterdir() if box.is_dir() else ():
+                    text = path.read_text()
+                    path.unlink()
+                    tag = re.search(r'^Subject: (tag-\S+)$', text, re.M)
+                    assert text.endswith('the end\n') or 'multipart/report' in text
+                    self.seen.append((user, tag and tag[1],
+                                      'multipart/report' in text))
+            time.sleep(0.005)
+
+    def send(self, tag, to, body=''):
+        """True: answered 250, False: refused for now, None: who knows."""
+        try:
+            with smtplib.SMTP('127.0.0.1', 25 + self.offset, timeout=20) as c:
+                c.sendmail(BOB, to, 'Subject: %s\r\n\r\n%sthe end\n' % (tag, body))
+                return True
+        except smtplib.SMTPResponseException as e:
+            assert e.smtp_code < 500 or 'temporar' in str(e.smtp_error), e
+            return False if e.smtp_code > 0 else None
+        except smtplib.SMTPRecipientsRefused as e:
+            assert all(code < 500 for code, _ in e.recipients.values()), e
+            return False
+        except (OSError, smtplib.SMTPException):
+            return None
+
+
+@unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
+class Faults(unittest.TestCase):
+    def setUp(self):
+        mx = self.enterContext(FakeMX(replies={'RCPT': '550 5.1.1 no such user'}))
+        self.lab = self.enterContext(Lab(mx))
+        self.expected, self.forbidden = [], []
+        self.slowest = 0
+
+    def until(self, tag, *args):
+        """Send until it is accepted; a tag for each attempt."""
+        began = time.monotonic()
+        for n in range(1000):
+            one = '%s-%d' % (tag, n)
+            answer = self.lab.send(one, *args)
+            if answer:
+                return one
+            if answer is False:
+                self.forbidden.append(one)
+            self.lab.revive()
+            self.assertLess(time.monotonic() - began, 30 * SLOW,
+                            'not accepted: ' + self.lab.log()[-3000:])
+            time.sleep(0.02)
+
+    def round(self, name):
+        lab = self.lab
+        due = []
+        tag = self.until(name + '-local', [BOB, EVE])
+        due += [(BOB, tag, False), (EVE, tag, False)]
+        tag = self.until(name + '-large', [EVE], LARGE * 2000)
+        due += [(EVE, tag, False)]
+        tag = self.until(name + '-back', ['x@far.example'])
+        due += [(BOB, tag, True)]
+        self.expected += due
+        began = time.monotonic()
+
+        def arrived():
+            lab.revive()
+            return set(due) <= set(lab.seen)
+        lab.wait(arrived, 20, '%r of %r' % (set(due) - set(lab.seen), name))
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def each_call(self, mode, error, kinds):
+        lab = self.lab
+        self.round('tag-warm')
+        lab.arm(COUNT, kinds=kinds)
+        self.round('tag-count')
+        time.sleep(1.2)  # the settled marks, too
+        count = lab.calls()
+        self.assertGreater(count, 5)
+        step = 1 if EACH else max(1, count // SAMPLE)
+        struck = 0
+        for k in range(1, count + 1, step):
+            lab.arm(mode, k, error, kinds)
+            self.round('tag-%d' % k)
+            struck += lab.struck()
+        lab.arm(OFF)
+        self.round('tag-last')
+        lab.wait(lambda: lab.control(verb='list')['messages'] == [], 30, 'empty')
+        for one in self.expected:
+            self.assertEqual(lab.seen.count(one), 1, one)
+        for _, tag, _ in lab.seen:
+            self.assertNotIn(tag, self.forbidden)
+            self.assertLessEqual(max(lab.seen.count(s) for s in lab.seen
+                                     if s[1] == tag), 1, tag)
+        self.assertGreater(struck, count / step / 3)
+        print('%s: %d of %d calls, %d struck, slowest %.1f s' % (
+            self.id().split('.')[-1], len(range(1, count + 1, step)), count,
+            struck, self.slowest), file=sys.stderr)
+
+    def test_I01_to_I06_killed_before_a_call(self):
+        self.each_call(KILL, 0, OPEN | WRITE | SYNC | NAME | UNLINK | CLOSE)
+
+    def test_H01_H05_H10_no_space(self):
+        self.each_call(FAIL, 28, WRITE | NAME | CLOSE)  # ENOSPC
+
+    def test_H01_quota(self):
+        self.each_call(FAIL, 122, WRITE | NAME | CLOSE)  # EDQUOT
+
+    def test_H01_to_H07_input_output_error(self):
+        self.each_call(FAIL, 5, OPEN | WRITE | SYNC | NAME | UNLINK | CLOSE)  # EIO
+
+    def test_H04_no_descriptors(self):
+        self.each_call(FAIL, 24, OPEN)  # EMFILE
+
+
+if __name__ == '__main__':
+    unittest.main()
