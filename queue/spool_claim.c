@@ -33,6 +33,7 @@ enum {
 	RESCAN_MS = 1000,
 	RELOAD_MS = 60 * 1000, /* a message that cannot be read just now */
 	CRASHES_MAX = 3,       /* I4 */
+	ITEM_POOL = 512,       /* of strings beside the envelope's own */
 };
 
 /* --- opening ------------------------------------------------------------------ */
@@ -414,9 +415,12 @@ load_item(struct spool *s, struct spool_entry *en, struct spool_item **out,
 	memcpy(it->id, en->id, ID_SIZE);
 	buf_init(&raw, ENVELOPE_MAX);
 	rc = entry_read_envelope(s, en, &raw, e);
-	if (rc == 0)
+	if (rc == 0) {
+		if (raw.len < ITEM_POOL)
+			pool_expect(&it->pool, raw.len + ITEM_POOL);
 		rc = envelope_decode(
 		    buf_slice(&raw), &it->pool, &it->envelope, e);
+	}
 	buf_release(&raw);
 	if (rc < 0 && e->kind != ERR_TEMP) {
 		end_add(s, en, END_CORRUPT, NULL, mem_strdup(e->text), 0);

@@ -46,6 +46,12 @@ struct pool {
 	size_t used;               /* bytes taken from the newest block */
 };
 
+/*
+ * An empty pool will hold about so much (at most a page) for long: no whole
+ * page is taken for it until it holds more.
+ */
+void pool_expect(struct pool *p, size_t size);
+
 void *pool_alloc(struct pool *p, size_t size) MUST_CHECK;
 void *pool_zalloc(struct pool *p, size_t size) MUST_CHECK;
 void *pool_memdup(struct pool *p, const void *data, size_t size) MUST_CHECK;

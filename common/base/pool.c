@@ -66,6 +66,14 @@ pool_alloc_big(struct pool *p, size_t size)
 	return b->data;
 }
 
+void
+pool_expect(struct pool *p, size_t size)
+{
+	assert(p->blocks == NULL && size <= POOL_BLOCK_SIZE);
+	p->blocks = pool_block_new(size);
+	p->used = 0;
+}
+
 void *
 pool_alloc(struct pool *p, size_t size)
 {

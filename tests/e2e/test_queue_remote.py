@@ -3,6 +3,7 @@
 """Remote delivery against exchangers that misbehave: threats.md group F."""
 
 import os
+import re
 import socket
 import sys
 import time
@@ -471,6 +472,25 @@ class Encryption(unittest.TestCase):
             lab.submit('bob@example.org', [FAR])
             lab.wait(lambda: mx.messages)
             self.assertTrue(mx.messages[0]['tls'])
+
+
+class Memory(unittest.TestCase):
+    @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'sanitizers take more')
+    def test_ten_thousand_in_flight(self):
+        names = ['d%d.example' % i for i in range(50)]
+        body = 'Subject: x\n\n' + ('y' * 70 + '\n') * 56
+        with FakeMX(replies={'BANNER': HANG}) as mx, \
+                lab_for(mx, far_zone(*names), remote__timeout='120s') as lab:
+            for name in names:
+                lab.submit(BOB, ['x@' + name], body, count=200)
+
+            def known():
+                figures = lab.control(verb='statistics')
+                return figures['active'] + figures['deferred'] == 10000
+            lab.wait(known, 30)
+            with open('/proc/%d/status' % lab.worker()) as f:
+                kilobytes = int(re.search(r'^VmHWM:\s+(\d+)', f.read(), re.M)[1])
+            self.assertLess(kilobytes, 64 << 10)
 
 
 class Fairness(unittest.TestCase):

@@ -79,11 +79,11 @@ is_ours(const char *path)
 static bool
 fd_is_ours(int fd)
 {
-	char link[64], path[PATH_MAX];
+	char entry[64], path[PATH_MAX];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 2);
+	(void)snprintf(entry, sizeof(entry), "/proc/self/fd/%d", fd);
+	n = readlink(entry, path, sizeof(path) - 2);
 	if (n < 0)
 		return false;
 	path[n] = '/';
@@ -158,6 +158,7 @@ partly(int fd, const void *data, size_t len, off_t at)
 	return -1;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name) */
 ssize_t
 write(int fd, const void *data, size_t len)
 {
@@ -304,3 +305,5 @@ close(int fd)
 	errno = error;
 	return error == 0 ? 0 : -1;
 }
+
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
