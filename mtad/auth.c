@@ -192,14 +192,10 @@ smtp_auth(void *session, struct slice args)
 {
 	struct session *s = session;
 	struct slice mechanism, initial;
-	uint8_t exporter[32];
-	bool tls = s->stream.tls != NULL;
-	bool binding = tls && tls_exporter(s->stream.tls, exporter);
 	struct auth_peer peer = { .service = "smtp",
 		.ip = s->client_ip,
 		.session_id = s->id,
-		.tls = tls,
-		.exporter = binding ? exporter : NULL };
+		.tls = s->stream.tls != NULL };
 	char name[32];
 
 	if (!session_may_auth(s))
@@ -213,7 +209,7 @@ smtp_auth(void *session, struct slice args)
 	if (mechanism.len == 0)
 		return session_reply(s, 501, "5.5.4", "AUTH mechanism");
 	if (!slice_copy(mechanism, name, sizeof(name)) ||
-	    !is_offered(auth_mechanisms(tls, binding), mechanism))
+	    !is_offered(auth_mechanisms(), mechanism))
 		return session_reply(
 		    s, 504, "5.5.4", "Mechanism not supported");
 	for (char *c = name; *c != '\0'; c++) {

@@ -257,7 +257,6 @@ smtp_ehlo(void *session, struct slice args)
 	struct session *s = session;
 	int rc = greet(s, args, true);
 	struct err e;
-	uint8_t exporter[32];
 
 	if (rc <= 0)
 		return rc;
@@ -272,10 +271,8 @@ smtp_ehlo(void *session, struct slice args)
 	    stream_printf(&s->stream, &e, "250-STARTTLS\r\n") != 0)
 		return -1;
 	if (session_may_auth(s) && session_is_private(s) &&
-	    stream_printf(&s->stream, &e, "250-AUTH %s\r\n",
-		auth_mechanisms(s->stream.tls != NULL,
-		    s->stream.tls != NULL &&
-			tls_exporter(s->stream.tls, exporter))) != 0)
+	    stream_printf(
+		&s->stream, &e, "250-AUTH %s\r\n", auth_mechanisms()) != 0)
 		return -1;
 	if (s->is_xclient &&
 	    stream_printf(&s->stream, &e,

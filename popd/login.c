@@ -24,13 +24,7 @@ enum {
 const char *
 login_mechanisms(const struct session *s)
 {
-	if (!s->may_login)
-		return "";
-	/*
-	 * Not SCRAM-SHA-256-PLUS: mutt with GNU SASL picks it, cannot do
-	 * tls-exporter and then signs in by nothing else.
-	 */
-	return auth_mechanisms(s->stream.tls != NULL, false);
+	return s->may_login ? auth_mechanisms() : "";
 }
 
 static void

@@ -290,10 +290,8 @@ accountd_srs_key(
 /* --- Signing in ----------------------------------------------------------- */
 
 const char *
-auth_mechanisms(bool tls, bool channel_binding)
+auth_mechanisms(void)
 {
-	if (tls && channel_binding)
-		return "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN";
 	return "SCRAM-SHA-256 PLAIN LOGIN";
 }
 

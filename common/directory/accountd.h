@@ -96,8 +96,12 @@ struct auth_exchange {
 	char *text;    /* challenge in base64, or reason for the log */
 };
 
-/* Mechanisms to offer, space separated, static: with or without TLS. */
-const char *auth_mechanisms(bool tls, bool channel_binding);
+/*
+ * Mechanisms to offer, space separated.  Not SCRAM-SHA-256-PLUS, which accountd
+ * knows: clients with GNU SASL of today (mutt, msmtp, mpop) pick it, cannot
+ * bind to TLS 1.3 (tls-exporter), and then sign in by nothing else.
+ */
+const char *auth_mechanisms(void);
 
 /* `initial` may have data == NULL (no initial response). */
 enum auth_result auth_start(struct accountd *a, const char *mechanism,

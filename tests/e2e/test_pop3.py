@@ -32,6 +32,7 @@ class Client(Connection):
             for text in ("USER " + user, "PASS " + PASSWORD):
                 reply = self.ask(text)
             if not reply.startswith("+OK"):
+                self.close()
                 raise AssertionError(reply)
 
     def ask(self, text):
@@ -208,6 +209,25 @@ class Pop3(unittest.TestCase):
         sender.join()
         c.close()
 
+    def test_j08_wrong_numbers(self):
+        self.put(b"one\n")
+        wrong = [f"{verb} {args}" for verb in ("RETR", "DELE") for args in (
+            "0", "-1", "2", "2147483648", "4294967297", "18446744073709551617",
+            "1 2", "01", "+1", "1.0", "0x1", ":", "\0", "1\0", "", " ",
+            "9" * 200)]
+        wrong += [f"TOP {args}" for args in (
+            "1 -1", "1 4294967296", "1", "1 x", "2 0", "0 0", "1 1 1")]
+        wrong += ["", " ", ":", "\t"]
+        while wrong:
+            c = self.client()
+            for line in wrong[:5]:  # more of them end the session
+                self.assertTrue(c.ask(line).startswith("-ERR"), line)
+            wrong = wrong[5:]
+            c.ask("QUIT")
+        c = self.client()
+        self.assertEqual(c.retr(1)[1], b"one\r\n")
+        c.ask("QUIT")
+
     def test_j09_only_quit_deletes(self):
         name = self.put(b"x\n")
         c = self.client()
@@ -286,6 +306,37 @@ class Pop3(unittest.TestCase):
             self.assertLess(peak, 60000 * (10 if SLOW > 1 else 1))
         c.buffer = b""
         self.assertTrue(c.ask("QUIT").startswith("+OK"))
+
+    def test_j11_mailbox_of_100000(self):
+        """All of it in one session, memory in proportion to names."""
+        count = 100000
+        cur = os.open(self.box / "cur", os.O_RDONLY)
+        for i in range(count):
+            os.close(os.open(f"{1700000000 + i}.n.host,S=4,W=5:2,S",
+                             os.O_CREAT | os.O_WRONLY, dir_fd=cur))
+        os.close(cur)
+        cpu = self.cpu_seconds()
+        c = self.client()
+        self.assertEqual(c.ask("STAT"), f"+OK {count} {5 * count}")
+        self.assertEqual(len(c.listing("LIST")), count)
+        uids = c.listing("UIDL")
+        self.assertEqual((uids[0], uids[-1], len(set(uids))),
+                         ("1700000000.n.host", f"{1700000000 + count - 1}."
+                          "n.host", count))
+        c.ask("QUIT")
+        self.assertLess(self.cpu_seconds() - cpu, 1 * SLOW)
+        for pid in self.s.workers("popd"):
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
+            self.assertLess(peak, 60000 * (10 if SLOW > 1 else 1))
+
+    def cpu_seconds(self):
+        """What popd's workers used so far: a busy machine does not count."""
+        ticks = 0
+        for pid in self.s.workers("popd"):
+            stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1]
+            ticks += sum(map(int, stat.split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def test_j12_password_with_spaces(self):
         self.s.user("space@example.org", "  two words, and a tail  ")

@@ -1,6 +1,7 @@
 """Threat rows D01 to D14: TLS and signing in, as the SMTP server sees it."""
 
 import base64
+import subprocess
 import ssl
 import time
 import unittest
@@ -151,6 +152,20 @@ class Auth(SmtpCase):
             text = self.server.log(program)
             self.assertNotIn(PASSWORD, text)
             self.assertNotIn(PLAIN, text)
+
+    def test_msmtp_chooses(self):
+        """Debian's GNU SASL signs in by what we offer over TLS 1.3."""
+        before = self.accepted()
+        done = subprocess.run(
+            ["msmtp", "--host", self.server.host, "--port",
+             str(self.server.port["submission"]), "--tls=on",
+             "--tls-starttls=on", "--tls-certcheck=off", "--auth=on",
+             "--user=alice@example.org", "--passwordeval=echo " + PASSWORD,
+             "--from=alice@example.org", "--domain=client.example",
+             "--file=/dev/null", "bob@example.org"],
+            input=b"Subject: x\n\nx\n", capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.accepted(), before + 1)
 
     def test_mx_has_no_auth(self):
         c = self.greeted()
