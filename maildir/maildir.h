@@ -199,6 +199,12 @@ enum {
 int maildir_clean_tmp(const struct maildir *m, int64_t now_wall_ms,
     size_t *removed_out, struct err *e) MUST_CHECK;
 
+/*
+ * The same for who delivers: only where tmp/ was last changed on an earlier
+ * day (UTC), so once a day in a mailbox that gets mail; else one fstat().
+ */
+void maildir_tidy(const struct maildir *m, int64_t now_wall_ms);
+
 /* --- Folders (Maildir++) --------------------------------------------------- */
 
 /*

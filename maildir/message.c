@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/id.h"
+#include "base/log.h"
 
 #include "maildir/internal.h"
 #include "maildir/maildir.h"
@@ -310,4 +311,21 @@ maildir_clean_tmp(const struct maildir *m, int64_t now_wall_ms,
 		return -1;
 	*removed_out = c.removed;
 	return 0;
+}
+
+void
+maildir_tidy(const struct maildir *m, int64_t now_wall_ms)
+{
+	enum {
+		DAY_S = 86400
+	};
+
+	struct stat st;
+	size_t removed;
+	struct err e;
+
+	if (fstat(m->tmp_fd, &st) == 0 &&
+	    st.st_mtim.tv_sec / DAY_S < now_wall_ms / 1000 / DAY_S &&
+	    maildir_clean_tmp(m, now_wall_ms, &removed, &e) != 0)
+		log_warning("tmp: %s", e.text);
 }

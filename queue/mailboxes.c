@@ -120,6 +120,7 @@ mailboxes_take(
 		return 0;
 	if (maildir_open(t->mail_root_fd, path, "", true, &dir, e) != 0)
 		return -1;
+	maildir_tidy(&dir, clock_wall_ms());
 	*out = m = mailbox_new(path, &dir);
 	(void)pthread_mutex_lock(&t->lock);
 	slot = find_slot(t, path);

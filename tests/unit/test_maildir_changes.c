@@ -250,6 +250,7 @@ static void
 test_stale_files(void **state)
 {
 	struct timespec old[2] = { { 1000000, 0 }, { 1000000, 0 } };
+	struct timespec today[2] = { { 1000000, 0 }, { 0, 0 } };
 	struct maildir m;
 	struct err e;
 	size_t removed;
@@ -267,6 +268,16 @@ test_stale_files(void **state)
 	assert_int_equal(removed, 0);
 	assert_int_equal(maildir_clean_tmp(&m, later, &removed, &e), 0);
 	assert_int_equal(removed, 2);
+	assert_false(is_there(m.tmp_fd, "stale"));
+	/* who delivers looks once a day */
+	put(m.tmp_fd, "stale", "x");
+	today[1].tv_sec = later / 1000;
+	assert_int_equal(futimens(m.tmp_fd, today), 0);
+	maildir_tidy(&m, later);
+	assert_true(is_there(m.tmp_fd, "stale"));
+	today[1].tv_sec -= 86400;
+	assert_int_equal(futimens(m.tmp_fd, today), 0);
+	maildir_tidy(&m, later);
 	assert_false(is_there(m.tmp_fd, "stale"));
 	maildir_close(&m);
 }
