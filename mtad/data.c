@@ -95,6 +95,7 @@ struct reading {
 	struct dot_reader dot;
 	uint64_t max_bytes; /* UINT64_MAX = no limit */
 	bool normalise;
+	uint64_t bytes; /* read, whatever becomes of them */
 	bool too_big;
 };
 
@@ -131,18 +132,18 @@ read_message(
     struct session *s, struct reading *r, struct incoming *in, struct err *e)
 {
 	int64_t start = clock_mono_ms();
-	uint64_t bytes = 0, discarded = 0;
+	uint64_t discarded = 0;
 
 	while (r->dot.state != DOT_END) {
 		struct slice data;
 		size_t used;
 
-		set_deadline(s, start, bytes);
+		set_deadline(s, start, r->bytes);
 		if (stream_peek(&s->stream, 1, &data, e) != 0)
 			return -1;
 		used = take(r, in, data);
 		stream_consume(&s->stream, used);
-		bytes += used;
+		r->bytes += used;
 		if (is_refused(r, in))
 			discarded += used;
 		if (discarded > DISCARD_MAX)
@@ -331,7 +332,7 @@ receive(struct session *s)
 	struct incoming in;
 	struct policy_verdict v;
 	struct err e;
-	int rc;
+	int rc, read;
 
 	protocol_name(s, protocol);
 	make_rules(s, protocol,
@@ -339,7 +340,11 @@ receive(struct session *s)
 		&tx->pool, tx->envelope.recipient_count * sizeof(const char *)),
 	    &rules);
 	incoming_init(&in, &rules, tx->message);
-	if (read_message(s, &r, &in, &e) != 0) {
+	read = read_message(s, &r, &in, &e);
+	if (s->user == NULL && !s->facts.trusted)
+		limits_count_bytes(
+		    s->mtad->limits, s->limit_key, r.bytes, clock_mono_ms());
+	if (read != 0) {
 		rc = e.kind == ERR_PERM
 		    ? session_end(s, 421, "4.7.0", "Closing")
 		    : session_end_failed(s, &e);

@@ -89,9 +89,14 @@ is_over_rate(struct session *s)
 		    limits_messages(l, limits_key_user(l, s->user->address),
 			clock_mono_ms()) >= max;
 	}
+	if (s->facts.trusted)
+		return false;
 	max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_ADDRESS);
-	return max > 0 && !s->facts.trusted &&
-	    limits_messages(l, s->limit_key, clock_mono_ms()) >= max;
+	if (max > 0 && limits_messages(l, s->limit_key, clock_mono_ms()) >= max)
+		return true;
+	max = settings_int(s->settings, SET_LIMIT_BYTES_PER_ADDRESS);
+	return max > 0 &&
+	    limits_bytes(l, s->limit_key, clock_mono_ms()) >= (uint64_t)max;
 }
 
 /* A directory that cannot tell: the reason, where somebody will look. */

@@ -22,12 +22,15 @@ enum {
 	SLOTS = 16384, /* a power of two */
 	PROBES = 32,
 	HOUR_MS = 3600 * 1000,
+	MINUTE_MS = 60000,
 	TOP_AGE_MS = 100, /* how old the maximum may be */
 };
 
 struct slot {
 	uint64_t key;    /* 0 = never used */
 	int64_t hour_ms; /* start of the hour counted */
+	int64_t minute_ms;
+	uint64_t bytes; /* in the minute */
 	uint32_t messages;
 	uint32_t connections; /* sum of the columns */
 	uint16_t column[LIMITS_WORKERS];
@@ -254,6 +257,46 @@ limits_message(struct limits *l, uint64_t key, int64_t now_ms)
 	if (s != NULL) {
 		turn_hour(s, now_ms);
 		s->messages++;
+	}
+	unlock(l);
+}
+
+static void
+turn_minute(struct slot *s, int64_t now_ms)
+{
+	if (now_ms - s->minute_ms < MINUTE_MS)
+		return;
+	s->minute_ms = now_ms;
+	s->bytes = 0;
+}
+
+uint64_t
+limits_bytes(struct limits *l, uint64_t key, int64_t now_ms)
+{
+	struct slot *s;
+	uint64_t n = 0;
+
+	lock(l);
+	s = find(l, key);
+	if (s != NULL) {
+		turn_minute(s, now_ms);
+		n = s->bytes;
+	}
+	unlock(l);
+	return n;
+}
+
+void
+limits_count_bytes(
+    struct limits *l, uint64_t key, uint64_t bytes, int64_t now_ms)
+{
+	struct slot *s;
+
+	lock(l);
+	s = find_or_add(l, key);
+	if (s != NULL) {
+		turn_minute(s, now_ms);
+		s->bytes += bytes;
 	}
 	unlock(l);
 }

@@ -14,7 +14,7 @@
  *
  * Connections are counted in one column per worker, so that those of a worker
  * that died are dropped when its replacement joins.  Messages are counted per
- * hour.  The table has a fixed size; a newcomer takes the place of somebody
+ * hour, bytes per minute.  The table has a fixed size; a newcomer takes the place of somebody
  * without connections; if there is none it is not counted.
  */
 enum {
@@ -51,5 +51,10 @@ bool limits_is_crowding(
 /* Messages in this hour; limits_message() counts one more. */
 unsigned limits_messages(struct limits *l, uint64_t key, int64_t now_ms);
 void limits_message(struct limits *l, uint64_t key, int64_t now_ms);
+
+/* Bytes in this minute, whatever became of them; and so many more. */
+uint64_t limits_bytes(struct limits *l, uint64_t key, int64_t now_ms);
+void limits_count_bytes(
+    struct limits *l, uint64_t key, uint64_t bytes, int64_t now_ms);
 
 #endif /* PROC_LIMITS_H */

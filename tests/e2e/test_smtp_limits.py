@@ -160,6 +160,31 @@ class Limits(LimitCase):
         wait_until(self.reachable, 10, "new workers")
 
 
+class Bytes(SmtpCase):
+    settings = {"limit.bytes_per_address": "2M"}
+
+    def test_G17_bytes_a_minute(self):
+        """Also bytes of messages that are broken off count."""
+        before = self.accepted()
+        codes = []
+        for _ in range(6):
+            c = self.greeted()
+            codes.append(c.ask("MAIL FROM:<a@remote.test>"))
+            if codes[-1] != 250:
+                break
+            self.assertEqual(c.ask("RCPT TO:<bob@example.org>"), 250)
+            self.assertEqual(c.ask("DATA"), 354)
+            c.send((b"x" * 70 + b"\r\n") * 12000)
+            c.close()
+            time.sleep(0.2)
+        self.assertEqual(codes[-1], 451, codes)
+        self.assertIn(len(codes), (4, 5))
+        self.assertEqual(self.accepted(), before)
+        # who signs in is somebody
+        c = self.signed_in()
+        self.assertEqual(c.ask("MAIL FROM:<alice@example.org>"), 250)
+
+
 class Clients(SmtpCase):
     """Real clients: swaks, curl, smtplib."""
 
