@@ -105,6 +105,9 @@ enum {
 void index_id_format(int64_t id, char out[INDEX_ID_SIZE]);
 bool index_id_parse(const char *text, int64_t *out) MUST_CHECK;
 
+/* A 63-bit hash that spreads well; not for secrets. */
+int64_t index_hash(struct slice s);
+
 /* --- Keeping up ---------------------------------------------------------------- */
 
 struct index_progress {
@@ -262,10 +265,13 @@ struct index_search {
 	int64_t before;                  /* an id; 0: from the newest on */
 	size_t limit;
 	int64_t deadline_ms; /* monotonic */
+	bool ids_only;       /* rows are not read */
 	bool talks;          /* of a conversation only the newest match */
 };
 
 struct index_found {
+	int64_t *ids; /* the newest first */
+	size_t count;
 	struct index_rows rows;
 	bool timed_out;    /* what there was until then; go on with `before` */
 	int64_t looked_to; /* where to go on then */
@@ -313,6 +319,32 @@ int index_change(struct index *x, const struct index_change *c,
  */
 int index_undo(struct index *x, const char *token, uint64_t *changed_out,
     struct err *e) MUST_CHECK;
+
+/*
+ * A change of so many messages that nobody should wait for it: kept in the
+ * index, done piece by piece by whoever calls index_work(), undone by its
+ * token.  A job is known for a day.
+ */
+struct index_job {
+	uint64_t total, done; /* messages */
+	char error[160];      /* why it ended early, or "" */
+	enum index_verb verb;
+};
+
+int index_job_new(struct index *x, const struct index_change *c,
+    const int64_t *ids, size_t count, char token[INDEX_TOKEN_SIZE],
+    struct err *e) MUST_CHECK;
+int index_job_find(struct index *x, const char *token, struct index_job *out,
+    struct err *e) MUST_CHECK;
+
+/*
+ * Go on with jobs and with reading messages that are missing, for about half
+ * a second; false: there is nothing (more) to do, or another process is at it.
+ */
+bool index_work(struct index *x);
+
+/* Is there anything for index_work()?  Cheap. */
+bool index_has_work(struct index *x);
 
 /*
  * All ids of a conversation's messages in a folder (`dir` NULL: everywhere),

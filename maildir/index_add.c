@@ -84,7 +84,8 @@ candidate_id(struct index *x, struct index_dir *d, const char *name)
 	    index_maildir_open(x, d->dir, false, &m, &e) == 0) {
 		if (fstatat(m.cur_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
 		    fstatat(m.new_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			entry.arrived_ms = st.st_mtim.tv_sec * 1000;
+			entry.arrived_ms = st.st_mtim.tv_sec * 1000 +
+			    st.st_mtim.tv_nsec / 1000000;
 		maildir_close(&m);
 	}
 	if (entry.arrived_ms < 0 || entry.arrived_ms >> 42 != 0)

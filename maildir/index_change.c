@@ -280,25 +280,48 @@ change_one(
 									 : rc;
 }
 
+static int
+change_some(struct work *w, const struct index_change *c, const int64_t *ids,
+    size_t count, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc >= 0; i++) {
+		rc = change_one(w, c, ids[i], e);
+		w->changed += rc == 1;
+	}
+	return rc < 0 ? -1 : 0;
+}
+
+int
+index_change_some(struct index *x, const struct index_change *c,
+    const int64_t *ids, size_t count, const char *undo, int64_t ends_ms,
+    struct err *e)
+{
+	struct work w = { .x = x, .undo = undo, .ends_ms = ends_ms };
+	int rc = change_some(&w, c, ids, count, e);
+
+	opened_close(&w.from);
+	opened_close(&w.to);
+	return rc;
+}
+
 /* What was done to files cannot be taken back: it is recorded in any case. */
 static int
 change_chunk(struct work *w, const struct index_change *c, const int64_t *ids,
     size_t count, struct err *e)
 {
 	struct err first;
-	int rc = 0;
+	int rc;
 
 	if (index_begin(w->x, e) != 0)
 		return -1;
-	for (size_t i = 0; i < count && rc >= 0; i++) {
-		rc = change_one(w, c, ids[i], &first);
-		w->changed += rc == 1;
-	}
+	rc = change_some(w, c, ids, count, &first);
 	if (index_commit(w->x, e) != 0)
 		return -1;
-	if (rc < 0)
+	if (rc != 0)
 		*e = first;
-	return rc < 0 ? -1 : 0;
+	return rc;
 }
 
 static int

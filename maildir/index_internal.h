@@ -92,8 +92,6 @@ void index_count_message(struct index_dir *d, int64_t flags, int sign);
 int index_head_update(
     struct index *x, int64_t dir, int64_t talk, struct err *e) MUST_CHECK;
 
-int64_t index_hash(struct slice s);
-
 /* Bit of a keyword, which is added if need be; -1: too many. */
 int index_keyword_bit(
     struct index *x, const char *name, int *bit_out, struct err *e) MUST_CHECK;
@@ -148,6 +146,16 @@ void index_message_take(struct index *x, struct sql_rows *rows,
 /* The rows of these messages; those that went meanwhile are left out. */
 int index_fill_rows(struct index *x, const int64_t *ids, size_t count,
     bool talks, struct pool *pool, struct index_rows *out,
+    struct err *e) MUST_CHECK;
+
+/* --- index_change.c ---------------------------------------------------------- */
+
+/*
+ * In a transaction.  What was done to files cannot be taken back, so even on
+ * -1 the transaction is to be committed.  `undo`: a token, or NULL.
+ */
+int index_change_some(struct index *x, const struct index_change *c,
+    const int64_t *ids, size_t count, const char *undo, int64_t ends_ms,
     struct err *e) MUST_CHECK;
 
 /* --- keywords.c --------------------------------------------------------------------- */

@@ -415,7 +415,11 @@ index_search(struct index *x, const struct index_search *ask, struct pool *pool,
 	if (rc != 0)
 		return -1;
 	shown = s.count > ask->limit ? ask->limit : s.count;
-	rc = index_fill_rows(x, s.ids, shown, ask->talks, pool, &out->rows, e);
+	out->ids = s.ids;
+	out->count = shown;
+	if (!ask->ids_only)
+		rc = index_fill_rows(
+		    x, s.ids, shown, ask->talks, pool, &out->rows, e);
 	out->rows.more = s.count > ask->limit;
 	return rc;
 }

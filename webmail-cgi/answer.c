@@ -648,12 +648,12 @@ make(struct original *o, const char *verb, struct draft *d, struct err *e)
 
 /* Where the message is, for marking it when the answer has gone out. */
 static const char *
-answers_of(struct web_request *r)
+answers_of(struct web_request *r, const struct letter *l)
 {
-	const struct folder *f = folder_find(r->args[0]);
+	const struct index_message *m = &l->message;
 
-	return f == NULL ? ""
-			 : pool_printf(&r->pool, "%s/%s", f->dir, r->args[1]);
+	return pool_printf(
+	    &r->pool, "%s/%.*s", m->dir, (int)strcspn(m->name, ":"), m->name);
 }
 
 void
@@ -676,7 +676,7 @@ answer_post(struct web_request *r, struct web_response *w)
 	if (!letter_open(r, w, &letter))
 		return;
 	o.fd = letter.fd;
-	o.answers = answers_of(r);
+	o.answers = answers_of(r, &letter);
 	draft_init(&d);
 	if (make(&o, r->args[LETTER_ARGS], &d, &e) != 0) {
 		log_error("%s: %s", r->args[LETTER_ARGS], e.text);

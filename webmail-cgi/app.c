@@ -3,6 +3,7 @@
  */
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
+#include "webmail-cgi/list.h"
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/read.h"
@@ -47,6 +48,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 		json_object_set_new(values, "notice", outgoing_notice(r));
 		json_object_set_new(values, "quota", user_quota(r));
 		json_object_set_new(values, "labels", user_labels(r));
+		if (json_object_get(values, "folders") == NULL)
+			mailbox_describe_folders(r, NULL, values);
 	}
 	out->domain = s->domain;
 	out->address = s->address;
@@ -95,15 +98,20 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/settings/{}",  WEB_SESSION, settings_page },
 	{ WEB_POST, "/settings/{}",  WEB_SESSION, settings_post },
 	{ WEB_GET,  "/m/{}",         WEB_SESSION, list_page },
-	{ WEB_GET,  "/v/{}/{}",      WEB_SESSION, message_page },
-	{ WEB_GET,  "/v/{}/{}/body", WEB_SESSION, message_body },
-	{ WEB_GET,  "/v/{}/{}/part/{}", WEB_SESSION, message_part },
-	{ WEB_GET,  "/v/{}/{}/cid/{}", WEB_SESSION, message_picture },
-	{ WEB_GET,  "/v/{}/{}/headers", WEB_SESSION, message_headers },
-	{ WEB_GET,  "/v/{}/{}/print", WEB_SESSION, message_print },
-	{ WEB_GET,  "/v/{}/{}/raw",  WEB_SESSION, message_raw },
-	{ WEB_GET,  "/v/{}/{}/eml",  WEB_SESSION, message_eml },
-	{ WEB_GET,  "/v/{}/{}/zip",  WEB_SESSION, message_zip },
+	{ WEB_GET,  "/search",       WEB_SESSION, search_page },
+	{ WEB_POST, "/act",          WEB_SESSION, act_post },
+	{ WEB_POST, "/undo/{}",      WEB_SESSION, undo_post },
+	{ WEB_GET,  "/jobs/{}",      WEB_SESSION, job_page },
+	{ WEB_GET,  "/poll",         WEB_SESSION, list_poll },
+	{ WEB_GET,  "/v/{}",      WEB_SESSION, message_page },
+	{ WEB_GET,  "/v/{}/body", WEB_SESSION, message_body },
+	{ WEB_GET,  "/v/{}/part/{}", WEB_SESSION, message_part },
+	{ WEB_GET,  "/v/{}/cid/{}", WEB_SESSION, message_picture },
+	{ WEB_GET,  "/v/{}/headers", WEB_SESSION, message_headers },
+	{ WEB_GET,  "/v/{}/print", WEB_SESSION, message_print },
+	{ WEB_GET,  "/v/{}/raw",  WEB_SESSION, message_raw },
+	{ WEB_GET,  "/v/{}/eml",  WEB_SESSION, message_eml },
+	{ WEB_GET,  "/v/{}/zip",  WEB_SESSION, message_zip },
 	{ WEB_GET,  "/contacts",     WEB_SESSION, contacts_page },
 	{ WEB_GET,  "/contacts/import", WEB_SESSION, contacts_import_page },
 	{ WEB_POST, "/contacts/import", WEB_SESSION | WEB_UPLOADS,
@@ -121,7 +129,7 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/d/{}",         WEB_SESSION | WEB_UPLOADS, compose_post },
 	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_files_post },
 	{ WEB_POST, "/d/{}/files/{}/drop", WEB_SESSION, compose_drop_post },
-	{ WEB_POST, "/v/{}/{}/{}",   WEB_SESSION, answer_post },
+	{ WEB_POST, "/v/{}/{}",      WEB_SESSION, answer_post },
 	{ WEB_POST, "/undo-send/{}", WEB_SESSION, outgoing_undo_post },
 };
 

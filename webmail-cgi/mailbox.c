@@ -5,7 +5,9 @@
 #include "webmail-cgi/mailbox.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,6 +18,8 @@ enum {
 	SYNC_MS = 300, /* of a request, for new mail */
 	ADDRESS_SIZE = 600,
 	REFS_MAX = 101,
+	ERRANDS_MAX = 64,
+	WAKE_MS = 500,
 };
 
 struct slot {
@@ -26,10 +30,18 @@ struct slot {
 	uint64_t missing;
 };
 
+/* A mailbox with work to be done. */
+struct errand {
+	char local[ADDRESS_SIZE], domain[ADDRESS_SIZE];
+};
+
 struct mailboxes {
 	pthread_mutex_t lock;
 	struct index_config config;
 	struct slot slots[OPEN_MAX];
+	struct errand errands[ERRANDS_MAX];
+	size_t errand_count;
+	pthread_cond_t wake;
 };
 
 /* --- What a message says ------------------------------------------------------- */
@@ -111,19 +123,6 @@ read_messages(void *arg, const int *fds, size_t count, struct pool *pool,
 		json_decref(summaries[i]);
 	}
 	return 0;
-}
-
-struct mailboxes *
-mailbox_start(struct webmail *m, const char *cache_dir)
-{
-	struct mailboxes *all = mem_zalloc(sizeof(*all));
-
-	(void)pthread_mutex_init(&all->lock, NULL);
-	all->config = (struct index_config){ .cache_dir = cache_dir,
-		.mail_root_fd = m->mail_root_fd,
-		.read = read_messages,
-		.arg = m };
-	return all;
 }
 
 /* --- Lending ---------------------------------------------------------------------- */
@@ -249,6 +248,8 @@ bring_up(
 		log_warning("index of %s: %s", session_of(r)->address, e->text);
 	}
 	s->missing = progress.missing;
+	if (index_has_work(s->index))
+		mailbox_work(r);
 	return 0;
 }
 
@@ -291,10 +292,104 @@ mailbox_missing(const struct web_request *r)
 	return s != NULL ? s->missing : 0;
 }
 
+/* --- In the background ---------------------------------------------------------------- */
+
+void
+mailbox_work(struct web_request *r)
+{
+	struct mailboxes *all = webmail_of(r)->mailboxes;
+	const struct session *s = session_of(r);
+	bool known = false;
+
+	(void)pthread_mutex_lock(&all->lock);
+	for (size_t i = 0; i < all->errand_count; i++)
+		known |= strcmp(all->errands[i].local, s->local) == 0 &&
+		    strcmp(all->errands[i].domain, s->domain) == 0;
+	/* with too many the next look at the mailbox asks again */
+	if (!known && all->errand_count < ERRANDS_MAX) {
+		struct errand *e = &all->errands[all->errand_count++];
+
+		(void)snprintf(e->local, sizeof(e->local), "%s", s->local);
+		(void)snprintf(e->domain, sizeof(e->domain), "%s", s->domain);
+		(void)pthread_cond_signal(&all->wake);
+	}
+	(void)pthread_mutex_unlock(&all->lock);
+}
+
+static bool
+take_errand(struct mailboxes *all, struct errand *out)
+{
+	struct timespec until;
+	bool any;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += WAKE_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	(void)pthread_mutex_lock(&all->lock);
+	if (all->errand_count == 0)
+		(void)pthread_cond_timedwait(&all->wake, &all->lock, &until);
+	any = all->errand_count > 0;
+	if (any) {
+		*out = all->errands[0];
+		memmove(all->errands, all->errands + 1,
+		    --all->errand_count * sizeof(all->errands[0]));
+	}
+	(void)pthread_mutex_unlock(&all->lock);
+	return any;
+}
+
+static void
+do_errand(struct mailboxes *all, const struct errand *errand)
+{
+	struct index *x;
+	struct err e;
+
+	if (index_open(&all->config, slice_str(errand->local),
+		slice_str(errand->domain), &x, &e) != 0) {
+		log_warning("%s@%s: %s", errand->local, errand->domain, e.text);
+		return;
+	}
+	while (!service_stopping() && index_work(x))
+		continue;
+	index_close(x);
+}
+
+static void
+work(struct worker *w, void *arg)
+{
+	struct errand *errand = mem_alloc(sizeof(*errand));
+
+	(void)w;
+	while (!service_stopping()) {
+		if (take_errand(arg, errand))
+			do_errand(arg, errand);
+	}
+	free(errand);
+}
+
+int
+mailbox_start(
+    struct worker *w, struct webmail *m, const char *cache_dir, struct err *e)
+{
+	struct mailboxes *all = mem_zalloc(sizeof(*all));
+
+	(void)pthread_mutex_init(&all->lock, NULL);
+	(void)pthread_cond_init(&all->wake, NULL);
+	all->config = (struct index_config){ .cache_dir = cache_dir,
+		.mail_root_fd = m->mail_root_fd,
+		.read = read_messages,
+		.arg = m };
+	m->mailboxes = all;
+	return worker_thread(w, "mailbox-work", 0, work, all, e);
+}
+
 /* --- Folders ------------------------------------------------------------------------ */
 
 int
-mailbox_open_folder(struct web_request *r, const char *dir, bool create,
+mailbox_open_folder(const struct web_request *r, const char *dir, bool create,
     struct maildir *out, struct err *e)
 {
 	const struct session *s = session_of(r);
@@ -389,8 +484,8 @@ folder_entry(struct web_request *r, const struct index_folder *f,
 	    strcmp(f->dir, MAILBOX_SCHEDULED) == 0;
 	uint64_t count = whole ? f->total : f->unread;
 	json_t *entry = json_pack("{ss,ss,ss,sb}", "id",
-	    mailbox_id_of(r, f->dir), "name", name, "icon", icon, "current",
-	    current != NULL && strcmp(current, f->dir) == 0);
+	    mailbox_id_of(r, f->dir), "name", name, "icon_name", icon,
+	    "current", current != NULL && strcmp(current, f->dir) == 0);
 
 	if (count > 0 && strcmp(f->dir, INDEX_TRASH) != 0)
 		json_object_set_new(
@@ -433,11 +528,11 @@ mailbox_describe_folders(
 {
 	json_t *known = json_array(), *own = json_array();
 	struct index_folders all = { .count = 0 };
-	struct slot *s = slot_of(r);
+	struct index *x;
 	struct err e;
 
-	if (s != NULL && s->index != NULL &&
-	    index_folders(s->index, &r->pool, &all, &e) != 0)
+	if (mailbox_index(r, "", &x, &e) != 0 ||
+	    index_folders(x, &r->pool, &all, &e) != 0)
 		log_warning("folders: %s", e.text);
 	for (size_t i = 0; i < ARRAY_LEN(specials); i++) {
 		const struct index_folder none = { .dir = specials[i].dir,
@@ -457,5 +552,7 @@ mailbox_describe_folders(
 			add_own_folder(r, &all.list[i], current, own);
 	}
 	json_object_set_new(values, "folders", known);
+	json_object_set_new(
+	    values, "has_own_folders", json_boolean(json_array_size(own) > 0));
 	json_object_set_new(values, "own_folders", own);
 }

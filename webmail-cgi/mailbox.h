@@ -1,6 +1,8 @@
 #ifndef WEBMAIL_CGI_MAILBOX_H
 #define WEBMAIL_CGI_MAILBOX_H
 
+#include "proc/service.h"
+
 #include "maildir/index.h"
 
 #include "webmail-cgi/webmail.h"
@@ -24,15 +26,22 @@ uint64_t mailbox_missing(const struct web_request *r);
 /* web_app.done: gives the index back. */
 void mailbox_done(struct web_request *r);
 
-/* Once in a worker, before and after. */
-struct mailboxes *mailbox_start(struct webmail *m, const char *cache_dir);
+/*
+ * Something of this mailbox is to be done in the background: the worker's
+ * thread goes on with its jobs and with reading what is missing.
+ */
+void mailbox_work(struct web_request *r);
+
+/* Once in a worker; starts its background thread. */
+int mailbox_start(struct worker *w, struct webmail *m, const char *cache_dir,
+    struct err *e) MUST_CHECK;
 
 /* The message opened for reading; ERR_PERM: gone. */
 int mailbox_open_message(struct web_request *r, const struct index_message *m,
     int *fd_out, struct err *e) MUST_CHECK;
 
 /* A folder of the mailbox, opened. */
-int mailbox_open_folder(struct web_request *r, const char *dir, bool create,
+int mailbox_open_folder(const struct web_request *r, const char *dir, bool create,
     struct maildir *out, struct err *e) MUST_CHECK;
 
 /* --- Folders in URLs -------------------------------------------------------- */

@@ -138,14 +138,15 @@ worker_start(struct worker *w, struct err *e)
 	m->runner = accountd_at(setup.runner);
 	m->mime = mime_new(w->state_dir);
 	m->templates = template_set_new(w->state_dir, &webmail_assets);
-	m->mailboxes = mailbox_start(m, setup.paths[PATH_INDEX]);
 	/* a worker that is being replaced may still write under its name */
 	(void)snprintf(
 	    name, sizeof(name), "webmail-%u-%d", w->index, (int)getpid());
 	rc = spool_writer_open(setup.paths[PATH_SPOOL], name, setup.notify,
 	    MINIMUM_FREE, &m->spool, e);
 	w->data = m;
-	return rc == 0 ? web_start(&webmail_app, e) : -1;
+	if (rc != 0 || mailbox_start(w, m, setup.paths[PATH_INDEX], e) != 0)
+		return -1;
+	return web_start(&webmail_app, e);
 }
 
 static void

@@ -3,16 +3,17 @@
  * in a frame without scripts, under a policy of its own (content.c).
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/text.h"
 #include "webmail-cgi/webmail.h"
 
 enum {
-	ESCAPED_NAME_MAX = 3 * MAILDIR_NAME_SIZE,
 	PEOPLE_SHOWN = 20,
 	TEXT_SHOWN_MAX = 128 * 1024, /* of all texts of a page */
 };
@@ -27,26 +28,33 @@ json_text(const json_t *object, const char *key)
 
 /* --- The message of the URL -------------------------------------------------- */
 
+static int
+find_letter(struct web_request *r, struct letter *out, struct err *e)
+{
+	struct index *x;
+	int64_t id;
+
+	if (!index_id_parse(r->args[0], &id))
+		return err_set(e, ERR_PERM, "no such message");
+	if (mailbox_index(r, "", &x, e) != 0 ||
+	    index_find(x, id, &r->pool, &out->message, e) != 0)
+		return -1;
+	return mailbox_open_message(r, &out->message, &out->fd, e);
+}
+
 bool
 letter_open(struct web_request *r, struct web_response *w, struct letter *out)
 {
-	const struct folder *f = folder_find(r->args[0]);
-	struct err e = { .kind = ERR_PERM };
-	struct buf id;
+	struct err e;
 
-	if (f == NULL ||
-	    folder_open_message(r, f, r->args[1], &out->fd, &e) != 0) {
+	if (find_letter(r, out, &e) != 0) {
 		web_error(w, e.kind == ERR_PERM ? 404 : 503,
 		    page_text(r, "list.unreadable"));
 		return false;
 	}
-	buf_init(&id, ESCAPED_NAME_MAX);
-	web_escape_url(slice_str(r->args[1]), &id);
-	out->id = r->args[1];
-	out->url =
-	    pool_printf(&r->pool, "%s/v/%s/%s", r->base, r->args[0], id.data);
-	out->in_junk = false;
-	buf_release(&id);
+	out->id = r->args[0];
+	out->url = pool_printf(&r->pool, "%s/v/%s", r->base, r->args[0]);
+	out->in_junk = strcmp(out->message.dir, INDEX_JUNK) == 0;
 	return true;
 }
 
@@ -314,18 +322,16 @@ make_message(struct web_request *r, const struct letter *l, size_t *room)
 
 /* Seen, from now on; that it could not be marked harms nothing. */
 static void
-mark_seen(const struct web_request *r)
+mark_seen(struct web_request *r, const struct letter *l)
 {
-	const struct folder *f = folder_find(r->args[0]);
-	char name[MAILDIR_NAME_SIZE];
-	struct maildir m;
+	const struct index_change seen = { .verb = INDEX_FLAGS,
+		.add = MAILDIR_SEEN };
+	struct index *x;
 	struct err e;
 
-	if (folder_open(r, f, false, &m, &e) != 0)
-		return;
-	if (maildir_set_flags(&m, r->args[1], MAILDIR_SEEN, 0, name, &e) != 0)
-		log_warning("%s: %s", r->args[1], e.text);
-	maildir_close(&m);
+	if (mailbox_index(r, "", &x, &e) != 0 ||
+	    index_change(x, &seen, &l->message.id, 1, NULL, NULL, &e) != 0)
+		log_warning("%s: %s", l->id, e.text);
 }
 
 /* Its subject, for the title; in the pool. */
@@ -354,7 +360,11 @@ send_message(struct web_request *r, struct web_response *w,
 	values = json_pack("{ss,ss,sb,s[o]}", "subject", subject, "url", l->url,
 	    "as_sent", web_query(r, "plain") || web_query(r, "sheet"), "msgs",
 	    msg);
-	folder_describe(r, folder_find(r->args[0]), values);
+	json_object_set_new(
+	    values, "folder", json_string(mailbox_id_of(r, l->message.dir)));
+	json_object_set_new(values, "folder_name",
+	    json_string(mailbox_folder_name(r, l->message.dir)));
+	mailbox_describe_folders(r, l->message.dir, values);
 	page_send(r, w, page, subject, values);
 }
 
@@ -365,7 +375,7 @@ message_page(struct web_request *r, struct web_response *w)
 
 	if (!letter_open(r, w, &l))
 		return;
-	mark_seen(r);
+	mark_seen(r, &l);
 	send_message(r, w, &l, "message");
 	(void)close(l.fd);
 }

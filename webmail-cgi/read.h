@@ -7,6 +7,8 @@
 #include "base/compiler.h"
 #include "web/web.h"
 
+#include "maildir/index.h"
+
 /*
  * Reading: the pages of a message and what hangs on it.  Everything that has
  * to understand a message is done by mailstead-parse.
@@ -16,13 +18,14 @@
 struct letter {
 	const char *id;  /* in URLs */
 	const char *url; /* "<base>/v/<id>" */
-	int fd;          /* the caller closes it */
+	struct index_message message;
+	int fd; /* the caller closes it */
 	bool in_junk;
 };
 
 /* How many of the route's arguments name the message. */
 enum {
-	LETTER_ARGS = 2
+	LETTER_ARGS = 1
 };
 
 /* False: answered already (404, 503). */

@@ -37,12 +37,18 @@ lang_of(const struct web_request *r, const struct page_look *look)
 const char *
 page_text(struct web_request *r, const char *key)
 {
+	return page_count_text(r, key, -1);
+}
+
+const char *
+page_count_text(struct web_request *r, const char *key, int64_t n)
+{
 	struct page_look look = look_of(r, NULL);
 	const char *text;
 	struct buf out;
 
 	buf_init(&out, 4096);
-	template_text(look.templates, lang_of(r, &look), key, -1, &out);
+	template_text(look.templates, lang_of(r, &look), key, n, &out);
 	text = pool_strndup(&r->pool, out.data, out.len);
 	buf_release(&out);
 	return text;

@@ -34,6 +34,9 @@ void page_send(struct web_request *r, struct web_response *w, const char *name,
 /* A translated text in the reader's language, in the request's pool. */
 const char *page_text(struct web_request *r, const char *key);
 
+/* The same with {n} filled in, and its plural. */
+const char *page_count_text(struct web_request *r, const char *key, int64_t n);
+
 /* For web_app.error_page: the template "error" with `text`. */
 void page_error(
     struct web_request *r, struct web_response *w, const char *text);
