@@ -162,9 +162,11 @@ typedef struct search_node *operator_parse(
 static struct search_node *
 text_operator(struct parser *p, int arg, struct slice value, bool phrase)
 {
-	struct search_node *n =
-	    node_new(p, has_letters(value) ? SEARCH_TEXT : SEARCH_AND);
+	struct search_node *n;
 
+	if (!has_letters(value))
+		return node_new(p, SEARCH_AND);
+	n = node_new(p, SEARCH_TEXT);
 	n->field = (enum search_field)arg;
 	n->text = value;
 	n->phrase = phrase;

@@ -111,7 +111,7 @@ class Browser:
         """`page`: whose form it is; its token is sent with the fields."""
         if page is not None:
             fields = dict(fields, csrf=page.hidden("csrf"))
-        return self.ask("POST", uri, urlencode(fields).encode(),
+        return self.ask("POST", uri, urlencode(fields, doseq=True).encode(),
                         CONTENT_TYPE="application/x-www-form-urlencoded",
                         **more)
 
