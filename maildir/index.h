@@ -277,7 +277,7 @@ struct index_found {
 	int64_t looked_to; /* where to go on then */
 };
 
-int index_search(struct index *x, const struct index_search *s,
+int index_search(struct index *x, const struct index_search *ask,
     struct pool *pool, struct index_found *out, struct err *e) MUST_CHECK;
 
 /* --- Changing ---------------------------------------------------------------------------- */

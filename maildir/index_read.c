@@ -256,19 +256,25 @@ sql_of(const struct index_view *v)
 	return &views[v->talks][v->filter];
 }
 
+/* Room for ids, and those that are in it. */
+struct ids {
+	int64_t *list;
+	size_t max, count;
+};
+
 static int
 read_ids(struct index *x, const char *query, int64_t dir, int64_t key,
-    int64_t *ids, size_t max, size_t *count_out, struct err *e)
+    struct ids *out, struct err *e)
 {
 	struct sql_rows *r =
-	    sql_query(x->db, e, query, "iii", dir, key, (int64_t)max);
-	size_t count = 0;
+	    sql_query(x->db, e, query, "iii", dir, key, (int64_t)out->max);
 	int got = -1;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1 && count < max)
-		ids[count++] = sql_int(r, 0);
+	out->count = 0;
+	while (
+	    r != NULL && (got = sql_next(r, e)) == 1 && out->count < out->max)
+		out->list[out->count++] = sql_int(r, 0);
 	sql_done(r);
-	*count_out = count;
 	return got < 0 ? -1 : 0;
 }
 
@@ -390,18 +396,14 @@ index_fill_rows(struct index *x, const int64_t *ids, size_t count, bool talks,
 /* Where the page of newer rows begins, and how many there are. */
 static int
 look_up_the_list(struct index *x, const struct view_sql *v, int64_t dir,
-    int64_t before, size_t limit, struct pool *pool, struct index_rows *out,
-    struct err *e)
+    int64_t before, struct ids *room, struct index_rows *out, struct err *e)
 {
-	int64_t *ids = pool_alloc(pool, (limit + 1) * sizeof(*ids));
-	size_t count;
-
-	if (read_ids(x, v->above, dir, before - 1, ids, limit + 1, &count, e) !=
-		0 ||
+	if (read_ids(x, v->above, dir, before - 1, room, e) != 0 ||
 	    count_from(x, v, dir, before, &out->index, e) != 0)
 		return -1;
-	out->newer = count > 0;
-	out->newer_before = count > limit ? ids[limit] : 0;
+	out->newer = room->count > 0;
+	out->newer_before =
+	    room->count == room->max ? room->list[room->max - 1] : 0;
 	return 0;
 }
 
@@ -410,9 +412,8 @@ index_list(struct index *x, const struct index_view *view, int64_t before,
     size_t limit, struct pool *pool, struct index_rows *out, struct err *e)
 {
 	const struct view_sql *v = sql_of(view);
-	int64_t *ids = pool_alloc(pool, (limit + 1) * sizeof(*ids));
+	struct ids room = { .max = limit + 1 };
 	const struct index_dir *d;
-	size_t count;
 
 	if (index_load(x, e) != 0)
 		return -1;
@@ -420,15 +421,16 @@ index_list(struct index *x, const struct index_view *view, int64_t before,
 	memset(out, 0, sizeof(*out));
 	if (d == NULL)
 		return err_set(e, ERR_PERM, "no such folder");
+	room.list = pool_alloc(pool, room.max * sizeof(*room.list));
 	if (before != 0 &&
-	    look_up_the_list(x, v, d->id, before, limit, pool, out, e) != 0)
+	    look_up_the_list(x, v, d->id, before, &room, out, e) != 0)
 		return -1;
-	if (read_ids(x, v->below, d->id, before != 0 ? before : INT64_MAX, ids,
-		limit + 1, &count, e) != 0)
+	if (read_ids(x, v->below, d->id, before != 0 ? before : INT64_MAX,
+		&room, e) != 0)
 		return -1;
-	out->more = count > limit;
-	return index_fill_rows(
-	    x, ids, num_min(count, limit), view->talks, pool, out, e);
+	out->more = room.count > limit;
+	return index_fill_rows(x, room.list, num_min(room.count, limit),
+	    view->talks, pool, out, e);
 }
 
 int
@@ -491,8 +493,9 @@ index_neighbours(struct index *x, const struct index_view *view, int64_t id,
 {
 	const struct view_sql *v = sql_of(view);
 	const struct index_dir *d;
+	struct ids older = { &out->older, 1, 0 };
+	struct ids newer = { &out->newer, 1, 0 };
 	int64_t key;
-	size_t n;
 
 	memset(out, 0, sizeof(*out));
 	if (index_load(x, e) != 0)
@@ -501,8 +504,8 @@ index_neighbours(struct index *x, const struct index_view *view, int64_t id,
 	if (d == NULL)
 		return err_set(e, ERR_PERM, "no such folder");
 	if (view_key(x, view, d->id, id, &key, e) != 0 ||
-	    read_ids(x, v->below, d->id, key, &out->older, 1, &n, e) != 0 ||
-	    read_ids(x, v->above, d->id, key, &out->newer, 1, &n, e) != 0 ||
+	    read_ids(x, v->below, d->id, key, &older, e) != 0 ||
+	    read_ids(x, v->above, d->id, key, &newer, e) != 0 ||
 	    count_from(x, v, d->id, key, &out->position, e) != 0)
 		return -1;
 	out->total =

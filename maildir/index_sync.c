@@ -395,7 +395,7 @@ static int
 read_some(struct look *l, struct batch *b, const struct index_name *names,
     size_t count, struct err *e)
 {
-	int fds[READ_AT_ONCE];
+	int fds[READ_AT_ONCE] = { -1 };
 	size_t n = 0;
 	int rc = 0;
 

@@ -43,8 +43,8 @@ add_child(struct parser *p, struct search_node *n, struct search_node *child)
 	if (child == NULL)
 		return;
 	if (n->count % CHILDREN_STEP == 0) {
-		struct search_node **more = pool_alloc(
-		    p->pool, (n->count + CHILDREN_STEP) * sizeof(*more));
+		struct search_node **more = pool_alloc(p->pool,
+		    (n->count + CHILDREN_STEP) * sizeof(struct search_node *));
 
 		for (size_t i = 0; i < n->count; i++)
 			more[i] = n->children[i];

@@ -386,7 +386,9 @@ do_it(struct web_request *r, struct web_response *w, struct index *x,
 		go_back(r, w, "failed", 0, undo);
 		return;
 	}
-	/* stars and the like are seen at once: no words needed */
+	if (d->change.verb == INDEX_REMOVE || d->change.verb == INDEX_COPY)
+		mailbox_tell_usage(
+		    webmail_of(r), session_of(r)->local, session_of(r)->domain);
 	go_back(r, w, changed > 0 ? d->verb->flash : "nothing", d->rows, undo);
 }
 

@@ -99,6 +99,7 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/settings/{}",  WEB_SESSION, settings_post },
 	{ WEB_GET,  "/m/{}",         WEB_SESSION, list_page },
 	{ WEB_GET,  "/search",       WEB_SESSION, search_page },
+	{ WEB_GET,  "/help/{}",      WEB_SESSION, help_page },
 	{ WEB_POST, "/act",          WEB_SESSION, act_post },
 	{ WEB_POST, "/undo/{}",      WEB_SESSION, undo_post },
 	{ WEB_GET,  "/jobs/{}",      WEB_SESSION, job_page },

@@ -88,7 +88,7 @@ page_url(struct web_request *r, const struct index_view *v, int64_t before)
 }
 
 static void
-add_filters(struct web_request *r, const struct index_view *v, json_t *values)
+add_filters(struct web_request *r, const struct index_view *v, json_t *out)
 {
 	static const char *const keys[] = { "list.all", "list.filter.unread",
 		"list.filter.starred", "list.filter.files" };
@@ -103,7 +103,7 @@ add_filters(struct web_request *r, const struct index_view *v, json_t *values)
 			"url", page_url(r, &other, 0), "current",
 			v->filter == other.filter));
 	}
-	json_object_set_new(values, "filters", array);
+	json_object_set_new(out, "filters", array);
 }
 
 static uint64_t
@@ -206,18 +206,18 @@ is_known(struct web_request *r, struct web_response *w, const json_t *values)
 
 void
 list_send(struct web_request *r, struct web_response *w, const char *template,
-    const char *title, json_t *values)
+    const char *title, json_t *out)
 {
 	json_t *flash = list_flash(r);
 
 	if (flash != NULL) {
-		json_object_set_new(values, "flash", flash);
-	} else if (is_known(r, w, values)) {
-		json_decref(values);
+		json_object_set_new(out, "flash", flash);
+	} else if (is_known(r, w, out)) {
+		json_decref(out);
 		return;
 	}
 	page_send(r, w, strcmp(r->part, "rows") == 0 ? "_rows" : template,
-	    title, values);
+	    title, out);
 }
 
 static const struct index_folder *

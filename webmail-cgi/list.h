@@ -16,6 +16,7 @@ void list_page(struct web_request *r, struct web_response *w);
 void list_root(struct web_request *r, struct web_response *w);
 void list_poll(struct web_request *r, struct web_response *w);
 void search_page(struct web_request *r, struct web_response *w);
+void help_page(struct web_request *r, struct web_response *w);
 void act_post(struct web_request *r, struct web_response *w);
 void undo_post(struct web_request *r, struct web_response *w);
 void job_page(struct web_request *r, struct web_response *w);
@@ -32,10 +33,10 @@ int64_t list_before(struct web_request *r); /* of the query; 0: none */
 void list_add_common(struct web_request *r, struct index *x, json_t *values);
 
 /*
- * Send a list, or its rows alone (X-Part: rows), or 304.  Takes `values`.
+ * Send a list, or its rows alone (X-Part: rows), or 304.  Takes `out`.
  */
 void list_send(struct web_request *r, struct web_response *w,
-    const char *template, const char *title, json_t *values);
+    const char *template, const char *title, json_t *out);
 
 /* --- list_rows.c ------------------------------------------------------------- */
 

@@ -32,6 +32,13 @@ void mailbox_done(struct web_request *r);
  */
 void mailbox_work(struct web_request *r);
 
+/*
+ * Messages were deleted: count the mailbox anew, and tell accountd what it
+ * holds and whether one that was full has room again.
+ */
+void mailbox_tell_usage(
+    struct webmail *m, const char *local, const char *domain);
+
 /* Once in a worker; starts its background thread. */
 int mailbox_start(struct worker *w, struct webmail *m, const char *cache_dir,
     struct err *e) MUST_CHECK;
@@ -41,8 +48,8 @@ int mailbox_open_message(struct web_request *r, const struct index_message *m,
     int *fd_out, struct err *e) MUST_CHECK;
 
 /* A folder of the mailbox, opened. */
-int mailbox_open_folder(const struct web_request *r, const char *dir, bool create,
-    struct maildir *out, struct err *e) MUST_CHECK;
+int mailbox_open_folder(const struct web_request *r, const char *dir,
+    bool create, struct maildir *out, struct err *e) MUST_CHECK;
 
 /* --- Folders in URLs -------------------------------------------------------- */
 
@@ -61,6 +68,6 @@ const char *mailbox_folder_name(struct web_request *r, const char *dir);
 
 /* For the side bar: {folders: [...], own_folders: [...]}; see _side.html. */
 void mailbox_describe_folders(
-    struct web_request *r, const char *current, json_t *values);
+    struct web_request *r, const char *current, json_t *out);
 
 #endif /* WEBMAIL_CGI_MAILBOX_H */

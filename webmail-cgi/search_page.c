@@ -98,7 +98,7 @@ without(struct web_request *r, const struct search_query *q, size_t left_out)
 }
 
 static void
-add_tokens(struct web_request *r, const struct search_query *q, json_t *values)
+add_tokens(struct web_request *r, const struct search_query *q, json_t *out)
 {
 	json_t *array = json_array();
 	bool unknown = false;
@@ -112,8 +112,8 @@ add_tokens(struct web_request *r, const struct search_query *q, json_t *values)
 			without(r, q, i), "unknown", q->tokens[i].unknown));
 		unknown |= q->tokens[i].unknown;
 	}
-	json_object_set_new(values, "tokens", array);
-	json_object_set_new(values, "unknown", json_boolean(unknown));
+	json_object_set_new(out, "tokens", array);
+	json_object_set_new(out, "unknown", json_boolean(unknown));
 }
 
 static int
@@ -239,4 +239,36 @@ search_page(struct web_request *r, struct web_response *w)
 	text = text != NULL ? text : "";
 	search_understand(r, text, &q);
 	send_found(r, w, x, text, &q);
+}
+
+/* GET /help/search, /help/keys: for who has no script. */
+void
+help_page(struct web_request *r, struct web_response *w)
+{
+	static const char *const operators[] = { "from:ingrid", "to:ada",
+		"cc:", "subject:\"reading night\"", "body:lanterns",
+		"filename:pdf", "list:", "in:archive", "in:anywhere",
+		"label:", "has:attachment", "has:invite", "is:unread",
+		"is:read", "is:starred", "is:answered", "is:forwarded",
+		"is:first", "larger:5M", "smaller:100k", "after:2026-11-01",
+		"before:2026-11", "on:2026-11-12", "newer_than:2w",
+		"older_than:1y", "id:", "\"exact phrase\"", "-not", "a OR b",
+		"(a b) OR c" };
+	static const char *const keys[] = { "c", "/", "j k", "x", "Enter", "u",
+		"e", "#", "!", "I", "U", "r", "a", "f", "v", "l", "z", "g i",
+		"." };
+	json_t *shown = json_array(), *pressed = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(operators); i++)
+		json_array_append_new(shown,
+		    json_pack("{ss,ss}", "text", operators[i], "means",
+			page_text(
+			    r, pool_printf(&r->pool, "help.search.%zu", i))));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		json_array_append_new(pressed,
+		    json_pack("{ss,ss}", "text", keys[i], "means",
+			page_text(
+			    r, pool_printf(&r->pool, "help.key.%zu", i))));
+	page_send(r, w, "help", page_text(r, "help.title"),
+	    json_pack("{so,so}", "operators", shown, "keys", pressed));
 }

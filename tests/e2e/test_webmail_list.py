@@ -312,6 +312,21 @@ class Lists(unittest.TestCase):
         wait_until(lambda: rows(self.b.get("/webmail/m/inbox")) == before,
                    10, "a new index")
 
+    def test_help(self):
+        page = self.list("help/search")
+        self.assertIn("<code>older_than:1y</code>", page.text)
+        self.assertNotIn("help.", page.text)
+
+    def test_deleting_makes_room(self):
+        user = f"{self.user}@example.org"
+        for i in range(5):
+            self.put(f"n{i}", folder=".Trash", flags="S")
+        self.s.cli("user", "set", user, "quota_messages=5")
+        page = self.list("m/trash")
+        self.act(page, delete=rows(page)[0][0], confirm="1")
+        shown = self.s.json("user", "show", user)
+        self.assertEqual(shown["used_messages"], 4)
+
     def test_wrong_requests(self):
         page = self.list()
         self.assertEqual(self.b.get("/webmail/m/nosuch").status, 404)
