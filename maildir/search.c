@@ -88,8 +88,8 @@ take_value(struct parser *p, bool *phrase_out)
 	*phrase_out = p->rest.len > 0 && p->rest.data[0] == '"';
 	if (*phrase_out) {
 		p->rest = slice_cut(slice_skip(p->rest, 1), '"', &value);
-		if (p->rest.data == NULL)
-			p->rest = slice_of("", 0);
+		if (p->rest.data == NULL) /* no second quote */
+			p->rest = slice_of(value.data + value.len, 0);
 		return value;
 	}
 	while (n < p->rest.len && !is_space(p->rest.data[n]) &&

@@ -134,6 +134,9 @@ test_tokens(void **state)
 	assert_true(q.tokens[3].unknown);
 	assert_true(slice_eq_str(q.tokens[4].text, "(d e)"));
 	assert_false(q.tokens[5].unknown);
+	q = parse("a \"b c");
+	assert_int_equal(q.token_count, 2);
+	assert_true(slice_eq_str(q.tokens[1].text, "\"b c"));
 }
 
 /* --- Finding ------------------------------------------------------------------ */
