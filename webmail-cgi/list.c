@@ -212,7 +212,7 @@ list_send(struct web_request *r, struct web_response *w, const char *template,
 
 	if (flash != NULL) {
 		json_object_set_new(out, "flash", flash);
-	} else if (is_known(r, w, out)) {
+	} else if (web_query(r, "flash") == NULL && is_known(r, w, out)) {
 		json_decref(out);
 		return;
 	}

@@ -246,10 +246,9 @@ list_groups(struct web_request *r, struct index *x,
 /* --- What the page before has to say --------------------------------------------------- */
 
 /* Fixed texts, whatever the URL has. */
-static const char *const flashes[] = { "sent", "not-filed", "archived",
-	"junked", "trashed", "moved", "copied", "deleted", "read", "unread",
-	"starred", "unstarred", "labelled", "unlabelled", "undone", "too-late",
-	"nothing", "failed" };
+static const char *const flashes[] = { "archived", "junked", "trashed", "moved",
+	"copied", "deleted", "read", "unread", "starred", "unstarred",
+	"labelled", "unlabelled", "undone", "too-late", "nothing", "failed" };
 
 json_t *
 list_flash(struct web_request *r)
@@ -281,7 +280,7 @@ list_flash(struct web_request *r)
 const char *
 list_url(struct web_request *r)
 {
-	static const char *const left_out[] = { "flash", "n", "undo" };
+	static const char *const left_out[] = { "flash", "n", "undo", "id" };
 	struct buf url;
 	const char *out;
 	char sign = '?';
