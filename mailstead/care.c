@@ -3,6 +3,7 @@
  */
 #include "mailstead/backup.h"
 #include "mailstead/cli.h"
+#include "mailstead/tool.h"
 
 const struct command commands_care[] = {
 	{ "backup", "DIRECTORY [--keep N]",
@@ -14,5 +15,11 @@ const struct command commands_care[] = {
 	    "Bring back everything into a new state directory, or a part into "
 	    "this one.",
 	    true, command_restore },
+	{ "tool",
+	    "lookup NAME [TYPE] [--server A]; domain NAME; console HOST PORT "
+	    "[--tls] [--pop3] COMMAND...; relay; send ADDRESS",
+	    "Ask the DNS, a domain's exchangers or any server; look for an "
+	    "open relay; send a test message.",
+	    false, command_tool },
 	{ 0 },
 };

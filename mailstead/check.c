@@ -16,149 +16,49 @@
 #include "directory/accountd.h"
 #include "directory/domain_check.h"
 #include "mail/srs.h"
-#include "policy/gather.h"
+#include "policy/route.h"
 
-struct route_question {
-	const char *from, *to, *ip, *user;
-};
-
-/* What the answers live in. */
-struct route {
-	struct directory *directory;
-	struct settings *settings;
-	struct pool pool;
-	struct policy_input in;
-	struct dir_account user;
-	struct address sender, recipient;
-};
-
-static int
-find_user(struct route *r, const char *login, struct err *e)
-{
-	if (login == NULL)
-		return 0;
-	switch (dir_find_login(
-	    r->directory, slice_str(login), &r->pool, &r->user, e)) {
-	case DIR_FOUND:
-		r->in.user = r->user.address;
-		return 0;
-	case DIR_NONE:
-		return err_set(e, ERR_PERM, "no such user: %s", login);
-	case DIR_TEMP:
-		break;
-	}
-	return -1;
-}
-
-static int
-parse_question(struct route *r, const struct route_question *q, struct err *e)
-{
-	struct ip ip;
-
-	if (!ip_parse(slice_str(q->ip), &ip))
-		return err_set(e, ERR_PERM, "not an address: %s", q->ip);
-	if (address_parse(slice_str(strcmp(q->from, "<>") == 0 ? "" : q->from),
-		ADDRESS_NULL | ADDRESS_UTF8, &r->pool, &r->sender, e) != 0 ||
-	    address_parse(slice_str(q->to), ADDRESS_NO_DOMAIN | ADDRESS_UTF8,
-		&r->pool, &r->recipient, e) != 0)
-		return -1;
-	policy_gather_client(&r->in, r->settings, &ip,
-	    q->user != NULL ? POLICY_SUBMISSION : POLICY_MX);
-	r->in.client_ip = q->ip;
-	r->in.auth_offered = q->user != NULL;
-	r->in.sender = address_format(&r->sender, &r->pool);
-	r->in.recipient = address_format(&r->recipient, &r->pool);
-	return find_user(r, q->user, e);
-}
+#include "mailstead/tool.h"
 
 static bool
-is_own_literal(const struct route *r)
+ask_srs_key(void *arg, uint8_t *out)
 {
-	const struct ip *ip = &r->recipient.literal;
-
-	return r->recipient.is_literal &&
-	    (settings_has_ip(r->settings, SET_NAT_ADDRESSES, ip) ||
-		settings_has_ip(r->settings, SET_LISTEN, ip) ||
-		settings_has_ip(r->settings, SET_SMTP_LISTEN, ip));
-}
-
-/* Is the recipient a return path of ours, and a good one? */
-static void
-judge_return_path(
-    struct cli *c, struct route *r, const struct dir_target *target)
-{
-	uint8_t key[SRS_KEY_SIZE];
 	json_t *reply = NULL;
-	char *original;
-	bool have;
 	struct err e;
+	bool have = cli_call(arg, json_pack("{ss}", "verb", "srs key"), &reply,
+			&e) == 0 &&
+	    accountd_read_srs_key(reply, out, &e) == 0;
 
-	if (!policy_is_return_path(&r->in, &r->recipient, target))
-		return;
-	have = cli_call(c, json_pack("{ss}", "verb", "srs key"), &reply, &e) ==
-		0 &&
-	    accountd_read_srs_key(reply, key, &e) == 0;
-	policy_gather_return_path(&r->in, r->settings, have ? key : NULL,
-	    &r->recipient, &r->pool, &original);
-	mem_wipe(key, sizeof(key));
 	json_decref(reply);
-}
-
-/* In the order of a session: connect, MAIL, RCPT. */
-static struct policy_verdict
-judge(struct cli *c, struct route *r, struct err *e)
-{
-	const struct policy_addresses a = { .recipient = &r->recipient,
-		.sender = &r->sender,
-		.literal_is_own = is_own_literal(r) };
-	struct policy_verdict v = policy_connect(&r->in);
-	struct dir_target target;
-
-	if (v.action != POLICY_ACCEPT)
-		return v;
-	/* what cannot be looked up is a fact, and makes a 451 */
-	(void)!policy_gather_sender(&r->in, r->directory,
-	    r->in.user[0] != '\0' ? &r->user : NULL, &r->sender, &r->pool, e);
-	policy_gather_dns(&r->in, r->settings, &r->sender, &r->pool);
-	v = policy_sender(&r->in);
-	if (v.action != POLICY_ACCEPT)
-		return v;
-	(void)!policy_gather_recipient(
-	    &r->in, r->directory, &a, &r->pool, &target, e);
-	judge_return_path(c, r, &target);
-	return policy_recipient(&r->in);
+	return have;
 }
 
 static void
-print_verdict(struct cli *c, const struct policy_verdict *v)
+print_verdict(json_t *v)
 {
-	json_t *out;
+	static const char *const keys[] = { "rule", "next", "reason" };
 
-	if (!c->json) {
-		(void)printf("%s: %d %s %s\nrule: %s\nnext: %s\n",
-		    policy_action_name(v->action), v->code, v->enhanced,
-		    v->text, v->rule, policy_next_name(v->next));
-		if (v->reason[0] != '\0')
-			(void)printf("reason: %s\n", v->reason);
-		return;
+	(void)printf("%s: %s\n",
+	    json_string_value(json_object_get(v, "verdict")),
+	    json_string_value(json_object_get(v, "reply")));
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *text =
+		    json_string_value(json_object_get(v, keys[i]));
+		if (text != NULL && text[0] != '\0')
+			(void)printf("%s: %s\n", keys[i], text);
 	}
-	out = json_pack("{ss,so,ss,ss,ss}", "verdict",
-	    policy_action_name(v->action), "reply",
-	    json_sprintf("%d %s %s", v->code, v->enhanced, v->text), "rule",
-	    v->rule, "next", policy_next_name(v->next), "reason", v->reason);
-	cli_print_json(out);
-	json_decref(out);
 }
 
 static int
 check_route(struct cli *c)
 {
-	struct route_question q = { .ip = cli_option(c, "--ip"),
-		.user = cli_option(c, "--user") };
-	struct route r = { 0 };
-	struct policy_verdict v;
+	struct policy_question q = { .ip = cli_option(c, "--ip"),
+		.user = cli_option(c, "--user"),
+		.srs_key = ask_srs_key,
+		.arg = c };
+	struct directory *d = NULL;
+	json_t *verdict;
 	struct err e;
-	int rc = 0;
 
 	q.from = cli_argument(c);
 	q.to = cli_argument(c);
@@ -166,19 +66,18 @@ check_route(struct cli *c)
 		return cli_usage("check route FROM TO --ip A [--user U]");
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
-	if (directory_open(c->config.state_dir, &r.directory, &e) != 0)
+	int rc = directory_open(c->config.state_dir, &d, &e);
+	if (rc == 0)
+		rc = policy_route(d, &q, &verdict, &e);
+	directory_close(d);
+	if (rc != 0)
 		return cli_fail(&e);
-	r.settings = directory_settings(r.directory);
-	if (parse_question(&r, &q, &e) != 0) {
-		rc = cli_fail(&e);
-	} else {
-		v = judge(c, &r, &e);
-		print_verdict(c, &v);
-	}
-	settings_free(r.settings);
-	pool_release(&r.pool);
-	directory_close(r.directory);
-	return rc;
+	if (c->json)
+		cli_print_json(verdict);
+	else
+		print_verdict(verdict);
+	json_decref(verdict);
+	return CLI_DONE;
 }
 
 /* --- check domain ------------------------------------------------------------- */
@@ -260,9 +159,11 @@ command_check(struct cli *c)
 {
 	const char *verb = cli_argument(c);
 
-	if (verb != NULL && strcmp(verb, "route") == 0)
+	if (verb == NULL)
+		return command_check_server(c);
+	if (strcmp(verb, "route") == 0)
 		return check_route(c);
-	if (verb != NULL && strcmp(verb, "domain") == 0)
+	if (strcmp(verb, "domain") == 0)
 		return check_domain(c);
 	return cli_usage("check route FROM TO --ip A [--user U]; "
 			 "check domain DOMAIN");

@@ -22,8 +22,8 @@ const struct command commands_mail[] = {
 	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N]",
 	    "Tell a message's whole story from the logs.", false,
 	    command_trace },
-	{ "check", "route FROM TO --ip A [--user U]; domain DOMAIN",
-	    "Say what would become of an imagined message, and why; what the "
+	{ "check", "; route FROM TO --ip A [--user U]; domain DOMAIN",
+	    "Look at the server itself; say what would become of an imagined message, and why; what the "
 	    "DNS should say of a domain.",
 	    false, command_check },
 	{ "mailbox",

@@ -25,6 +25,7 @@
 #include "queue/job.h"
 #include "queue/lanes.h"
 #include "queue/spool_stat.h"
+#include "queue/tools.h"
 
 enum {
 	IDLE_MS = 300000,
@@ -118,7 +119,9 @@ answer(struct control_session *s, json_t *request)
 		return control_refusal("forbidden", "not an administrator");
 	if (strcmp(verb, "statistics") == 0)
 		return verb_statistics(s);
-	a = control_verb(s, verb, request);
+	a = tools_verb(s->runner, verb, request);
+	if (a == NULL)
+		a = control_verb(s, verb, request);
 	return a != NULL ? a : control_refusal("syntax", "no such verb");
 }
 

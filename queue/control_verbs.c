@@ -39,8 +39,9 @@ struct selection {
 json_t *
 control_refusal(const char *code, const char *text)
 {
-	return json_pack(
-	    "{s:b, s:s, s:s}", "ok", 0, "code", code, "text", text);
+	return json_pack("{s:b, s:s, s:s, s:s}", "ok", 0, "kind",
+	    strcmp(code, "temp") == 0 ? "temp" : "perm", "code", code, "text",
+	    text);
 }
 
 /* --- Selecting ----------------------------------------------------------------- */

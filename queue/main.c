@@ -38,6 +38,7 @@
 #include "queue/resolve.h"
 #include "queue/runner.h"
 #include "queue/selfcheck.h"
+#include "queue/tools.h"
 #include "queue/sign.h"
 #include "queue/staging.h"
 #include "queue/trail.h"
@@ -391,7 +392,7 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=
 		    0)
 			return -1;
-	if (selfcheck_start(r, e) != 0)
+	if (selfcheck_start(r, e) != 0 || tools_start(r, e) != 0)
 		return -1;
 	return deliver_remote_start(r, remote, e);
 }
@@ -415,6 +416,7 @@ worker_start(struct worker *w, struct err *e)
 	r->quota = quota_new();
 	r->sign = sign_new();
 	r->selfcheck = selfcheck_new();
+	r->tools = tools_new();
 	s = directory_settings(r->directory);
 	rc = open_tls(r, s, e);
 	if (rc == 0)

@@ -30,6 +30,7 @@ struct selfcheck;
 struct sign;
 struct staging;
 struct tls_context;
+struct tools;
 
 struct runner {
 	struct worker *worker;
@@ -43,6 +44,7 @@ struct runner {
 	struct quota *quota;
 	struct sign *sign;
 	struct selfcheck *selfcheck;
+	struct tools *tools;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
 	struct mailboxes *mailboxes;

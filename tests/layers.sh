@@ -41,7 +41,7 @@ may_include() {
 layer_of() {
 	case $1 in
 	queue/spool* | queue/envelope*)	echo spool ;;
-	common/policy/gather.*)		echo gather ;;
+	common/policy/gather.* | common/policy/route.*)	echo gather ;;
 	common/*)			echo "$1" | cut -d/ -f2 ;;
 	*)				echo "$1" | cut -d/ -f1 ;;
 	esac

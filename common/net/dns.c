@@ -630,3 +630,85 @@ dns_confirmed_name(const struct dns_config *c, const struct ip *ip,
 	}
 	return unsure ? DNS_TEMP : DNS_NODATA;
 }
+
+/* --- for a person --------------------------------------------------------- */
+
+static int
+type_number(const char *word)
+{
+	static const struct {
+		const char *word;
+		int number;
+	} types[] = {
+		{ "A", ns_t_a },
+		{ "AAAA", ns_t_aaaa },
+		{ "ANY", ns_t_any },
+		{ "CAA", 257 },
+		{ "CNAME", ns_t_cname },
+		{ "DNSKEY", ns_t_dnskey },
+		{ "DS", ns_t_ds },
+		{ "MX", ns_t_mx },
+		{ "NS", ns_t_ns },
+		{ "PTR", ns_t_ptr },
+		{ "SOA", ns_t_soa },
+		{ "SRV", ns_t_srv },
+		{ "TLSA", 52 },
+		{ "TXT", ns_t_txt },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		if (slice_ieq_str(slice_str(word), types[i].word))
+			return types[i].number;
+	}
+	return -1;
+}
+
+/* glibc calls it old, and offers nothing instead */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static bool
+print_record(ns_msg *msg, int i, char *out, size_t size)
+{
+	ns_rr rr;
+
+	return ns_parserr(msg, ns_s_an, i, &rr) == 0 &&
+	    ns_sprintrr(msg, &rr, NULL, NULL, out, size) > 0;
+}
+
+#pragma GCC diagnostic pop
+
+enum dns_status
+dns_any(const struct dns_config *c, const char *name, const char *type,
+    struct pool *pool, struct dns_text_list *out)
+{
+	int number = type_number(type);
+	struct dns_text_list list = { 0 };
+	struct slice answer;
+	enum dns_status status;
+	char text[4096];
+	struct ip ip;
+	ns_msg msg;
+
+	if (number < 0)
+		return DNS_NXDOMAIN;
+	if (number == ns_t_ptr && ip_parse(slice_str(name), &ip))
+		name = reverse_name(&ip, pool);
+	status = look_up(c, name, number, &answer);
+	if (status != DNS_OK)
+		return status;
+	list.items = pool_alloc(pool, TEXT_MAX * sizeof(*list.items));
+	if (ns_initparse((const unsigned char *)answer.data, (int)answer.len,
+		&msg) == 0) {
+		for (int i = 0;
+		     i < ns_msg_count(msg, ns_s_an) && list.count < TEXT_MAX;
+		     i++) {
+			if (print_record(&msg, i, text, sizeof(text)))
+				list.items[list.count++] =
+				    pool_strdup(pool, text);
+		}
+	}
+	free_answer(answer);
+	*out = list;
+	return list.count > 0 ? DNS_OK : DNS_NODATA;
+}

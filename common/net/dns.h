@@ -78,6 +78,14 @@ enum dns_status dns_ptr(const struct dns_config *c, const struct ip *ip,
     struct pool *pool, struct dns_text_list *out);
 
 /*
+ * Records of any type (a word, "MX"), each as a zone file writes it: for a
+ * person.  `name` may be an address for PTR.  DNS_NXDOMAIN also for a type
+ * that is not known.
+ */
+enum dns_status dns_any(const struct dns_config *c, const char *name,
+    const char *type, struct pool *pool, struct dns_text_list *out);
+
+/*
  * The forward-confirmed name of an address: the first PTR name (of at most 5)
  * whose A or AAAA contains it.  DNS_NODATA when none is confirmed.
  */

@@ -585,6 +585,17 @@ tls_peer_verified(const struct tls *t)
 	    SSL_get_verify_result(t->ssl) == X509_V_OK;
 }
 
+int64_t
+tls_peer_not_after(const struct tls *t)
+{
+	const X509 *cert = SSL_get0_peer_certificate(t->ssl);
+	struct tm tm;
+
+	if (cert == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+		return 0;
+	return (int64_t)timegm(&tm) * 1000;
+}
+
 bool
 tls_exporter(const struct tls *t, uint8_t out[32])
 {

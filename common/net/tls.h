@@ -75,6 +75,8 @@ const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
 bool tls_resumed(const struct tls *t);
 bool tls_peer_verified(const struct tls *t);
+/* Wall clock; 0 = there is none. */
+int64_t tls_peer_not_after(const struct tls *t);
 
 /* Channel binding "tls-exporter" (RFC 9266); false before TLS 1.3. */
 bool tls_exporter(const struct tls *t, uint8_t out[32]);
