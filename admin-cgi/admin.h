@@ -34,6 +34,7 @@ struct flow;
 struct admin {
 	const char *state_dir;
 	struct accountd *accountd;
+	struct accountd *runner; /* queue/control.h */
 	struct directory *directory;
 	struct template_set *templates;
 	struct flow *flow; /* flow.h */

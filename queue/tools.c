@@ -30,6 +30,7 @@ static const struct {
 	{ "route", tool_route },
 	{ "relay", tool_relay },
 	{ "server", tool_server },
+	{ "queue", tool_queue },
 	{ "send", tool_send },
 };
 
