@@ -7,6 +7,7 @@
 #include "base/num.h"
 
 #include "admin-cgi/admin.h"
+#include "admin-cgi/ops.h"
 
 enum {
 	BODY_MAX = 16 * 1024 * 1024,
@@ -157,6 +158,24 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/l/{}",           IN(ROLE_ANY),     list_post },
 	{ WEB_GET,  "/admins",         IN(ROLE_MANAGER), admins_page },
 	{ WEB_GET,  "/audit",          IN(ROLE_ANY),     audit_page },
+	{ WEB_GET,  "/trace",         IN(ROLE_MANAGER), trace_page },
+	{ WEB_GET,  "/trace/{}",      IN(ROLE_MANAGER), trace_message_page },
+	{ WEB_GET,  "/queue",         IN(ROLE_SERVER),  queue_page },
+	{ WEB_POST, "/queue",         IN(ROLE_SERVER),  queue_post },
+	{ WEB_GET,  "/queue/{}",      IN(ROLE_SERVER),  queue_message_page },
+	{ WEB_GET,  "/protection",    IN(ROLE_SERVER),  protection_page },
+	{ WEB_POST, "/protection",    IN(ROLE_SERVER),  protection_post },
+	{ WEB_GET,  "/checks",        IN(ROLE_SERVER),  checks_page },
+	{ WEB_POST, "/checks",        IN(ROLE_SERVER),  checks_post },
+	{ WEB_GET,  "/tools",         IN(ROLE_SERVER),  tools_page },
+	{ WEB_POST, "/tools",         IN(ROLE_SERVER),  tools_post },
+	{ WEB_GET,  "/tools/{}",      IN(ROLE_SERVER),  tools_job_page },
+	{ WEB_GET,  "/d/{}/dns",      IN(ROLE_SERVER),  dns_page },
+	{ WEB_POST, "/d/{}/dns",      IN(ROLE_SERVER),  dns_post },
+	{ WEB_GET,  "/log",           IN(ROLE_SERVER),  log_page },
+	{ WEB_GET,  "/backup",        IN(ROLE_SERVER),  backup_page },
+	{ WEB_GET,  "/settings/{}",   IN(ROLE_SERVER),  settings_page },
+	{ WEB_POST, "/settings/{}",   IN(ROLE_SERVER),  settings_post },
 };
 
 /* clang-format on */

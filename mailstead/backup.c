@@ -234,7 +234,7 @@ tell(struct cli *c, const struct backup *b, json_t *note)
 	json_object_set_new(note, "directory", json_string(full));
 	json_object_set_new(note, "name", json_string(b->name));
 	text = json_dumps(note, JSON_INDENT(2));
-	if (config_path(&c->config, path, sizeof(path), &e, "cache/%s",
+	if (config_path(&c->config, path, sizeof(path), &e, "run/%s",
 		BACKUP_NOTE) == 0 &&
 	    file_replace(AT_FDCWD, path, 0644, text, strlen(text), &e) != 0)
 		fprintf(stderr, "mailstead: %s\n", e.text);

@@ -12,7 +12,7 @@
  * work is called .partial, so what has a name is complete and durable.
  *
  * backup.json: {format, version, made_at, seconds, files, bytes, linked}.
- * The last success is also told in STATE/cache/backup.json, with "directory".
+ * The last success is also told in STATE/run/backup.json, with "directory".
  */
 enum {
 	BACKUP_FORMAT = 1

@@ -51,8 +51,8 @@ enum {
 typedef json_t *tool_function(
     struct runner *r, const json_t *args, struct err *e);
 
-tool_function tool_lookup, tool_console, tool_domain;         /* tools_net.c */
-tool_function tool_queue; /* tools_queue.c */
+tool_function tool_lookup, tool_console, tool_domain; /* tools_net.c */
+tool_function tool_queue;                             /* tools_queue.c */
 tool_function tool_server, tool_relay, tool_route, tool_send; /* tools_self.c */
 
 /* A text argument; "" when it is missing. */

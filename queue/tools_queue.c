@@ -48,7 +48,7 @@ group_of(struct groups *g, const char *name)
 		free(fresh);
 		return found;
 	}
-	g->list = mem_grow(g->list, &g->alloc, g->count + 1, sizeof(*g->list));
+	g->list = mem_grow(g->list, &g->alloc, g->count + 1, sizeof(void *));
 	g->list[g->count++] = fresh;
 	return fresh;
 }
@@ -103,7 +103,7 @@ groups_json(struct groups *g)
 	json_t *list = json_array();
 
 	if (g->count > 0)
-		qsort(g->list, g->count, sizeof(*g->list), by_count);
+		qsort(g->list, g->count, sizeof(void *), by_count);
 	for (size_t i = 0; i < g->count; i++) {
 		struct group *x = g->list[i];
 

@@ -243,7 +243,7 @@ check_backup(struct check *c)
 	struct err e;
 
 	(void)snprintf(
-	    path, sizeof(path), "%s/cache/backup.json", c->r->state_dir);
+	    path, sizeof(path), "%s/run/backup.json", c->r->state_dir);
 	buf_init(&text, NOTE_MAX);
 	if (file_read(AT_FDCWD, path, &text, &e) == 0)
 		note = json_loadb(text.data, text.len, 0, NULL);

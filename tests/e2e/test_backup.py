@@ -178,7 +178,7 @@ class Backup(unittest.TestCase):
         three, _ = self.backup("--keep", "2")
         self.assertEqual(sorted(p.name for p in self.copies.iterdir()),
                          [two.name, three.name])
-        status = json.loads((s.state / "cache/backup.json").read_text())
+        status = json.loads((s.state / "run/backup.json").read_text())
         self.assertEqual(status["name"], three.name)
         self.assertGreater(note["linked"], 0)
 

@@ -1,0 +1,57 @@
+#ifndef ADMIN_CGI_OPS_H
+#define ADMIN_CGI_OPS_H
+
+#include "admin-cgi/admin.h"
+
+/*
+ * The pages by which the server explains itself: queue, trace, log, tools,
+ * checks, settings, protection, certificates, backup.
+ *
+ * None of them touches the network or another program's files but the logs:
+ * what has to connect is a job of the queue runner (queue/tools.h), started
+ * by a POST and shown by its number; the page of a running job loads itself
+ * again every second.  Logs are read here, as a member of the group
+ * mailstead-dir, which every log directory belongs to: program and day
+ * come from fixed lists, so no name from a request becomes a path.
+ */
+
+/*
+ * Ask the runner as who is signed in; as admin_ask() and admin_need().
+ */
+int runner_ask(struct web_request *r, json_t *request, json_t **reply_out,
+    struct err *e) MUST_CHECK;
+int runner_need(struct web_request *r, struct web_response *w, json_t *request,
+    json_t **reply_out) MUST_CHECK;
+
+/* Milliseconds of an RFC 3339 text for {{date}}, under `key`; null: nothing. */
+void ops_put_time(json_t *o, const char *key, const char *rfc3339);
+
+/* --- queue.c ---------------------------------------------------------------------- */
+void queue_page(struct web_request *r, struct web_response *w);
+void queue_post(struct web_request *r, struct web_response *w);
+void queue_message_page(struct web_request *r, struct web_response *w);
+
+/* --- logs.c ----------------------------------------------------------------------- */
+void trace_page(struct web_request *r, struct web_response *w);
+void trace_message_page(struct web_request *r, struct web_response *w);
+void log_page(struct web_request *r, struct web_response *w);
+
+/* --- tools.c ---------------------------------------------------------------------- */
+void tools_page(struct web_request *r, struct web_response *w);
+void tools_post(struct web_request *r, struct web_response *w);
+void tools_job_page(struct web_request *r, struct web_response *w);
+void checks_page(struct web_request *r, struct web_response *w);
+void checks_post(struct web_request *r, struct web_response *w);
+void dns_page(struct web_request *r, struct web_response *w);
+void dns_post(struct web_request *r, struct web_response *w);
+
+/* --- settings.c ------------------------------------------------------------------- */
+void settings_page(struct web_request *r, struct web_response *w);
+void settings_post(struct web_request *r, struct web_response *w);
+void protection_page(struct web_request *r, struct web_response *w);
+void protection_post(struct web_request *r, struct web_response *w);
+
+/* --- care.c ----------------------------------------------------------------------- */
+void backup_page(struct web_request *r, struct web_response *w);
+
+#endif /* ADMIN_CGI_OPS_H */

@@ -1,0 +1,394 @@
+/*
+ * Settings from the registry, by section or as text, and the protection page:
+ * the settings of who may send what, with the question "what would happen".
+ *
+ * Values are checked here for a message at each field, and once more by
+ * accountd, which applies all or none.
+ */
+#include "directory/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#include "admin-cgi/ops.h"
+
+enum {
+	ANSWER_MS = 1500, /* a short job is waited for in the page */
+	TEXT_MAX = 256 * 1024
+};
+
+/* --- fields ----------------------------------------------------------------------- */
+
+static json_t *
+choices_of(const struct setting *s, const char *value)
+{
+	struct slice rest = slice_str(
+			 s->type == SETTING_BOOL ? "yes|no" : s->choices),
+		     word;
+	json_t *list = json_array();
+
+	while (rest.len > 0) {
+		rest = slice_cut(rest, '|', &word);
+		json_array_append_new(list,
+		    json_pack("{s:s%,s:b}", "value", word.data, word.len,
+			"chosen", slice_eq_str(word, value)));
+	}
+	return list;
+}
+
+static json_t *
+field(struct web_request *r, const struct setting *s,
+    const struct settings *now, json_t *wrong)
+{
+	const char *value = settings_text(now, setting_id_of(s));
+	const char *typed = r->method == WEB_POST ? web_form(r, s->name) : NULL;
+	bool is_choice = s->type == SETTING_CHOICE || s->type == SETTING_BOOL;
+	bool has_bounds = s->type == SETTING_INT || s->type == SETTING_SIZE ||
+	    s->type == SETTING_DURATION;
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b}", "name", s->name,
+	    "value", typed != NULL ? typed : value, "default", s->fallback,
+	    "help", s->help, "restart", s->needs_restart, "changed",
+	    strcmp(value, s->fallback) != 0, "long",
+	    s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
+	json_t *problem = json_object_get(wrong, s->name);
+
+	json_object_set_new(o, "is_choice", json_boolean(is_choice));
+	if (is_choice)
+		json_object_set_new(
+		    o, "choices", choices_of(s, typed != NULL ? typed : value));
+	if (has_bounds)
+		json_object_set_new(o, "bounds",
+		    json_pack("{s:I,s:I}", "min", (json_int_t)s->min, "max",
+			(json_int_t)s->max));
+	if (problem != NULL)
+		json_object_set(o, "wrong", problem);
+	return o;
+}
+
+/* What was posted, checked: {name: value}; what is wrong goes to `wrong`. */
+static json_t *
+read_posted(struct web_request *r, const struct settings *now, json_t *wrong)
+{
+	char *out = mem_alloc(SETTING_VALUE_SIZE);
+	json_t *set = json_object();
+	struct err e;
+
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		const char *text = web_form(r, s->name);
+
+		if (text == NULL)
+			continue;
+		if (setting_check(s, text, out, SETTING_VALUE_SIZE, &e) != 0)
+			json_object_set_new(
+			    wrong, s->name, json_string(e.text));
+		else if (strcmp(out, settings_text(now, setting_id_of(s))) != 0)
+			json_object_set_new(set, s->name, json_string(out));
+	}
+	free(out);
+	return set;
+}
+
+/*
+ * Apply what was posted.  0: done, or nothing to do; 1: `wrong` or `problem`
+ * of `page` say why not; -1: an answer is sent.
+ */
+static int
+apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page)
+{
+	json_t *reply;
+	struct err e;
+
+	if (json_object_size(set) == 0) {
+		json_decref(set);
+		return 0;
+	}
+	json_t *ask =
+	    json_pack("{s:s,s:o}", "verb", "setting apply", "settings", set);
+	int rc = admin_ask(r, ask, &reply, &e);
+	if (rc == 0) {
+		json_decref(reply);
+		return 0;
+	}
+	if (e.kind != ERR_PERM && e.kind != ERR_SYNTAX) {
+		admin_refuse(r, w, &e);
+		return -1;
+	}
+	json_object_set_new(page, "problem", json_string(e.text));
+	return 1;
+}
+
+/* --- by section ------------------------------------------------------------------- */
+
+static bool
+in_section(const struct setting *s, const char *section)
+{
+	size_t len = strlen(section);
+
+	return strncmp(s->name, section, len) == 0 && s->name[len] == '.';
+}
+
+static json_t *
+sections(const char *chosen)
+{
+	json_t *list = json_array(), *seen = json_object();
+	char name[64];
+
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		size_t len = strcspn(setting_table[i].name, ".");
+
+		if (len >= sizeof(name))
+			continue;
+		memcpy(name, setting_table[i].name, len);
+		name[len] = '\0';
+		if (json_object_get(seen, name) != NULL)
+			continue;
+		json_object_set_new(seen, name, json_true());
+		json_array_append_new(list,
+		    json_pack("{s:s,s:b}", "name", name, "chosen",
+			strcmp(name, chosen) == 0));
+	}
+	json_decref(seen);
+	return list;
+}
+
+/* All that is not as it came, in the form `mailstead settings apply` reads. */
+static const char *
+export_text(struct web_request *r, const struct settings *now)
+{
+	struct buf b;
+	const char *text;
+
+	buf_init(&b, TEXT_MAX);
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+		const char *value = settings_text(now, setting_id_of(s));
+
+		if (strcmp(value, s->fallback) != 0)
+			buf_addf(&b, "%s = %s\n", s->name, value);
+	}
+	text = pool_strndup(&r->pool, b.data != NULL ? b.data : "", b.len);
+	buf_release(&b);
+	return text;
+}
+
+static void
+show_settings(
+    struct web_request *r, struct web_response *w, json_t *page, json_t *wrong)
+{
+	const char *section = r->args[0] != NULL ? r->args[0] : "server";
+	struct settings *now = directory_settings(admin_of(r)->directory);
+	json_t *fields = json_array();
+
+	for (size_t i = 0; i < SETTING_COUNT; i++) {
+		const struct setting *s = &setting_table[i];
+
+		if (in_section(s, section) && s->scope != SCOPE_DOMAIN)
+			json_array_append_new(fields, field(r, s, now, wrong));
+	}
+	json_object_set_new(page, "section", json_string(section));
+	json_object_set_new(page, "sections", sections(section));
+	if (strcmp(section, "text") == 0) {
+		const char *typed = web_form(r, "text");
+		json_object_set_new(page, "as_text", json_true());
+		json_object_set_new(page, "text",
+		    json_string(typed != NULL ? typed : export_text(r, now)));
+	}
+	settings_free(now);
+	json_object_set_new(page, "fields", fields);
+	json_decref(wrong);
+	admin_page(r, w, "settings", "settings", page);
+}
+
+void
+settings_page(struct web_request *r, struct web_response *w)
+{
+	show_settings(r, w, json_object(), json_object());
+}
+
+/* "name = value" lines; what is no setting is named. */
+static json_t *
+read_text(struct web_request *r, json_t *page)
+{
+	const char *text = web_form(r, "text");
+	struct slice rest = slice_str(text != NULL ? text : ""), line, name;
+	json_t *set = json_object();
+
+	while (rest.len > 0) {
+		rest = slice_cut(rest, '\n', &line);
+		line = slice_trim(line);
+		if (line.len == 0 || line.data[0] == '#')
+			continue;
+		struct slice value = slice_trim(slice_cut(line, '=', &name));
+		name = slice_trim(name);
+		const char *key = pool_strndup(&r->pool, name.data, name.len);
+		if (value.data == NULL || setting_find(key) == NULL)
+			json_object_set_new(page, "problem",
+			    json_string(pool_printf(&r->pool, "%s: %s",
+				page_text(r, "settings.unknown"), key)));
+		else
+			json_object_set_new(
+			    set, key, json_stringn(value.data, value.len));
+	}
+	return set;
+}
+
+void
+settings_post(struct web_request *r, struct web_response *w)
+{
+	struct settings *now = directory_settings(admin_of(r)->directory);
+	json_t *page = json_object(), *wrong = json_object(), *set;
+	int rc = 1;
+
+	set = web_form(r, "text") != NULL ? read_text(r, page)
+					  : read_posted(r, now, wrong);
+	settings_free(now);
+	if (json_object_size(wrong) == 0 &&
+	    json_object_get(page, "problem") == NULL)
+		rc = apply(r, w, set, page);
+	else
+		json_decref(set);
+	if (rc > 0) {
+		w->status = 422;
+		show_settings(r, w, page, wrong);
+		return;
+	}
+	json_decref(page);
+	json_decref(wrong);
+	if (rc == 0)
+		web_redirect(w,
+		    pool_printf(
+			&r->pool, "/settings/%s?flash=saved", r->args[0]));
+}
+
+/* --- protection ------------------------------------------------------------------- */
+
+static const enum setting_id protection[] = {
+	SET_RELAY_MODE,
+	SET_RELAY_TRUSTED,
+	SET_ACCESS_DISALLOWED,
+	SET_ACCESS_NO_DELIVERY,
+	SET_ACCESS_NO_RELAY,
+	SET_SENDER_RELAY_RULE,
+	SET_SENDER_SEND_AS,
+	SET_SENDER_VERIFY_DOMAIN,
+	SET_SENDER_DNS_ERROR,
+	SET_SENDER_BLANK,
+	SET_LIMIT_CONNECTIONS_PER_ADDRESS,
+	SET_LIMIT_CONNECTIONS_PER_USER,
+	SET_LIMIT_MESSAGES_PER_ADDRESS,
+	SET_LIMIT_MESSAGES_PER_USER,
+};
+
+/* A job that is done at once; NULL: not in time, or refused. */
+static json_t *
+quick_job(struct web_request *r, const char *tool, json_t *args)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int64_t end = clock_mono_ms() + ANSWER_MS;
+	json_t *reply, *result = NULL;
+	json_int_t job;
+	struct err e;
+
+	if (runner_ask(r,
+		json_pack("{s:s,s:s,s:o}", "verb", "tool start", "tool", tool,
+		    "args", args),
+		&reply, &e) != 0)
+		return NULL;
+	job = json_integer_value(json_object_get(reply, "job"));
+	json_decref(reply);
+	while (result == NULL && clock_mono_ms() < end) {
+		(void)nanosleep(&pause, NULL);
+		if (runner_ask(r,
+			json_pack("{s:s,s:I}", "verb", "tool show", "job", job),
+			&reply, &e) != 0)
+			break;
+		result = json_incref(json_object_get(reply, "result"));
+		json_decref(reply);
+	}
+	return result;
+}
+
+/* The question typed, and its answer. */
+static void
+put_question(struct web_request *r, json_t *page)
+{
+	static const char *const fields[] = { "from", "to", "ip", "user" };
+	json_t *args = json_object(), *answer;
+	bool asked = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const char *text = web_query(r, fields[i]);
+		if (text == NULL)
+			continue;
+		json_object_set_new(args, fields[i], json_string(text));
+		asked |= strcmp(fields[i], "to") == 0;
+	}
+	json_object_set(page, "question", args);
+	if (!asked) {
+		json_decref(args);
+		return;
+	}
+	answer = quick_job(r, "route", args);
+	if (answer == NULL)
+		answer =
+		    json_pack("{s:s}", "error", page_text(r, "error.runner"));
+	json_object_set_new(page, "answer", answer);
+}
+
+static void
+show_protection(
+    struct web_request *r, struct web_response *w, json_t *page, json_t *wrong)
+{
+	struct settings *now = directory_settings(admin_of(r)->directory);
+	json_t *fields = json_array(), *relay;
+
+	for (size_t i = 0; i < ARRAY_LEN(protection); i++)
+		json_array_append_new(fields,
+		    field(r, &setting_table[protection[i]], now, wrong));
+	settings_free(now);
+	json_object_set_new(page, "fields", fields);
+	json_decref(wrong);
+	/* after every change, and whenever somebody looks */
+	relay = quick_job(r, "relay", json_object());
+	if (relay != NULL)
+		json_object_set_new(page, "relay", relay);
+	json_object_set_new(page, "is_open",
+	    json_boolean(
+		relay != NULL && json_is_true(json_object_get(relay, "open"))));
+	put_question(r, page);
+	admin_page(r, w, "protection", "protection", page);
+}
+
+void
+protection_page(struct web_request *r, struct web_response *w)
+{
+	show_protection(r, w, json_object(), json_object());
+}
+
+void
+protection_post(struct web_request *r, struct web_response *w)
+{
+	struct settings *now = directory_settings(admin_of(r)->directory);
+	json_t *page = json_object(), *wrong = json_object();
+	json_t *set = read_posted(r, now, wrong);
+	int rc = 1;
+
+	settings_free(now);
+	if (json_object_size(wrong) == 0)
+		rc = apply(r, w, set, page);
+	else
+		json_decref(set);
+	if (rc > 0) {
+		w->status = 422;
+		show_protection(r, w, page, wrong);
+		return;
+	}
+	json_decref(page);
+	json_decref(wrong);
+	if (rc == 0)
+		web_redirect(w, "/protection?flash=saved");
+}

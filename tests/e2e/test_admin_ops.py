@@ -1,0 +1,278 @@
+"""The operational pages of administration: queue, trace, log, tools,
+checks, settings, protection, backup."""
+
+import os
+import re
+import smtplib
+import sys
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
+from lib.fakedns import FakeDNS  # noqa: E402
+from lib.fakemx import FakeMX  # noqa: E402
+from lib.fastcgi import Browser  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+
+ADMIN = "admin@example.org"
+ZONE = {"far.example": {"MX": ["10 mx.far.example"]},
+        "mx.far.example": {"A": ["127.0.0.1"]}}
+
+
+class Ops(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dns = FakeDNS(ZONE)
+        cls.dns.__enter__()
+        cls.mx = FakeMX(replies={"RCPT": "451 4.7.28 Slow <down> please"})
+        cls.mx.__enter__()
+        cls.s = Server(settings={
+            "dns.servers": cls.dns.setting, "dns.self_check": "no",
+            "remote.allow_loopback": "yes", "remote.port": cls.mx.port})
+        cls.s.start()
+        cls.s.user("bob@example.org")
+        cls.s.cli("domain", "add", "other.example")
+        cls.s.user("boss@other.example", PASSWORD, "--role", "domain_admin")
+        cls.socket = cls.s.state / "run/web/admin.sock"
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        cls.s.close()
+        cls.mx.__exit__()
+        cls.dns.__exit__()
+        assert code == 0, f"run ended with {code}"
+
+    def sign_in(self, user=ADMIN):
+        b = Browser(self.socket)
+        form = b.get("/admin/login")
+        page = b.post("/admin/login", {"user": user, "pass": PASSWORD,
+                                       "back": "/"}, form)
+        self.assertEqual(page.status, 303, page.body)
+        return b
+
+    def setUp(self):
+        self.b = self.sign_in()
+
+    def page(self, path, status=200):
+        page = self.b.get("/admin" + path)
+        self.assertEqual(page.status, status, page.text)
+        return page
+
+    def act(self, path, form, page, status=303):
+        answer = self.b.post("/admin" + path, form, page)
+        self.assertEqual(answer.status, status, answer.text)
+        return answer
+
+    def job(self, answer):
+        """The page of a job once it is done."""
+        where = answer.header("location")
+        return wait_until(lambda: (lambda p: "Working on it" not in p.text
+                                   and p)(self.b.get(where)), 20)
+
+    def send(self, *to, text="Subject: x\r\n\r\nx\r\n"):
+        with smtplib.SMTP(self.s.host, self.s.port["submission"]) as c:
+            c.starttls()
+            c.login(ADMIN, PASSWORD)
+            c.mail(ADMIN)
+            for rcpt in to:
+                c.rcpt(rcpt)
+            return c.data(text)[1].decode().split()[-1]
+
+    def test_queue(self):
+        ident = self.send("x@far.example")
+        self.s.wait_log("queue-runner", f"{ident} event=(attempt|defer)")
+        wait_until(lambda: "Slowed down" in self.page("/queue").text, 10)
+        page = wait_until(lambda: (lambda p: "far.example</a>" in p.text and
+                                   p)(self.page("/queue")), 10)
+        self.assertIn("451 4.7.28 Slow &lt;down&gt; please", page.text)
+        self.assertIn(f'/admin/queue/{ident}', page.text)
+        one = self.page(f"/queue/{ident}")
+        self.assertIn("Slow &lt;down&gt;", one.text)
+        self.act("/queue", {"do": "hold", "id": ident}, page)
+        wait_until(lambda: "Held by you" in self.page("/queue").text)
+        self.act("/queue", {"do": "release", "id": ident}, page)
+        before = len(self.mx.messages)
+        self.act("/queue", {"do": "retry", "destination": "far.example"}, page)
+        self.act("/queue", {"do": "suspend"}, page)
+        wait_until(lambda: "Resume delivery" in self.page("/queue").text)
+        self.act("/queue", {"do": "resume"}, page)
+        wait_until(lambda: "Suspend delivery" in self.page("/queue").text)
+        self.act("/queue", {"do": "rm -rf", "id": ident}, page, 400)
+        # one that is just being tried is let go of first
+        wait_until(lambda: self.act("/queue", {"do": "delete", "id": ident},
+                                    page) and f"/queue/{ident}" not in
+                   self.page("/queue").text)
+        self.page(f"/queue/{ident}", 404)
+        self.assertEqual(len(self.mx.messages), before)
+
+    def test_queue_is_for_server_administrators(self):
+        self.b = self.sign_in("boss@other.example")
+        for path in ("/queue", "/log", "/tools", "/settings/server",
+                     "/protection", "/checks", "/backup"):
+            self.assertIn(self.b.get("/admin" + path).status, (403, 404))
+
+    def test_trace(self):
+        self.send("bob@example.org")
+        ident = self.send("boss@other.example", "bob@example.org",
+                          text="Subject: secret\r\n\r\nx\r\n")
+        self.s.wait_log("queue-runner", f"{ident} event=deliver.*boss")
+        self.s.wait_log("queue-runner", f"{ident} event=deliver.*bob")
+        found = self.page("/trace?q=boss@other.example")
+        self.assertIn(ident, found.text)
+        story = self.page(f"/trace/{ident}")
+        for word in ("connect", "accept", "deliver", "bob@example.org"):
+            self.assertIn(word, story.text)
+        self.assertIn("know nothing", self.page("/trace?q=no@one.example").text)
+        # a domain administrator sees what touches the own domain
+        self.b = self.sign_in("boss@other.example")
+        story = self.page(f"/trace/{ident}")
+        self.assertIn("boss@other.example", story.text)
+        self.assertNotIn("to <code>bob@example.org", story.text)
+        other = self.send("bob@example.org")
+        self.s.wait_log("queue-runner", f"{other} event=deliver")
+        self.page(f"/trace/{other}", 404)
+        self.assertNotIn(other, self.page("/trace?q=bob@example.org").text)
+
+    def test_log(self):
+        self.send("bob@example.org")
+        page = self.page("/log?service=mtad&q=event=accept")
+        self.assertIn("event=accept", page.text)
+        self.assertNotIn("event=connect", page.text)
+        day = time.strftime("%Y-%m-%d", time.gmtime())
+        path = self.s.state / "log/mtad" / f"{day}.log"
+        with open(path, "ab") as f:
+            f.write(b"torn \x00\x1b[31m<b>line\n")
+        page = self.page("/log?service=mtad")
+        self.assertIn("Damaged line", page.text)
+        self.assertIn("torn ??[31m&lt;b&gt;line", page.text)
+        with open(path, "ab") as f:
+            for n in range(5000):
+                f.write(b"%sT23:59:59.000Z - - event=test n=%d\n"
+                        % (day.encode(), n))
+        page = self.page("/log?service=mtad&q=event=test")
+        self.assertIn("n=4999", page.text)
+        seen = set()
+        while True:
+            seen |= set(re.findall(r"event=test n=(\d+)", page.text))
+            more = re.search(r'rel="next" href="/admin([^"]+)"', page.text)
+            if not more:
+                break
+            page = self.page(more.group(1).replace("&amp;", "&"))
+        self.assertEqual(len(seen), 5000)
+
+    def test_N11_names_never_become_paths(self):
+        secret = self.s.state / "log" / "secret.log"
+        secret.write_text("2026-01-01T00:00:00.000Z - - event=secret\n")
+        os.symlink(secret, self.s.state / "log/mtad/2020-01-01.log")
+        for query in ("service=../../directory&day=2020-01-01",
+                      "service=..&day=secret", "day=../../secret",
+                      "service=mtad&day=2020-01-01",
+                      "service=mtad%00&day=%2e%2e/secret"):
+            page = self.b.get("/admin/log?" + query)
+            self.assertIn(page.status, (200, 400))
+            self.assertNotIn("event=secret", page.text)
+
+    def test_tools(self):
+        page = self.page("/tools")
+        done = self.job(self.act("/tools", {
+            "tool": "lookup", "name": "far.example", "type": "MX"}, page))
+        self.assertIn("mx.far.example", done.text)
+        done = self.job(self.act("/tools", {
+            "tool": "domain", "domain": "far.example"}, page))
+        self.assertIn("220 mx.test ESMTP", done.text)
+        done = self.job(self.act("/tools", {
+            "tool": "console", "host": self.s.host,
+            "port": str(self.s.port["smtp"]), "protocol": "smtp",
+            "commands": "EHLO <b>\r\nQUIT"}, page))
+        self.assertIn("EHLO &lt;b&gt;", done.text)
+        self.assertIn("221 ", done.text)
+        done = self.job(self.act("/tools", {
+            "tool": "send", "to": "bob@example.org"}, page))
+        ident = re.search(r"/trace/(\w{26})", done.text).group(1)
+        self.s.wait_log("queue-runner", f"{ident} event=deliver")
+        self.assertIn("deliver", self.page(f"/trace/{ident}").text)
+        self.act("/tools", {"tool": "server"}, page, 400)
+        self.page("/tools/999999", 404)
+        self.page("/tools/x", 404)
+
+    def test_checks(self):
+        page = self.page("/checks")
+        self.act("/checks", {}, page)
+        page = wait_until(lambda: (lambda p: "port.smtp" in p.text and p)(
+            self.page("/checks")), 20)
+        self.assertIn("service.mtad", page.text)
+
+    def test_dns(self):
+        page = self.page("/d/example.org/dns")
+        done = self.job(self.act("/d/example.org/dns", {}, page))
+        self.assertIn("v=DKIM1", done.text)
+        self.assertIn("Missing", done.text)
+        self.assertIn("Copy zone file", done.text)
+        self.assertIn("example.org. IN MX", done.text)
+        self.page("/d/nowhere.example/dns", 404)
+
+    def test_settings(self):
+        page = self.page("/settings/queue")
+        self.assertIn("queue.expire", page.text)
+        self.assertIn("How long delivery is tried", page.text)
+        bad = self.act("/settings/queue", {
+            "queue.expire": "soon", "queue.max_messages": "77"}, page, 422)
+        self.assertIn('value="soon"', bad.text)
+        self.assertIn('value="77"', bad.text)
+        self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "0")
+        self.act("/settings/queue", {"queue.max_messages": "77"}, page)
+        self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "77")
+        text = wait_until(lambda: (lambda p: "queue.max_messages = 77" in
+                                   p.text and p)(self.page("/settings/text")))
+        bad = self.act("/settings/text", {
+            "text": "queue.max_messages = 5\nno.such = 1"}, text, 422)
+        self.assertIn("no.such", bad.text)
+        self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "77")
+        self.act("/settings/text", {
+            "text": "# all\nqueue.max_messages = 0\n"}, text)
+        self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "0")
+
+    def test_protection(self):
+        page = self.page("/protection")
+        self.assertIn("Not an open relay", page.text)
+        ask = ("/protection?from=a@far.example&to=b@far.example"
+               "&ip=192.0.2.9&user=")
+        self.assertIn("<b>reject</b>", self.page(ask).text)
+        self.act("/protection", {"relay.mode": "anyone"}, page)
+        page = self.page(ask)
+        self.assertIn("This server is an open relay", page.text)
+        self.assertIn("<b>accept</b>", page.text)
+        self.act("/protection", {"relay.mode": "none", "relay.trusted":
+                                 "192.0.2.0/255.255.255.0 198.51.100.1-198.51.100.9"},
+                 page)
+        self.act("/protection", {"relay.trusted": ""}, page)
+        bad = self.act("/protection", {"relay.trusted": "nonsense"}, page, 422)
+        self.assertIn("nonsense", bad.text)
+        self.assertNotIn("open relay.</b>", self.page("/protection").text)
+
+    def test_backup(self):
+        self.assertIn("mailstead restore", self.page("/backup").text)
+        note = self.s.json("backup", str(self.s.top / "copies"))
+        self.assertIn(note["name"], self.page("/backup").text)
+
+    def test_no_runner_no_hang(self):
+        runner = self.s.supervisor("queue-runner")
+        os.kill(runner, 19)
+        workers = self.s.pids("queue-runner")
+        for pid in workers:
+            os.kill(pid, 19)
+        try:
+            started = time.monotonic()
+            page = self.b.get("/admin/queue")
+            self.assertEqual(page.status, 503)
+            self.assertLess(time.monotonic() - started, 4)
+        finally:
+            for pid in workers:
+                os.kill(pid, 18)
+
+
+if __name__ == "__main__":
+    unittest.main()
