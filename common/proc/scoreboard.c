@@ -150,12 +150,17 @@ service_status_read(const char *state_dir, const char *name,
 	b = malloc(sizeof(*b));
 	if (b == NULL || read(fd, b, sizeof(*b)) != (ssize_t)sizeof(*b) ||
 	    b->magic != SCOREBOARD_MAGIC || b->state > SERVICE_FAILING ||
-	    b->listener_count > SERVICE_LISTENERS_MAX)
-		rc = err_set(e, ERR_TEMP, "%s: not readable now", path);
-	else if (b->version != SCOREBOARD_VERSION)
+	    b->listener_count > SERVICE_LISTENERS_MAX) {
+		if (is_held(fd)) /* its supervisor is about to write it */
+			out->state = SERVICE_STARTING;
+		else
+			rc = err_set(
+			    e, ERR_TEMP, "%s: not readable now", path);
+	} else if (b->version != SCOREBOARD_VERSION) {
 		rc = err_set(e, ERR_PERM, "%s: of another version", path);
-	else if (is_held(fd))
+	} else if (is_held(fd)) {
 		fill_status(b, out);
+	}
 	free(b);
 	(void)close(fd);
 	return rc;
