@@ -112,12 +112,15 @@ static int
 worker_start(struct worker *w, struct err *e)
 {
 	struct admin *a = mem_zalloc(sizeof(*a));
+	char path[CONFIG_PATH_SIZE + 32];
 
 	a->state_dir = w->state_dir;
 	if (directory_open(w->state_dir, &a->directory, e) != 0)
 		return -1;
 	a->accountd = accountd_new(w->state_dir, "admin-cgi");
-	a->runner = accountd_at(mem_printf("%s/run/queue.sock", w->state_dir));
+	(void)snprintf(
+	    path, sizeof(path), "%s/run/queue.sock", w->state_dir);
+	a->runner = accountd_at(path);
 	a->templates = template_set_new(w->state_dir, &admin_assets);
 	a->flow = flow_new(w->state_dir);
 	w->data = a;
