@@ -252,7 +252,8 @@ dns_page(struct web_request *r, struct web_response *w)
 
 	if (domain == NULL)
 		return;
-	page = json_pack("{s:s,s:b}", "domain", domain, "full", full);
+	page = json_pack(
+	    "{s:s,s:b,s:b}", "domain", domain, "full", full, "on_dns", 1);
 	if (job != NULL && num_parse(slice_str(job), INT64_MAX, &number)) {
 		if (runner_need(r, w,
 			json_pack("{s:s,s:I}", "verb", "tool show", "job",

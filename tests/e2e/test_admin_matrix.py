@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import BIN, PASSWORD, Server  # noqa: E402
+from lib.server import BIN, PASSWORD, Server, wait_until  # noqa: E402
 
 ROLES = {"server": "admin@example.org", "domain": "dora@example.org",
          "list": "lisa@example.org"}
@@ -39,7 +39,7 @@ def fill(path, objects):
 class Matrix(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.s = s = Server()
+        cls.s = s = Server(settings={"queue.suspended": "remote"})
         s.start()
         s.cli("domain", "add", "other.example")
         for user in ("ann@example.org", "dora@example.org", "lisa@example.org",
@@ -53,6 +53,13 @@ class Matrix(unittest.TestCase):
         s.cli("user", "set", "dora@example.org", "roles=domain_admin")
         s.cli("user", "set", "lisa@example.org",
               "roles=list_admin:news@example.org")
+        # a message that was delivered, one that waits, and a tool's job
+        OWN["trace"] = s.json("tool", "send", "ann@example.org")["id"]
+        OWN["queue"] = s.json("tool", "send", "x@far.example")["id"]
+        OWN["tools"] = "1"
+        s.wait_log("queue-runner", OWN["trace"] + " event=deliver")
+        wait_until(lambda: s.run_cli(
+            "queue", "show", OWN["queue"]).returncode == 0)
         cls.socket = s.state / "run/web/admin.sock"
         cls.routes = list(routes())
         cls.browsers = {role: cls.sign_in(user)
