@@ -173,12 +173,13 @@ select_users(
 		    "vvi", domain, local, q->target.domain_id);
 	return sql_query(q->core->db, e,
 	    "SELECT " USER_COLUMNS
-	    " FROM domain d CROSS JOIN account u ON u.domain_id = d.id"
-	    " WHERE (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
-	    " AND (?4 = '' OR (?6 AND (u.local LIKE ?4 ESCAPE '\\' OR"
-	    "   u.name LIKE ?4 ESCAPE '\\' OR d.name LIKE ?5 ESCAPE '\\'))"
-	    "  OR (NOT ?6 AND u.local LIKE ?4 ESCAPE '\\'"
-	    "   AND d.name LIKE ?5 ESCAPE '\\'))"
+	    " FROM domain d CROSS JOIN account u INDEXED BY account_search"
+	    " ON u.domain_id = d.id"
+	    " WHERE d.name >= ?1 AND (d.name > ?1 OR u.local > ?2)"
+	    " AND (?3 = 0 OR d.id = ?3)"
+	    " AND (?4 = '' OR ?6 OR d.name LIKE ?5 ESCAPE '\\')"
+	    " AND (?4 = '' OR u.local LIKE ?4 ESCAPE '\\' OR"
+	    "  (?6 AND u.name LIKE ?4 ESCAPE '\\'))"
 	    " AND (?7 = 0 OR (u.disabled AND (u.disabled_until = 0 OR"
 	    "  u.disabled_until > ?8)))"
 	    " ORDER BY d.name, u.local",

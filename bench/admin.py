@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+"""Server time of the administration's pages in a large directory.
+
+usage: bench/admin.py [BUILD]     (default build/gcc)
+
+1,000 domains and 100,000 users are put into directory.db directly; then each
+page is asked for 20 times.  Wall time is that of the whole FastCGI request;
+CPU time is what admin-cgi and accountd together used, a page."""
+
+import os
+import sqlite3
+import statistics
+import sys
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+os.environ.setdefault("MAILSTEAD_BUILD", str(
+    Path(sys.argv[1] if len(sys.argv) > 1 else TOP / "build/gcc").resolve()))
+sys.path.insert(0, str(TOP / "tests/e2e"))
+from lib.fastcgi import Browser  # noqa: E402
+from lib.server import PASSWORD, Server  # noqa: E402
+
+DOMAINS, USERS, TIMES = 1000, 100000, 20
+PAGES = ["/", "/domains", "/domains?q=*77*", "/d/d0500.example",
+         "/d/d0500.example/users", "/d/d0500.example/users/new",
+         "/d/d0500.example/aliases", "/d/d0500.example/lists",
+         "/d/d0500.example/look", "/d/d0500.example/admins", "/users",
+         "/users?after=user050000%40d0000.example", "/users?q=user0999*",
+         "/users?q=*nobody*", "/users?q=user099999@d0999*",
+         "/u/user050000@d0000.example", "/aliases", "/aliases?q=*zz*",
+         "/lists", "/admins", "/audit", "/me"]
+
+
+def fill(state):
+    db = sqlite3.connect(state / "directory/directory.db")
+    now = int(time.time() * 1000)
+    with db:
+        db.executemany(
+            "INSERT INTO domain (name, created_ms) VALUES (?, ?)",
+            ((f"d{n:04}.example", now) for n in range(DOMAINS)))
+        first = db.execute("SELECT id FROM domain WHERE name ="
+                           " 'd0000.example'").fetchone()[0]
+        db.executemany(
+            "INSERT INTO account (domain_id, local, name, created_ms)"
+            " VALUES (?, ?, ?, ?)",
+            ((first + n % DOMAINS, f"user{n:06}", f"Person Number {n}", now)
+             for n in range(USERS)))
+        db.executemany(
+            "INSERT INTO alias (id, domain_id, local) VALUES (?, ?, ?)",
+            ((100000 + n, first + n % DOMAINS, f"alias{n:06}")
+             for n in range(USERS // 10)))
+        db.executemany(
+            "INSERT INTO alias_target (alias_id, target) VALUES (?, ?)",
+            ((100000 + n, f"user{n:06}@d{n % DOMAINS:04}.example")
+             for n in range(USERS // 10)))
+    db.close()
+
+
+def cpu(state):
+    """Seconds used by the two programs of this server so far."""
+    ticks = 0
+    for process in Path("/proc").iterdir():
+        try:
+            line = (process / "cmdline").read_bytes()
+            if str(state).encode() not in line or not (
+                    line.startswith((b"admin-cgi", b"accountd"))):
+                continue
+            stat = (process / "stat").read_text().rsplit(") ", 1)[1].split()
+        except (OSError, IndexError):
+            continue
+        ticks += int(stat[11]) + int(stat[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rss(state):
+    out = []
+    for process in Path("/proc").iterdir():
+        try:
+            if str(state).encode() not in (process / "cmdline").read_bytes():
+                continue
+            text = (process / "status").read_text()
+        except OSError:
+            continue
+        if text.startswith("Name:\tadmin-cgi"):
+            out.append(int(text.split("VmRSS:")[1].split()[0]) / 1024)
+    return max(out)
+
+
+def main():
+    s = Server()
+    try:
+        started = time.monotonic()
+        fill(s.state)
+        print(f"{USERS} users, {DOMAINS} domains in "
+              f"{time.monotonic() - started:.1f} s")
+        s.start()
+        b = Browser(s.state / "run/web/admin.sock")
+        form = b.get("/admin/login")
+        b.post("/admin/login", {"user": "admin@example.org", "pass": PASSWORD,
+                                "back": "/"}, form)
+        print(f"{'page':44} {'bytes':>7} {'p50 ms':>7} {'max ms':>7} "
+              f"{'CPU ms':>7}")
+        for path in PAGES:
+            b.get("/admin" + path)
+            before, walls = cpu(s.state), []
+            for _ in range(TIMES):
+                start = time.perf_counter()
+                page = b.get("/admin" + path)
+                walls.append((time.perf_counter() - start) * 1000)
+                assert page.status == 200, (path, page.status)
+            used = (cpu(s.state) - before) * 1000 / TIMES
+            print(f"{path:44} {len(page.body):7} "
+                  f"{statistics.median(walls):7.1f} {max(walls):7.1f} "
+                  f"{used:7.1f}")
+        print(f"largest admin-cgi process {rss(s.state):.1f} MB")
+        s.stop()
+    finally:
+        s.close()
+
+
+if __name__ == "__main__":
+    main()
