@@ -17,3 +17,30 @@ export function launch() {
 			'--disable-dev-shm-usage'],
 	});
 }
+
+// Errors of the console, violations of the policy, failed requests and calls
+// to others: collected in the array returned.
+export function watch(page) {
+	const found = [];
+	page.on('console', (m) => {
+		const where = m.location().url;
+		// a page that says 401, 404 or 422 is meant to
+		if (m.type() === 'error' &&
+		    !/status of (401|404|409|422|429)/.test(m.text()))
+			found.push(`console: ${m.text()} ${where}`);
+	});
+	page.on('pageerror', (e) => found.push(`error: ${e.message}`));
+	page.on('request', (r) => {
+		if (!/^(http:\/\/127\.0\.0\.1:|data:|about:|blob:)/.test(r.url()))
+			found.push(`request: ${r.url()}`);
+	});
+	return found;
+}
+
+export async function signIn(page, url, user, password) {
+	await page.goto(`${url}/webmail/login`);
+	await page.fill('#user', user);
+	await page.fill('#pass', password);
+	await page.click('form button.pri');
+	await page.waitForURL('**/m/inbox');
+}
