@@ -783,24 +783,13 @@ run_pass(struct slice html, const struct sanitise_options *options,
 
 /* --- The whole ---------------------------------------------------------------------- */
 
-static const struct sanitise_options nothing_allowed = { 0 };
-
 void
 sanitise_to_text(struct slice html, struct buf *out)
 {
+	static const struct sanitise_options none = { 0 };
 	struct sanitise_info info;
 
-	run_pass(html, &nothing_allowed, true, out, &info);
-}
-
-void
-sanitise_survey(struct slice html, struct sanitise_info *info)
-{
-	struct buf out;
-
-	buf_init(&out, html.len * 4 + 1024);
-	run_pass(html, &nothing_allowed, false, &out, info);
-	buf_release(&out);
+	run_pass(html, &none, true, out, &info);
 }
 
 /* Beyond understanding: its text alone, which is a fixed point. */

@@ -50,9 +50,6 @@ enum {
 void sanitise_html(struct slice html, const struct sanitise_options *options,
     struct buf *out, struct sanitise_info *info);
 
-/* What sanitise_html() would say of it with nothing allowed; one quick pass. */
-void sanitise_survey(struct slice html, struct sanitise_info *info);
-
 /* What a reader would see of it, as plain text for search. */
 void sanitise_to_text(struct slice html, struct buf *out);
 

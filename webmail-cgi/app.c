@@ -3,6 +3,7 @@
  */
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
+#include "webmail-cgi/folders_page.h"
 #include "webmail-cgi/list.h"
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/outgoing.h"
@@ -104,15 +105,19 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/undo/{}",      WEB_SESSION, undo_post },
 	{ WEB_GET,  "/jobs/{}",      WEB_SESSION, job_page },
 	{ WEB_GET,  "/poll",         WEB_SESSION, list_poll },
+	{ WEB_GET,  "/c/{}",         WEB_SESSION, talk_page },
 	{ WEB_GET,  "/v/{}",      WEB_SESSION, message_page },
 	{ WEB_GET,  "/v/{}/body", WEB_SESSION, message_body },
 	{ WEB_GET,  "/v/{}/part/{}", WEB_SESSION, message_part },
 	{ WEB_GET,  "/v/{}/cid/{}", WEB_SESSION, message_picture },
+	{ WEB_POST, "/v/{}/pictures", WEB_SESSION, message_pictures },
 	{ WEB_GET,  "/v/{}/headers", WEB_SESSION, message_headers },
 	{ WEB_GET,  "/v/{}/print", WEB_SESSION, message_print },
 	{ WEB_GET,  "/v/{}/raw",  WEB_SESSION, message_raw },
 	{ WEB_GET,  "/v/{}/eml",  WEB_SESSION, message_eml },
 	{ WEB_GET,  "/v/{}/zip",  WEB_SESSION, message_zip },
+	{ WEB_GET,  "/folders",      WEB_SESSION, folders_page },
+	{ WEB_POST, "/folders",      WEB_SESSION, folders_post },
 	{ WEB_GET,  "/contacts",     WEB_SESSION, contacts_page },
 	{ WEB_GET,  "/contacts/import", WEB_SESSION, contacts_import_page },
 	{ WEB_POST, "/contacts/import", WEB_SESSION | WEB_UPLOADS,

@@ -145,7 +145,8 @@ make_row(struct maker *k, const struct index_row *row)
 	if (out == NULL) /* no UTF-8: cannot be, the parser cleans it */
 		return json_object();
 	json_object_set_new(out, "url",
-	    json_string(pool_printf(&k->r->pool, "%s/v/%s", k->r->base, id)));
+	    json_string(pool_printf(&k->r->pool, "%s/%c/%s", k->r->base,
+		prefs_yes(user_prefs(k->r), PREF_TALKS) ? 'c' : 'v', id)));
 	if (row->count > 1)
 		json_object_set_new(
 		    out, "count", json_integer((json_int_t)row->count));

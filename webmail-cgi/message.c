@@ -1,71 +1,22 @@
 /*
- * The page of a message: who, when, its texts, its files.  HTML is shown only
- * in a frame without scripts, under a policy of its own (content.c).
+ * One message as the templates show it: who, when, its texts, its files.
+ * HTML is shown only in a frame without scripts, under a policy of its own
+ * (content.c).
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
-#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/text.h"
-#include "webmail-cgi/webmail.h"
+#include "webmail-cgi/user.h"
 
 enum {
 	PEOPLE_SHOWN = 20,
-	TEXT_SHOWN_MAX = 128 * 1024, /* of all texts of a page */
+	FIRST_MS = 5, /* to find out if a sender has written before */
 };
-
-const char *
-json_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-/* --- The message of the URL -------------------------------------------------- */
-
-static int
-find_letter(struct web_request *r, struct letter *out, struct err *e)
-{
-	struct index *x;
-	int64_t id;
-
-	if (!index_id_parse(r->args[0], &id))
-		return err_set(e, ERR_PERM, "no such message");
-	if (mailbox_index(r, "", &x, e) != 0 ||
-	    index_find(x, id, &r->pool, &out->message, e) != 0)
-		return -1;
-	return mailbox_open_message(r, &out->message, &out->fd, e);
-}
-
-bool
-letter_open(struct web_request *r, struct web_response *w, struct letter *out)
-{
-	struct err e;
-
-	if (find_letter(r, out, &e) != 0) {
-		web_error(w, e.kind == ERR_PERM ? 404 : 503,
-		    page_text(r, "list.unreadable"));
-		return false;
-	}
-	out->id = r->args[0];
-	out->url = pool_printf(&r->pool, "%s/v/%s", r->base, r->args[0]);
-	out->in_junk = strcmp(out->message.dir, INDEX_JUNK) == 0;
-	return true;
-}
-
-int
-letter_view(struct web_request *r, const struct letter *l, bool prefer_plain,
-    json_t **out, struct err *e)
-{
-	if (lseek(l->fd, 0, SEEK_SET) != 0)
-		return err_errno(e, "%s", l->id);
-	return mime_view(webmail_of(r)->mime, l->fd, prefer_plain, out, e);
-}
 
 /* --- People --------------------------------------------------------------------- */
 
@@ -115,23 +66,6 @@ people_text(struct web_request *r, const json_t *view)
 	return value;
 }
 
-static void
-add_people(struct web_request *r, const json_t *view, json_t *msg)
-{
-	const json_t *from = json_array_get(json_object_get(view, "from"), 0);
-	const char *name = json_text(from, "name");
-	const char *address = json_text(from, "address");
-
-	json_object_set_new(msg, "from",
-	    json_pack(
-		"{ss,ss}", "name", person_name(r, from), "address", address));
-	json_object_set_new(msg, "initials", person_initials(name, address));
-	json_object_set_new(msg, "hue", json_integer(person_hue(address)));
-	json_object_set_new(msg, "to", people_text(r, view));
-	json_object_set(msg, "subject", json_object_get(view, "subject"));
-	json_object_set(msg, "date", json_object_get(view, "date"));
-}
-
 /* --- Texts --------------------------------------------------------------------------- */
 
 /* Cut to what the page has room for; does it stay whole? */
@@ -163,11 +97,36 @@ text_body(struct web_request *r, const json_t *body, size_t *room, bool *whole)
 	return value;
 }
 
+/* Is this message meant by "?img=<id>" and the like? */
+static bool
+is_asked(struct web_request *r, const struct letter *l, const char *what)
+{
+	const char *id = web_query(r, what);
+
+	return id != NULL && strcmp(id, l->id) == 0;
+}
+
+static bool
+shows_pictures(struct web_request *r, const struct letter *l)
+{
+	const struct index_people *from = &l->message.from;
+	struct sql *db;
+	struct err e;
+
+	if (l->in_junk)
+		return false;
+	if (is_asked(r, l, "img") ||
+	    strcmp(user_prefs(r)->value[PREF_PICTURES], "always") == 0)
+		return true;
+	return from->count > 0 && user_store(r, false, &db, &e) == 0 &&
+	    store_pictures_allowed(db, from->list[0].address, &e) == 1;
+}
+
 static json_t *
 frame_body(struct web_request *r, const struct letter *l, const json_t *body,
     bool pictures)
 {
-	bool sheet = web_query(r, "sheet") != NULL;
+	bool sheet = is_asked(r, l, "sheet");
 	bool coloured = json_is_true(json_object_get(body, "coloured"));
 
 	return json_pack("{ss,sb}", "frame",
@@ -182,7 +141,7 @@ add_bodies(struct web_request *r, const struct letter *l, const json_t *view,
     size_t *room, json_t *msg)
 {
 	const json_t *bodies = json_object_get(view, "bodies");
-	bool pictures = !l->in_junk && web_query(r, "img") != NULL;
+	bool pictures = shows_pictures(r, l);
 	bool whole = !json_is_true(json_object_get(view, "truncated"));
 	json_t *list = json_array();
 
@@ -202,6 +161,32 @@ add_bodies(struct web_request *r, const struct letter *l, const json_t *view,
 	if (json_is_true(json_object_get(view, "remote_pictures")) && !pictures)
 		json_object_set_new(msg, "hidden_pictures",
 		    json_pack("{sb}", "may_show", !l->in_junk));
+}
+
+/* Not worth waiting for: if it is not known at once, nothing is said. */
+bool
+message_is_first(struct web_request *r, const struct letter *l)
+{
+	const struct index_people *from = &l->message.from;
+	struct search_node node = {
+		.kind = SEARCH_TEXT, .field = SEARCH_FROM, .phrase = true
+	};
+	const struct index_search search = { .query = &node,
+		.with_trash = true,
+		.before = l->message.id,
+		.limit = 1,
+		.deadline_ms = clock_mono_ms() + FIRST_MS };
+	struct index_found found;
+	struct index *x;
+	struct err e;
+
+	if (from->count == 0 || is_me(r, from->list[0].address) ||
+	    mailbox_missing(r) > 0)
+		return false;
+	node.text = slice_str(from->list[0].address);
+	return mailbox_index(r, "", &x, &e) == 0 &&
+	    index_search(x, &search, &r->pool, &found, &e) == 0 &&
+	    found.rows.count == 0 && !found.timed_out;
 }
 
 /* --- Files ------------------------------------------------------------------------------ */
@@ -297,123 +282,45 @@ add_report(const json_t *view, json_t *msg)
 	json_object_set_new(msg, "report", list);
 }
 
-/* --- The page --------------------------------------------------------------------------- */
+/* --- The whole ---------------------------------------------------------------------- */
 
-/* What _msg.html shows; NULL: it cannot be read (logged). */
-static json_t *
-make_message(struct web_request *r, const struct letter *l, size_t *room)
+json_t *
+message_head(struct web_request *r, const struct letter *l)
 {
-	bool plain = web_query(r, "plain") != NULL;
-	json_t *view = NULL, *msg;
-	struct err e;
+	const struct index_message *m = &l->message;
+	const struct index_person nobody = { "", "" };
+	const struct index_person *from =
+	    m->from.count > 0 ? &m->from.list[0] : &nobody;
+	const char *name = is_me(r, from->address) ? page_text(r, "read.me")
+	    : from->name[0] != '\0'                ? from->name
+						   : from->address;
 
-	if (letter_view(r, l, plain, &view, &e) != 0) {
-		log_warning("%s: %s", l->id, e.text);
-		return NULL;
-	}
-	msg = json_pack("{ss,ss,sb}", "id", l->id, "url", l->url, "open", true);
-	add_people(r, view, msg);
+	return json_pack("{ss,ss,s{ss,ss},so,si,sI,ss,sb}", "id", l->id, "url",
+	    l->url, "from", "name", name, "address", from->address, "initials",
+	    person_initials(from->name, from->address), "hue",
+	    person_hue(from->address), "date",
+	    (json_int_t)(m->date_ms > 0 ? m->date_ms : m->arrived_ms), "peek",
+	    m->snippet, "starred", (m->flags & MAILDIR_FLAGGED) != 0);
+}
+
+int
+message_fill(struct web_request *r, const struct letter *l, size_t *room,
+    json_t *msg, struct err *e)
+{
+	bool plain = is_asked(r, l, "plain") ||
+	    (prefs_yes(user_prefs(r), PREF_PLAIN) &&
+		!is_asked(r, l, "designed"));
+	json_t *view;
+
+	if (letter_view(r, l, plain, &view, e) != 0)
+		return -1;
+	json_object_set_new(msg, "to", people_text(r, view));
+	json_object_set_new(msg, "plain", json_boolean(plain));
+	json_object_set_new(
+	    msg, "sheet", json_boolean(is_asked(r, l, "sheet")));
 	add_report(view, msg);
 	add_bodies(r, l, view, room, msg);
 	add_files(r, l, view, msg);
 	json_decref(view);
-	return msg;
-}
-
-/* Seen, from now on; that it could not be marked harms nothing. */
-static void
-mark_seen(struct web_request *r, const struct letter *l)
-{
-	const struct index_change seen = { .verb = INDEX_FLAGS,
-		.add = MAILDIR_SEEN };
-	struct index *x;
-	struct err e;
-
-	if (mailbox_index(r, "", &x, &e) != 0 ||
-	    index_change(x, &seen, &l->message.id, 1, NULL, NULL, &e) != 0)
-		log_warning("%s: %s", l->id, e.text);
-}
-
-/* Its subject, for the title; in the pool. */
-static const char *
-subject_of(struct web_request *r, const json_t *msg)
-{
-	const char *subject = json_text(msg, "subject");
-
-	return subject[0] != '\0' ? pool_strdup(&r->pool, subject)
-				  : page_text(r, "list.no_subject");
-}
-
-static void
-send_message(struct web_request *r, struct web_response *w,
-    const struct letter *l, const char *page)
-{
-	size_t room = TEXT_SHOWN_MAX;
-	json_t *msg = make_message(r, l, &room);
-	const char *subject = subject_of(r, msg);
-	json_t *values;
-
-	if (msg == NULL) {
-		web_error(w, 503, page_text(r, "list.unreadable"));
-		return;
-	}
-	values = json_pack("{ss,ss,sb,s[o]}", "subject", subject, "url", l->url,
-	    "as_sent", web_query(r, "plain") || web_query(r, "sheet"), "msgs",
-	    msg);
-	json_object_set_new(
-	    values, "folder", json_string(mailbox_id_of(r, l->message.dir)));
-	json_object_set_new(values, "folder_name",
-	    json_string(mailbox_folder_name(r, l->message.dir)));
-	mailbox_describe_folders(r, l->message.dir, values);
-	page_send(r, w, page, subject, values);
-}
-
-void
-message_page(struct web_request *r, struct web_response *w)
-{
-	struct letter l;
-
-	if (!letter_open(r, w, &l))
-		return;
-	mark_seen(r, &l);
-	send_message(r, w, &l, "message");
-	(void)close(l.fd);
-}
-
-void
-message_print(struct web_request *r, struct web_response *w)
-{
-	struct letter l;
-
-	if (!letter_open(r, w, &l))
-		return;
-	send_message(r, w, &l, "print");
-	(void)close(l.fd);
-}
-
-void
-message_headers(struct web_request *r, struct web_response *w)
-{
-	json_t *headers = NULL, *fields = json_array(), *list;
-	struct letter l;
-	struct err e;
-
-	if (!letter_open(r, w, &l)) {
-		json_decref(fields);
-		return;
-	}
-	if (mime_headers(webmail_of(r)->mime, l.fd, NULL, &headers, &e) != 0)
-		log_warning("%s: %s", l.id, e.text);
-	list = json_object_get(headers, "fields");
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		json_t *pair = json_array_get(list, i);
-
-		json_array_append_new(fields,
-		    json_pack("{sO,sO}", "name", json_array_get(pair, 0),
-			"value", json_array_get(pair, 1)));
-	}
-	json_decref(headers);
-	(void)close(l.fd);
-	page_send(r, w, "headers", page_text(r, "read.headers"),
-	    json_pack("{so,ss}", "fields", fields, "url", l.url));
+	return 0;
 }

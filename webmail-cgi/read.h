@@ -5,47 +5,73 @@
 #include <stdbool.h>
 
 #include "base/compiler.h"
-#include "web/web.h"
 
-#include "maildir/index.h"
+#include "webmail-cgi/mailbox.h"
 
 /*
- * Reading: the pages of a message and what hangs on it.  Everything that has
+ * Reading: the pages of messages and what hangs on them.  Everything that has
  * to understand a message is done by mailstead-parse.
  */
 
-/* The message a URL names, opened; lives in the request's pool. */
+/* A message; lives in the request's pool. */
 struct letter {
 	const char *id;  /* in URLs */
 	const char *url; /* "<base>/v/<id>" */
 	struct index_message message;
-	int fd; /* the caller closes it */
 	bool in_junk;
+	int fd; /* the caller closes it; -1: not opened */
 };
 
-/* How many of the route's arguments name the message. */
+/* How many of a route's arguments name the message. */
 enum {
 	LETTER_ARGS = 1
 };
 
-/* False: answered already (404, 503). */
+/* The message the URL names.  False: answered already (404, 503). */
+bool letter_find(struct web_request *r, struct web_response *w,
+    struct letter *out) MUST_CHECK;
+
+/* The same, opened. */
 bool letter_open(struct web_request *r, struct web_response *w,
     struct letter *out) MUST_CHECK;
 
-/* mime_view() of it; ERR as there. */
+/* One the index knows, not opened. */
+void letter_describe(
+    struct web_request *r, const struct index_message *m, struct letter *out);
+
+/* mime_view() of an opened one; ERR as there. */
 int letter_view(struct web_request *r, const struct letter *l,
     bool prefer_plain, json_t **out, struct err *e) MUST_CHECK;
 
 /* A text of an object, or "". */
 const char *json_text(const json_t *object, const char *key);
 
-/* --- message.c: pages ------------------------------------------------------------ */
+/* --- message.c: one message for the templates -------------------------------- */
 
+/* What its folded form shows, from the index alone. */
+json_t *message_head(struct web_request *r, const struct letter *l);
+
+/*
+ * Add the rest, from the opened message; `*room`: bytes of text the page has
+ * room for, becomes what is left.
+ */
+int message_fill(struct web_request *r, const struct letter *l, size_t *room,
+    json_t *msg, struct err *e) MUST_CHECK;
+
+/* Nothing older from this address in any folder. */
+bool message_is_first(struct web_request *r, const struct letter *l);
+
+/* --- talk.c: pages ------------------------------------------------------------ */
+
+void talk_page(struct web_request *r, struct web_response *w);
 void message_page(struct web_request *r, struct web_response *w);
 void message_print(struct web_request *r, struct web_response *w);
 void message_headers(struct web_request *r, struct web_response *w);
 
-/* --- content.c: what is no page ----------------------------------------------------- */
+/* POST: always show this sender's remote pictures, or no longer. */
+void message_pictures(struct web_request *r, struct web_response *w);
+
+/* --- content.c: what is no page ------------------------------------------------ */
 
 void message_body(struct web_request *r, struct web_response *w);
 void message_part(struct web_request *r, struct web_response *w);

@@ -75,10 +75,10 @@ int mime_structure(
  *	parts: as of mime_structure(), each with role: "text" (shown),
  *	    "picture" (within the HTML), "file" (to be listed) or ""
  *	bodies: [{kind: "text", path, text} or
- *	    {kind: "html", path, coloured: bool, as of mime_html()}] in order;
+ *	    {kind: "html", path, coloured: bool, likely}] in order;
  *	    the texts as of mime_text(), together at most 1 MB
  *	truncated: bool, a text was longer
- *	remote_pictures: bool, mime_html() would block some
+ *	remote_pictures: bool, mime_html() would likely block some
  *	report: only of a delivery report (RFC 3464): [{address, action,
  *	    status, reply}], the last three may be missing
  *	broken: text, as above; then there is one part, of role "file"

@@ -44,7 +44,7 @@ class Reading(unittest.TestCase):
         cls.s.user("ann@example.org")
         cls.s.user("bob@example.org")
         cls.ann = cls.sign_in("ann@example.org")
-        cls.count = 0
+        cls.count, cls.start = 0, int(time.time()) - 10000
 
     @classmethod
     def tearDownClass(cls):
@@ -61,21 +61,37 @@ class Reading(unittest.TestCase):
         assert page.status == 303, page.body
         return b
 
-    def deliver(self, raw):
-        """The page's URL of a message that has just come."""
+    def put(self, raw, folder="", flags=None):
+        """A message into a folder, as a delivery would."""
         if isinstance(raw, EmailMessage):
-            raw["From"] = "Stranger <stranger@elsewhere.example>"
+            if "From" not in raw:
+                raw["From"] = "Stranger <stranger@else.example>"
             raw["To"] = "ann@example.org"
             raw = raw.as_bytes()
         type(self).count += 1
-        name = f"{time.time_ns()}.{self.count}.test"
-        box = self.s.state / "mail/example.org/ann"
-        self.ann.get("/webmail/m/inbox")
+        name = f"{self.start + self.count}.{self.count}.test"
+        box = self.s.state / "mail/example.org/ann" / folder
+        for part in ("new", "cur", "tmp"):
+            (box / part).mkdir(parents=True, exist_ok=True)
         (box / "tmp" / name).write_bytes(raw)
-        (box / "tmp" / name).rename(box / "new" / name)
-        page = self.ann.get("/webmail/m/inbox")
-        return unescape(re.search(r'class="go" href="([^"]+)"',
-                                  page.text).group(1))
+        (box / "tmp" / name).rename(
+            box / ("new" if flags is None else "cur") /
+            (name if flags is None else f"{name}:2,{flags}"))
+
+    def newest(self, folder="inbox"):
+        page = self.ann.get(f"/webmail/m/{folder}")
+        found = re.search(r'class="go" href="([^"]+)"', page.text)
+        return re.sub(r"/c/|\?.*", lambda m: "/v/" if m.group() == "/c/"
+                      else "", unescape(found.group(1)))
+
+    def deliver(self, raw):
+        """The URL of a message that has just come."""
+        self.put(raw)
+        return self.newest()
+
+    @staticmethod
+    def of(link, what, ids=None):
+        return f"{link}?{what}=" + (ids or link).rsplit("/", 1)[1]
 
     def frame(self, page):
         url = Tags(page.text).named("iframe")[0]["src"]
@@ -121,7 +137,7 @@ class Reading(unittest.TestCase):
             "</a> <a href='https://evil.example/'>bank.example</a>"
             "<script>bad()</script><img src='http://t.example/a.png'>"))
         page = self.ann.get(link)
-        self.assertNotIn("the plain form", page.text)
+        self.assertNotIn("<p>the plain form", page.text)
         frame = Tags(page.text).named("iframe")[0]
         self.assertNotIn("allow-scripts", frame["sandbox"])
         self.assertNotIn("ink", frame["class"])
@@ -138,15 +154,15 @@ class Reading(unittest.TestCase):
         self.assertNotIn("script", body.text)
         self.assertIn("background:#fff", body.text)
         # as text
-        page = self.ann.get(link + "?plain=1")
-        self.assertIn("the plain form", page.text)
+        page = self.ann.get(self.of(link, "plain"))
+        self.assertIn("<p>the plain form", page.text)
         self.assertEqual(Tags(page.text).named("iframe"), [])
         # a mail without colours is shown in ours, or on a sheet
         link = self.deliver(self.html("<p>no colours</p>"))
         page = self.ann.get(link)
         self.assertIn("ink", Tags(page.text).named("iframe")[0]["class"])
         self.assertNotIn("background:#fff", self.frame(page)[1].text)
-        page = self.ann.get(link + "?sheet=1")
+        page = self.ann.get(self.of(link, "sheet"))
         self.assertIn("background:#fff", self.frame(page)[1].text)
 
     def test_L07_remote_pictures_on_demand(self):
@@ -158,7 +174,7 @@ class Reading(unittest.TestCase):
         _, body = self.frame(page)
         self.assertEqual([i for i in Tags(body.text).named("img")
                           if "src" in i], [])
-        page = self.ann.get(link + "?img=1")
+        page = self.ann.get(self.of(link, "img"))
         self.assertNotIn("Remote pictures are hidden", page.text)
         _, body = self.frame(page)
         self.assertEqual([i.get("src") for i in Tags(body.text).named("img")],
@@ -167,6 +183,37 @@ class Reading(unittest.TestCase):
                       body.header("Content-Security-Policy"))
         page = self.ann.get(self.deliver(self.html("<p>no pictures")))
         self.assertNotIn("Remote pictures are hidden", page.text)
+
+    def test_pictures_of_a_sender(self):
+        def mail(sender):
+            m = self.html("<img src='https://t.example/a.png'>")
+            m["From"] = sender
+            return m
+
+        link = self.deliver(mail("Shop <shop@a.example>"))
+        page = self.ann.get(link)
+        self.assertIn("Always for Shop", page.text)
+        answer = self.ann.post(link + "/pictures", {"show": "always"}, page)
+        self.assertEqual(answer.status, 303)
+        self.assertEqual(
+            self.ann.post(link + "/pictures", {"show": "always"}).status, 403)
+        for link, shown in ((link, True),
+                            (self.deliver(mail("SHOP@a.example")), True),
+                            (self.deliver(mail("x@a.example")), False)):
+            page = self.ann.get(link)
+            self.assertEqual("pictures are hidden" not in page.text, shown)
+            self.assertEqual("https:" in self.frame(page)[1].header(
+                "Content-Security-Policy"), shown)
+        # in Junk never, whatever the URL says
+        self.put(mail("shop@a.example"), ".Junk")
+        link = self.newest("junk")
+        page = self.ann.get(self.of(link, "img"))
+        self.assertIn("stay hidden in Junk", page.text)
+        url, body = self.frame(page)
+        for body in (body, self.ann.get(url + "&img=1")):
+            self.assertNotIn("https:",
+                             body.header("Content-Security-Policy"))
+            self.assertNotIn("src=", body.text)
 
     def test_L11_embedded_pictures(self):
         m = self.html("<img src='cid:pic@x'><img src='cid:evil'>"
@@ -282,6 +329,148 @@ class Reading(unittest.TestCase):
         self.assertEqual(page.status, 200)
         self.assertIn("designed", self.frame(page)[1].text)
 
+    def talk(self, count, first=0, folder="", flags="S", **more):
+        for i in range(first, first + count):
+            m = EmailMessage()
+            m["Subject"] = more.get("subject", "talk")
+            m["Message-ID"] = f"<{more['key']}.{i}@a.example>"
+            m["From"] = more.get("sender", f"P{i} <p{i}@a.example>")
+            if i > 0:
+                m["References"] = f"<{more['key']}.{i - 1}@a.example>"
+            m.set_content(f"text number {i} of {more['key']}")
+            self.put(m, folder, flags)
+
+    @staticmethod
+    def messages(page):
+        """(open, whole text) of each message of a conversation."""
+        return [("open" in m.group(1), m.group(2)) for m in re.finditer(
+            r'<details class="msg"([^>]*)>(.*?)\n</details>',
+            page.text.replace("</div></details>", "</div>\n</details>"),
+            re.S)]
+
+    def test_conversation(self):
+        self.talk(2, key="a")
+        self.talk(1, 2, ".Sent", key="a", sender="ann@example.org")
+        self.talk(1, 3, key="a")
+        link = self.newest().replace("/v/", "/c/")
+        page = self.ann.get(link)
+        shown = self.messages(page)
+        self.assertEqual([x for x, _ in shown], [False] * 3 + [True])
+        for i, (_, text) in enumerate(shown):
+            self.assertIn(f"text number {i} of a", text)
+        self.assertIn("<b>me</b>", shown[2][1])
+        self.assertIn('<span class="chip">Sent</span>', shown[2][1])
+        # one alone
+        page = self.ann.get(link.replace("/c/", "/v/"))
+        self.assertEqual(len(self.messages(page)), 1)
+        # what was thrown away is no part of it
+        self.talk(1, 4, ".Trash", key="a")
+        self.assertEqual(len(self.messages(self.ann.get(link))), 4)
+        # from the first unread on all are open, and then they are read
+        self.talk(2, 5, key="a", flags=None)
+        link = self.newest().replace("/v/", "/c/")
+        for opened in (2, 1):
+            shown = self.messages(self.ann.get(link))
+            self.assertEqual([x for x, _ in shown].count(True), opened)
+
+    def test_long_conversation(self):
+        self.talk(40, key="long")
+        link = self.newest().replace("/v/", "/c/")
+        page = self.ann.get(link)
+        shown = self.messages(page)
+        self.assertEqual(len(shown), 12)
+        self.assertIn("text number 0 of", shown[0][1])
+        self.assertIn("text number 29 of", shown[1][1])
+        self.assertIn(">28 more messages</a>", page.text)
+        page = self.ann.get(link + "?all=1")
+        self.assertEqual(len(self.messages(page)), 40)
+        one = re.search(r'\?open=([0-9a-z]+)&amp;all=1', page.text).group(1)
+        shown = self.messages(self.ann.get(f"{link}?open={one}&all=1"))
+        self.assertTrue(all("Open this message" not in x
+                            for opened, x in shown if opened))
+
+    def test_position_and_neighbours(self):
+        self.talk(1, key="n1", subject="n1")
+        self.talk(1, key="n2", subject="n2")
+        self.talk(1, key="n3", subject="n3")
+        page = self.ann.get(self.newest().replace("/v/", "/c/"))
+        self.assertRegex(page.text, r">1 of \d+<")
+        self.assertNotIn('rel="prev"', page.text)
+        for subject in ("n2", "n1"):
+            page = self.ann.get(unescape(re.search(
+                r'href="([^"]+)"[^>]*rel="next"', page.text).group(1)))
+            self.assertIn(f"<h1>{subject}</h1>", page.text)
+        page = self.ann.get(unescape(re.search(
+            r'href="([^"]+)"[^>]*rel="prev"', page.text).group(1)))
+        self.assertIn("<h1>n2</h1>", page.text)
+
+    def test_first_message_of_a_sender(self):
+        for expected in (True, False):
+            m = EmailMessage()
+            m["From"] = "once@first.example"
+            m.set_content("x")
+            page = self.ann.get(self.deliver(m))
+            self.assertEqual("First message from once@first.example" in
+                             page.text, expected)
+
+    def test_verbs(self):
+        self.talk(2, key="verbs", subject="to archive")
+        link = self.newest().replace("/v/", "/c/")
+        page = self.ann.get(link)
+        fields = dict(re.findall(
+            r'name="(id|folder|back)" value="([^"]*)"', page.text))
+        answer = self.ann.post("/webmail/act", dict(fields, do="archive"),
+                               page)
+        self.assertEqual(answer.status, 303, answer.text)
+        self.assertNotIn("to archive",
+                         self.ann.get("/webmail/m/inbox").text)
+        page = self.ann.get(link)
+        self.assertEqual(len(self.messages(page)), 2)
+        self.assertIn("Back to Archive", page.text)
+
+    def test_folders(self):
+        def post(**fields):
+            page = self.ann.get("/webmail/folders")
+            return self.ann.post("/webmail/folders", fields, page)
+
+        self.assertIn("created", post(
+            do="create", name="Wörk").header("Location"))
+        page = self.ann.get("/webmail/folders")
+        work = unescape(re.search(r'<option value="(~[^"]+)">Wörk<',
+                                  page.text).group(1))
+        self.assertIn("created", post(
+            do="create", name='a.b "<i>', parent=work).header("Location"))
+        page = self.ann.get("/webmail/folders")
+        self.assertIn("Wörk/a.b &quot;&lt;i&gt;", page.text)
+        for name, flash in (("Wörk", "there"), ("", "bad"), ("Sent", "bad"),
+                            ("a//b", "bad"), ("x" * 300, "bad")):
+            self.assertIn(flash, post(
+                do="create", name=name).header("Location"), name)
+        self.assertIn("renamed", post(
+            do="rename", folder=work, name="Play").header("Location"))
+        page = self.ann.get("/webmail/folders")
+        self.assertNotIn("Wörk", page.text)
+        self.assertIn("Play/a.b", page.text)
+        for bad in ("inbox", "sent", "~../x", "~.", "~nope", work):
+            self.assertIn("gone", post(
+                do="delete", folder=bad).header("Location"), bad)
+        self.put(EmailMessage(), ".Play")
+        asked = post(do="delete", folder="~Play")
+        self.assertEqual(asked.status, 200)
+        self.assertIn("“Play” and 1 message in it?", asked.text)
+        answer = self.ann.post("/webmail/folders", {
+            "do": "delete", "folder": "~Play", "confirm": "1"}, asked)
+        self.assertIn("deleted", answer.header("Location"))
+        self.assertFalse(
+            (self.s.state / "mail/example.org/ann/.Play").exists())
+        # emptying asks with the number
+        self.put(EmailMessage(), ".Trash")
+        page = self.ann.get("/webmail/folders")
+        asked = self.ann.post("/webmail/act", {
+            "do": "delete", "all": "1", "folder": "trash",
+            "back": "/folders"}, page)
+        self.assertRegex(asked.text, r"\d+ messages? for good")
+
     def test_delivery_report(self):
         raw = b"Subject: Undelivered\nContent-Type: multipart/report;" \
             b" boundary=b; report-type=delivery-status\n\n--b\n\n" \
@@ -320,7 +509,7 @@ class Reading(unittest.TestCase):
         m.add_attachment(b"x", maintype="application", subtype="x-y",
                          filename=CANARY)
         link = self.deliver(m)
-        for what in ("", "?plain=1", "/headers", "/print"):
+        for what in ("", self.of("", "plain", link), "/headers", "/print"):
             page = self.ann.get(link + what)
             self.assertEqual(page.status, 200)
             tags = Tags(page.text)
