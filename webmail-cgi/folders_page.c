@@ -4,7 +4,9 @@
  */
 #include "webmail-cgi/folders_page.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -170,6 +172,7 @@ delete_it(struct web_request *r, struct web_response *w,
 {
 	const char *dir = asked_folder(r);
 	uint64_t count = dir != NULL ? count_messages(r, dir) : 0;
+	struct maildir_usage usage;
 
 	if (dir == NULL)
 		return "gone";
@@ -180,8 +183,13 @@ delete_it(struct web_request *r, struct web_response *w,
 			(json_int_t)count));
 		return "";
 	}
-	if (maildir_folder_delete(root, dir, e) == 0)
+	if (maildir_folder_delete(root, dir, e) == 0) {
+		/* kept where there is a quota */
+		if (faccessat(root->root_fd, "maildirsize", F_OK, 0) == 0 &&
+		    maildir_usage_recount(root, &usage, e) != 0)
+			log_warning("%s: %s", session_of(r)->address, e->text);
 		return "deleted";
+	}
 	return e->kind == ERR_PERM ? "gone" : NULL;
 }
 

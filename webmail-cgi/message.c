@@ -219,9 +219,11 @@ file_value(struct web_request *r, const struct letter *l, const json_t *part)
 	const char *url, *extension;
 
 	if (name[0] == '\0')
-		name = strcmp(type, "message/rfc822") == 0
-		    ? page_text(r, "read.message_file")
-		    : page_text(r, "read.file");
+		name = page_text(r,
+		    strcmp(type, "message/rfc822") == 0 ? "read.message_file"
+			: strcmp(type, "message/delivery-status") == 0
+			? "read.report_file"
+			: "read.file");
 	extension = extension_of(name);
 	url = pool_printf(
 	    &r->pool, "%s/part/%s", l->url, json_text(part, "path"));

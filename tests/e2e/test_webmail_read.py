@@ -455,14 +455,21 @@ class Reading(unittest.TestCase):
             self.assertIn("gone", post(
                 do="delete", folder=bad).header("Location"), bad)
         self.put(EmailMessage(), ".Play")
+        box = self.s.state / "mail/example.org/ann"
+        (box / "maildirsize").write_text("0S\n0 0\n")
         asked = post(do="delete", folder="~Play")
         self.assertEqual(asked.status, 200)
         self.assertIn("“Play” and 1 message in it?", asked.text)
         answer = self.ann.post("/webmail/folders", {
             "do": "delete", "folder": "~Play", "confirm": "1"}, asked)
         self.assertIn("deleted", answer.header("Location"))
-        self.assertFalse(
-            (self.s.state / "mail/example.org/ann/.Play").exists())
+        self.assertFalse((box / ".Play").exists())
+        # the quota knows
+        with open(box / "maildirsize", encoding="ascii") as f:
+            lines = [line.split() for line in f][1:]
+        count = sum(1 for p in box.glob("**/*") if p.is_file() and
+                    p.parent.name in ("cur", "new"))
+        self.assertEqual(sum(int(n) for _, n in lines), count)
         # emptying asks with the number
         self.put(EmailMessage(), ".Trash")
         page = self.ann.get("/webmail/folders")

@@ -1,5 +1,5 @@
 /*
- * Any bytes as a message: guard, GMime, charsets, flowed, summary.  Every job
+ * Any bytes as a message: guard, GMime, charsets, flowed, summary, view.  Every job
  * ends with an answer that is JSON, and nothing in a text is a control
  * character.
  */
@@ -13,6 +13,7 @@
 #include "parse/job.h"
 #include "parse/message.h"
 #include "parse/summary.h"
+#include "parse/view.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {
@@ -68,6 +69,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	summary = summary_make(&m);
 	check_texts(summary);
 	json_decref(summary);
+	json_decref(view_make(&m, false));
+	json_decref(view_make(&m, true));
 	message_release(&m);
 	(void)close(fd);
 	return 0;
