@@ -66,8 +66,9 @@ class Writing(unittest.TestCase):
         return link, b.get(link)
 
     def answer(self, b, verb):
-        link, page = self.open_last(b)
-        made = b.post(f"{link}/{verb}", {}, page)
+        _, page = self.open_last(b)
+        url = re.search(r'action="([^"]+)/reply"', page.text).group(1)
+        made = b.post(f"{url}/{verb}", {}, page)
         self.assertEqual(made.status, 303, made.text)
         letter = Letter.__new__(Letter)
         letter.b, letter.page = b, b.follow(made)
