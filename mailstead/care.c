@@ -2,6 +2,7 @@
  * The table of the commands that look after a server.
  */
 #include "mailstead/backup.h"
+#include "mailstead/bundle.h"
 #include "mailstead/cli.h"
 #include "mailstead/tool.h"
 
@@ -21,5 +22,9 @@ const struct command commands_care[] = {
 	    "Ask the DNS, a domain's exchangers or any server; look for an "
 	    "open relay; send a test message.",
 	    false, command_tool },
+	{ "support-bundle", "FILE",
+	    "Write versions, status, checks, settings and logs into one file, "
+	    "people made unrecognisable.",
+	    false, command_support_bundle },
 	{ 0 },
 };
