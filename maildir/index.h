@@ -338,8 +338,8 @@ int index_job_find(struct index *x, const char *token, struct index_job *out,
     struct err *e) MUST_CHECK;
 
 /*
- * Go on with jobs and with reading messages that are missing, for about half
- * a second; false: there is nothing (more) to do, or another process is at it.
+ * Go on with jobs or with reading messages that are missing, for a second or
+ * two; false: there is nothing (more) to do, or another process is at it.
  */
 bool index_work(struct index *x);
 

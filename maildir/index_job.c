@@ -24,6 +24,7 @@ enum {
 	CHUNK = 500, /* messages of a transaction */
 	JOB_KEPT_MS = 86400000,
 	WORK_MS = 500,
+	READ_MS = 2000, /* each time all names are read again */
 };
 
 static int
@@ -229,7 +230,8 @@ index_work(struct index *x)
 	if (lock < 0)
 		return false;
 	more = work_on_jobs(x, deadline);
-	if (!more && index_sync(x, "", deadline, &progress, &e) != 0)
+	if (!more &&
+	    index_sync(x, "", clock_mono_ms() + READ_MS, &progress, &e) != 0)
 		log_warning("index of %s: %s", x->mailbox, e.text);
 	(void)close(lock);
 	return more || progress.missing > 0;

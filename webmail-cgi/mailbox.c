@@ -15,6 +15,7 @@
 enum {
 	OPEN_MAX = 64, /* at least the threads of a worker */
 	IDLE_MAX = 4,  /* kept open for the next request */
+	IDLE_MS = 30000,
 	SYNC_MS = 300, /* of a request, for new mail */
 	ADDRESS_SIZE = 600,
 	REFS_MAX = 101,
@@ -193,9 +194,9 @@ lend(struct web_request *r, struct slot **out, struct err *e)
 	return 0;
 }
 
-/* Of more than IDLE_MAX idle ones the one used longest ago; locked. */
+/* Of more than `max` idle ones the one used longest ago; locked. */
 static struct index *
-take_surplus(struct mailboxes *all)
+take_surplus(struct mailboxes *all, size_t max, int64_t used_before)
 {
 	struct slot *oldest = NULL;
 	struct index *surplus;
@@ -210,7 +211,7 @@ take_surplus(struct mailboxes *all)
 		if (oldest == NULL || s->used_ms < oldest->used_ms)
 			oldest = s;
 	}
-	if (idle <= IDLE_MAX)
+	if (idle <= max || oldest->used_ms >= used_before)
 		return NULL;
 	surplus = oldest->index;
 	oldest->index = NULL;
@@ -229,7 +230,7 @@ mailbox_done(struct web_request *r)
 	s->used_ms = clock_mono_ms();
 	(void)pthread_mutex_lock(&all->lock);
 	s->owner = NULL;
-	surplus = take_surplus(all);
+	surplus = take_surplus(all, IDLE_MAX, INT64_MAX);
 	(void)pthread_mutex_unlock(&all->lock);
 	index_close(surplus);
 }
@@ -414,6 +415,18 @@ do_errand(struct mailboxes *all, const struct errand *errand)
 	mailbox_tell_usage(all->config.arg, errand->local, errand->domain);
 }
 
+/* One that nobody used for a while. */
+static void
+close_idle(struct mailboxes *all)
+{
+	struct index *idle;
+
+	(void)pthread_mutex_lock(&all->lock);
+	idle = take_surplus(all, 0, clock_mono_ms() - IDLE_MS);
+	(void)pthread_mutex_unlock(&all->lock);
+	index_close(idle);
+}
+
 static void
 work(struct worker *w, void *arg)
 {
@@ -423,6 +436,8 @@ work(struct worker *w, void *arg)
 	while (!service_stopping()) {
 		if (take_errand(arg, errand))
 			do_errand(arg, errand);
+		else
+			close_idle(arg);
 	}
 	free(errand);
 }
