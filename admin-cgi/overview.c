@@ -134,9 +134,9 @@ add_queue(struct web_request *r, const struct settings *all, json_t *values,
 	struct err e;
 
 	if (strcmp(settings_text(all, SET_QUEUE_SUSPENDED), "no") != 0)
-		add_todo(r, todo, false, "suspended", "", "/settings");
+		add_todo(r, todo, false, "suspended", "", "/queue");
 	if (strcmp(settings_text(all, SET_RELAY_MODE), "anyone") == 0)
-		add_todo(r, todo, true, "relay", "", "/settings");
+		add_todo(r, todo, true, "relay", "", "/protection");
 	if (spool_stat_read(path, &st, &e) != 0 ||
 	    clock_wall_ms() - st.written_ms > STAT_FRESH_MS)
 		return;
