@@ -7,6 +7,7 @@
 #include "mailstead/mailbox.h"
 #include "mailstead/queue.h"
 #include "mailstead/submit.h"
+#include "mailstead/templates.h"
 #include "mailstead/trace.h"
 
 const struct command commands_mail[] = {
@@ -32,6 +33,10 @@ const struct command commands_mail[] = {
 	    "Look into a mailbox (the audit log tells); check the store; "
 	    "what deleted users left; move all to another disk.",
 	    false, command_mailbox },
+	{ "template", "list|check",
+	    "The page templates in the state directory, and what is wrong "
+	    "with them.",
+	    false, command_template },
 	{ "fastcgi", "SOCKET",
 	    "Pass a web server's FastCGI requests (descriptor 0) on to SOCKET.",
 	    true, command_fastcgi },

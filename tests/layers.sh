@@ -31,7 +31,7 @@ may_include() {
 	popd)		echo "$below maildir popd" ;;
 	webmail-cgi)	echo "$below mime web maildir $spool webmail-cgi" ;;
 	admin-cgi)	echo "$below web $control queue/spool_stat admin-cgi" ;;
-	mailstead)	echo "$below mime maildir $spool $control mailstead" ;;
+	mailstead)	echo "$below mime web maildir $spool $control mailstead" ;;
 	esac
 }
 

@@ -385,6 +385,21 @@ class Sessions(unittest.TestCase):
         self.assertIn("/brand/second.example/brand.css", page.text)
         self.assertIn("/images/logo.png", page.text)
 
+    def test_templates_are_checked(self):
+        folder = self.s.state / "web/templates"
+        folder.mkdir(parents=True, exist_ok=True)
+        good, bad = folder / "fine.html", folder / "wrong.html"
+        good.write_text("<p>{{title}}</p>")
+        bad.write_text("<p>\n<p onclick=\"x\">{{title}}</p>")
+        self.assertIn("web/templates/fine.html\n",
+                      self.s.cli("template", "list"))
+        p = self.s.run_cli("template", "check")
+        self.assertEqual(p.returncode, 1)
+        self.assertRegex(p.stdout, r"wrong\.html.*:2: .*on\.\.\.=")
+        self.assertNotIn("fine.html", p.stdout)
+        bad.unlink()
+        self.s.cli("template", "check")
+
     # -- signing up -------------------------------------------------------------
     def sign_up(self, b, name, host="mail.third.example", **more):
         b.more["HTTP_HOST"] = host
