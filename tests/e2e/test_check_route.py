@@ -48,7 +48,8 @@ class CheckRoute(SmtpCase):
         self.assertEqual(v["verdict"], "reject")
 
     def test_wrong_use(self):
-        for args, code in ((("check",), 2), (("check", "route", "a@b"), 2),
+        for args, code in ((("check", "nothing"), 2),
+                           (("check", "route", "a@b"), 2),
                            (("check", "route", "a@b", "c@d", "--ip", "x"), 1),
                            (("check", "route", "a@b", "c@d", "--ip", "::1",
                              "--user", "nobody@example.org"), 1)):
