@@ -79,16 +79,16 @@ is_ours(const char *path)
 static bool
 fd_is_ours(int fd)
 {
-	char entry[64], path[PATH_MAX];
+	char entry[64], target[PATH_MAX];
 	ssize_t n;
 
 	(void)snprintf(entry, sizeof(entry), "/proc/self/fd/%d", fd);
-	n = readlink(entry, path, sizeof(path) - 2);
+	n = readlink(entry, target, sizeof(target) - 2);
 	if (n < 0)
 		return false;
-	path[n] = '/';
-	path[n + 1] = '\0';
-	return is_ours(path);
+	target[n] = '/';
+	target[n + 1] = '\0';
+	return is_ours(target);
 }
 
 static bool
