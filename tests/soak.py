@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Long proofs: the tests of `make check` with larger numbers, and those that
-only make sense for minutes.  SOAK_SECONDS scales the latter."""
+only make sense for minutes.  Each says in its head what scales it."""
 
 import argparse
 import os
