@@ -177,12 +177,13 @@ quota_take(struct quota *q, const struct maildir *m, const char *path,
 			verdict = QUOTA_FITS;
 			break;
 		}
+		if (u->arrivals != arrivals && i + 1 < MEASURES)
+			continue;
 		u->bytes = now.bytes + u->pending_bytes;
 		u->messages = now.messages + u->pending_messages;
 		u->measured_ms = now.measured_ms;
 		verdict = take(u, a, size, s);
-		if (u->arrivals == arrivals)
-			break;
+		break;
 	}
 	pthread_mutex_unlock(&q->lock);
 	return verdict;

@@ -6,6 +6,7 @@ import email
 import os
 import signal
 import sys
+import threading
 import time
 import unittest
 
@@ -74,6 +75,33 @@ class Delivery(unittest.TestCase):
             lab.wait(lambda: any('more than 90 % full' in m for m in lab.box(EVE)))
             lab.wait_empty()
             self.assertEqual(len(lab.box(EVE)), 10)
+
+    def test_H11_parallel_deliveries_to_the_last_byte(self):
+        """Never one too many, and what did not fit comes when there is room."""
+        with QueueLab(settings={'quota.margin_percent': '0', 'quota.warn_percent': '0'},
+                      users=[EVE]) as lab:
+            lab.ask(verb='user set', address=EVE, set={'quota_messages': '10'})
+            new = lab.state / 'mail/example.org/eve/new'
+            threads = [threading.Thread(target=lab.submit, args=(
+                '', [EVE]), kwargs={'count': 6}) for _ in range(4)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            lab.wait_log('event=defer .*4.2.2', count=14)
+            lab.wait(lambda: len(lab.box(EVE)) >= 10)
+            taken = 0
+
+            def all_taken():
+                nonlocal taken
+                names = list(new.iterdir())
+                self.assertLessEqual(len(names), 10)
+                for path in names[:3]:  # as DELE does, beside deliveries
+                    path.unlink()
+                    taken += 1
+                return taken == 24
+            lab.wait(all_taken, 20)
+            lab.wait_empty()
 
     def test_suspended(self):
         with FakeMX() as mx, QueueLab(settings={'remote.port': mx.port,
@@ -164,6 +192,22 @@ class Reports(unittest.TestCase):
             lab.wait(lambda: mx.messages)
             self.assertIn('TO:<u+tok=x/y_z@d.example>', mx.messages[0]['rcpts'][0])
             self.assertIn('FROM:<>', mx.messages[0]['mail'])
+
+    def test_E15_odd_senders_leave_the_header_whole(self):
+        for sender in ('"a (b) <c>\\"d"@d.example', 'l' * 64 + '@d.example',
+                       '"=?utf-8?q?x?="@d.example'):
+            with self.subTest(sender), FakeMX() as mx, \
+                    QueueLab(far_zone('d.example'), {'remote.port': mx.port}) as lab:
+                lab.submit(sender, [NOBODY])
+                lab.wait(lambda: mx.messages)
+                taken, = mx.messages
+                self.assertIn('TO:<%s>' % sender, taken['rcpts'][0])
+                data = taken['data']
+                text = data if isinstance(data, str) else data.decode()
+                report = email.message_from_string(text)
+                self.assertEqual(report.get_content_type(), 'multipart/report')
+                self.assertEqual(len(report.get_all('To')), 1)
+                self.assertTrue(all(len(line) < 998 for line in text.split('\n')))
 
     def test_E13_notify(self):
         with QueueLab() as lab:

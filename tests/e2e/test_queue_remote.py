@@ -277,6 +277,15 @@ class Destinations(unittest.TestCase):
                  '4.4.3', True)
         self.one({'far.example': {'TXT': ['"x"']}}, '5.4.4')
 
+    def test_F06_exchanger_behind_a_chain_of_names(self):
+        chain = {'c%d.example' % i: {'CNAME': ['c%d.example' % (i + 1)]}
+                 for i in range(3)}
+        with FakeMX() as mx, lab_for(mx, {
+                'far.example': {'MX': ['10 c0.example']}, **chain,
+                'c3.example': {'A': ['127.0.0.1']}}) as lab:
+            lab.submit(BOB, [FAR])
+            lab.wait(lambda: mx.messages)
+
     def test_F04_null_mx(self):
         self.one({'far.example': {'MX': ['0 .'], 'A': ['127.0.0.1']}}, '5.1.10')
 
