@@ -169,8 +169,8 @@ verb_handler verb_dkim_add, verb_dkim_list, verb_dkim_activate,
 verb_handler prepare_import, prepare_password, prepare_passwd, prepare_dkim,
     prepare_init;
 verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,
-    verb_user_set, verb_user_passwd, verb_user_disable, verb_user_enable,
-    verb_user_delete, verb_user_usage, verb_mailbox_view,
+    verb_user_set, verb_user_passwd, verb_user_aliases, verb_user_disable,
+    verb_user_enable, verb_user_delete, verb_user_usage, verb_mailbox_view,
     verb_mailbox_settled, verb_mailbox_views;
 verb_handler verb_alias_add, verb_alias_list, verb_alias_delete;
 verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,
@@ -243,6 +243,10 @@ int req_address(struct request *q, const char *text, struct err *e) MUST_CHECK;
 /* "user": the account as DESIGN 5 shapes it, into the answer. */
 int user_put_summary(
     struct request *q, int64_t account_id, struct err *e) MUST_CHECK;
+/* May somebody who is no administrator choose this local part? */
+int local_check(struct request *q, const char *local, struct err *e) MUST_CHECK;
+/* "may_change_aliases" into the answer's "user". */
+int own_alias_put_limit(struct request *q, struct err *e) MUST_CHECK;
 /* A setting's value in force for a domain (0: the server). */
 int setting_value(struct request *q, const char *name, int64_t domain_id,
     const char **out, struct err *e) MUST_CHECK;

@@ -600,7 +600,9 @@ verb_session_check(struct request *q, struct err *e)
 	json_object_set_new(q->out, "account", json_string(q->actor.name));
 	json_object_set_new(
 	    q->out, "must_enrol", json_boolean(q->actor.must_enrol));
-	return user_put_summary(q, q->actor.account_id, e);
+	if (user_put_summary(q, q->actor.account_id, e) != 0)
+		return -1;
+	return own_alias_put_limit(q, e);
 }
 
 int

@@ -278,11 +278,9 @@ finish(struct secrets *s, bool good, struct err *e)
 	return r;
 }
 
-static const char end_sessions[] = "DELETE FROM session WHERE account_id = ?1";
-
 int
 secrets_set_password(struct secrets *s, int64_t account_id,
-    const struct password_keys *k, struct err *e)
+    const struct password_keys *k, int64_t keep, struct err *e)
 {
 	int r;
 
@@ -301,7 +299,10 @@ secrets_set_password(struct secrets *s, int64_t account_id,
 			key_slice(k->stored_key, sizeof(k->stored_key)),
 			key_slice(k->server_key, sizeof(k->server_key)),
 			clock_wall_ms()) >= 0 &&
-			sql_run(s->db, e, end_sessions, "i", account_id) >= 0,
+			sql_run(s->db, e,
+			    "DELETE FROM session WHERE account_id = ?1"
+			    " AND id <> ?2",
+			    "ii", account_id, keep) >= 0,
 		    e);
 	pthread_mutex_unlock(&s->lock);
 	return r;

@@ -50,9 +50,9 @@ struct password_keys {
 
 int secrets_password(struct secrets *s, int64_t account_id,
     struct password_keys *out, struct err *e) MUST_CHECK;
-/* Also ends the account's web sessions. */
+/* Also ends the account's web sessions, but `keep` (0 = none). */
 int secrets_set_password(struct secrets *s, int64_t account_id,
-    const struct password_keys *keys, struct err *e) MUST_CHECK;
+    const struct password_keys *keys, int64_t keep, struct err *e) MUST_CHECK;
 
 /*
  * An administrator looked into somebody's mailbox.  The last ones are kept

@@ -45,6 +45,7 @@ static const struct verb verbs[] = {
 	{ "user show",       ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_user_show },
 	{ "user set",        ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_set },
 	{ "user passwd",     ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, prepare_passwd, verb_user_passwd },
+	{ "user aliases",    FROM_WEBMAIL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_aliases },
 	{ "user disable",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_disable },
 	{ "user enable",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_enable },
 	{ "user delete",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE | VERB_FRESH, NULL, verb_user_delete },

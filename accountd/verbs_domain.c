@@ -538,7 +538,7 @@ init_admin(
 	    alias_put_reserved(q, domain_id,
 		pool_printf(&q->pool, "%s@%s", a.local, domain), e) != 0)
 		return -1;
-	return secrets_set_password(q->core->secrets, id, &q->keys, e);
+	return secrets_set_password(q->core->secrets, id, &q->keys, 0, e);
 }
 
 int

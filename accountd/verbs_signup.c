@@ -64,10 +64,9 @@ check_code(struct request *q, struct err *e)
 	return 0;
 }
 
-static int
-check_name(struct request *q, struct err *e)
+int
+local_check(struct request *q, const char *local, struct err *e)
 {
-	const char *local = q->target.local;
 	size_t len = strlen(local);
 
 	if (len == 0 || len > 64 || !ascii_is_alnum((unsigned char)local[0]) ||
@@ -91,7 +90,7 @@ check_offer(struct request *q, const char **mode_out, struct err *e)
 		return refuse(q, e, "closed", "nobody may sign up here");
 	if (strcmp(*mode_out, "code") == 0 && check_code(q, e) != 0)
 		return -1;
-	return check_name(q, e);
+	return local_check(q, q->target.local, e);
 }
 
 /* Before the costly password: may this address go on? */

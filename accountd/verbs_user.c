@@ -351,8 +351,8 @@ verb_user_passwd(struct request *q, struct err *e)
 	if (is_own(q) && may_change(q, e) != 0)
 		return -1;
 	q->after = json_pack("{ss}", "password", "changed");
-	return secrets_set_password(
-	    q->core->secrets, q->target.account_id, &q->keys, e);
+	return secrets_set_password(q->core->secrets, q->target.account_id,
+	    &q->keys, is_own(q) ? q->actor.session_id : 0, e);
 }
 
 /* --- Changing ----------------------------------------------------------------------- */

@@ -118,7 +118,7 @@ user_create(struct request *q, const char *name, struct err *e)
 	if (add_one(q, name, NULL, e) != 0)
 		return -1;
 	return secrets_set_password(
-	    q->core->secrets, q->target.account_id, &q->keys, e);
+	    q->core->secrets, q->target.account_id, &q->keys, 0, e);
 }
 
 int
@@ -146,7 +146,7 @@ verb_user_add(struct request *q, struct err *e)
 	if ((roles != NULL &&
 		role_set_all(q, q->target.account_id, roles, e) != 0) ||
 	    secrets_set_password(
-		q->core->secrets, q->target.account_id, &q->keys, e) != 0)
+		q->core->secrets, q->target.account_id, &q->keys, 0, e) != 0)
 		return -1;
 	return user_put_new(q, e);
 }
@@ -249,7 +249,7 @@ import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 	return q->import_keys == NULL
 	    ? 0
 	    : secrets_set_password(q->core->secrets, q->target.account_id,
-		  &q->import_keys[i], e);
+		  &q->import_keys[i], 0, e);
 }
 
 /* One line of the answer: what became of it. */

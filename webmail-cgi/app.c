@@ -136,6 +136,7 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_files_post },
 	{ WEB_POST, "/d/{}/files/{}/drop", WEB_SESSION, compose_drop_post },
 	{ WEB_POST, "/v/{}/{}",      WEB_SESSION, answer_post },
+	{ WEB_GET,  "/delivery/{}",  WEB_SESSION, outgoing_delivery_page },
 	{ WEB_POST, "/undo-send/{}", WEB_SESSION, outgoing_undo_post },
 };
 

@@ -374,7 +374,7 @@ answer_saved(struct web_request *r, struct web_response *w, struct draft *d)
 }
 
 /*
- * Uploads as attachments.  A browser's message/rfc822 is any file: encoded
+ * Uploads as attachments; ERR_SYNTAX: too much.  A browser's message/rfc822 is any file: encoded
  * like all others.
  */
 static int
@@ -387,8 +387,9 @@ save(struct web_request *r, struct draft *d, struct err *e)
 			r->uploads[i].type = "";
 		size += draft_encoded_size(r->uploads[i].size);
 	}
-	if (max > 0 && size + strlen(d->text) > max)
-		return err_set(e, ERR_PERM, "too large");
+	if ((max > 0 && size + strlen(d->text) > max) ||
+	    d->file_count + r->upload_count > DRAFT_FILES_MAX)
+		return err_set(e, ERR_SYNTAX, "too large");
 	return draft_save(r, d, r->uploads, r->upload_count, e);
 }
 
@@ -396,7 +397,7 @@ static void
 save_failed(struct web_request *r, struct web_response *w, struct draft *d,
     const struct err *e)
 {
-	bool large = e->kind == ERR_PERM;
+	bool large = e->kind == ERR_SYNTAX;
 
 	if (!large)
 		log_error("draft of %s: %s", session_of(r)->address, e->text);

@@ -67,4 +67,10 @@ void outgoing_undo_post(struct web_request *r, struct web_response *w);
 int outgoing_delivery(struct web_request *r, const char *id, json_t **out,
     struct err *e) MUST_CHECK;
 
+/*
+ * GET /delivery/<id>: the same as a page; of a message that waits for its time
+ * also when that is, and a button to take it back.
+ */
+void outgoing_delivery_page(struct web_request *r, struct web_response *w);
+
 #endif /* WEBMAIL_CGI_OUTGOING_H */

@@ -117,6 +117,8 @@ outgoing_notice(struct web_request *r)
 		if (strcmp(keys[i][0], flash) != 0)
 			continue;
 		notice = json_pack("{ss}", "text", page_text(r, keys[i][1]));
+		if (id != NULL && id_is_valid(slice_str(id)))
+			json_object_set_new(notice, "id", json_string(id));
 		if (can_undo(r, id))
 			json_object_set_new(
 			    notice, "undo_send", json_string(id));
@@ -208,4 +210,58 @@ outgoing_delivery(
     struct web_request *r, const char *id, json_t **out, struct err *e)
 {
 	return ask_runner(r, "delivery", id, out, e);
+}
+
+/* The rows' states in words, times as the templates want them. */
+static json_t *
+delivery_rows(struct web_request *r, json_t *reply)
+{
+	json_t *rows = json_object_get(reply, "recipients"), *one;
+	size_t i;
+
+	json_array_foreach(rows, i, one) {
+		const char *state =
+		    json_string_value(json_object_get(one, "state"));
+		const json_t *at = json_object_get(one, "at_ms");
+
+		json_object_set_new(one, "words",
+		    json_string(page_text(r,
+			pool_printf(&r->pool, "delivery.%s",
+			    state != NULL ? state : ""))));
+		json_object_set_new(one, "failed",
+		    json_boolean(
+			state != NULL && strcmp(state, "failed") == 0));
+		json_object_set_new(one, "good",
+		    json_boolean(state != NULL && strcmp(state, "sent") == 0));
+		if (json_integer_value(at) > 0)
+			json_object_set(one, "at", (json_t *)(uintptr_t)at);
+	}
+	return json_incref(rows);
+}
+
+void
+outgoing_delivery_page(struct web_request *r, struct web_response *w)
+{
+	struct outgoing_row o;
+	json_t *reply, *values;
+	struct sql *db;
+	struct err e;
+
+	if (outgoing_delivery(r, r->args[0], &reply, &e) != 0) {
+		if (e.kind != ERR_PERM)
+			log_error("delivery: %s", e.text);
+		web_error(w, e.kind == ERR_PERM ? 404 : 503,
+		    page_text(r, "delivery.unknown"));
+		return;
+	}
+	values = json_pack("{so}", "rows", delivery_rows(r, reply));
+	json_decref(reply);
+	if (user_store(r, false, &db, &e) == 0 &&
+	    store_outgoing_find(db, r->args[0], &r->pool, &o, &e) == 1 &&
+	    o.due_ms > clock_wall_ms()) {
+		json_object_set_new(
+		    values, "due", json_integer((json_int_t)o.due_ms));
+		json_object_set_new(values, "id", json_string(o.id));
+	}
+	page_send(r, w, "delivery", page_text(r, "delivery.title"), values);
 }

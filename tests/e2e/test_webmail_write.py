@@ -89,16 +89,20 @@ class Writing(unittest.TestCase):
         wait_until(lambda: not self.queued(user), 10, "nothing in the queue")
 
     def wait_limit(self, b, is_small):
-        """All workers have seen the setting: each looks twice a second."""
+        self.wait_all(lambda: ('data-max="73500"' in Letter(b).page.text) ==
+                      is_small, "the limit on the page")
+
+    def wait_all(self, condition, what):
+        """True in all workers: each looks at settings twice a second."""
         seen = []
 
         def settled():
-            if ('data-max="73500"' in Letter(b).page.text) != is_small:
-                seen.clear()
-            else:
+            if condition():
                 seen.append(time.monotonic())
+            else:
+                seen.clear()
             return seen and seen[-1] - seen[0] > 0.6
-        wait_until(settled, 10, "the limit on the page")
+        wait_until(settled, 20, what)
 
     # --- drafts
 
@@ -298,8 +302,7 @@ class Writing(unittest.TestCase):
             wait_until(lambda: self.limited(b), 10, "the limit")
         finally:
             self.s.set("limit.messages_per_user", "0")
-            wait_until(lambda: not any(self.limited(b) for _ in range(4)), 10,
-                       "no limit")
+            self.wait_all(lambda: not self.limited(b), "no limit")
 
     def limited(self, b):
         page = Letter(b).post("send", to="bob@example.org", subject="one more",
@@ -377,6 +380,40 @@ class Writing(unittest.TestCase):
         self.assertFalse([p for p in self.folder("ann", "Sent")
                           if b"take it back" in p.read_bytes()])
         again.post("discard")
+
+    def test_delivery_in_the_servers_words(self):
+        b = self.browser("carl")
+        letter = Letter(b)
+        sent = letter.post("send", to="bob@example.org, x@nowhere.invalid",
+                           subject="how far", text="x")
+        self.assertEqual(sent.status, 303, sent.text)
+        uri = "/webmail/delivery/" + sent.header("Location").split("id=")[1]
+
+        def found():
+            page = b.get(uri)
+            return page.status == 200 and "Delivered" in page.text and page
+        wait_until(found, 20, "the word of the runner")
+        self.assertIn("bob@example.org", found().text)
+        self.assertIn("x@nowhere.invalid", found().text)
+        # it is nobody else's business
+        other = Browser(self.socket).sign_in("dora@example.org", PASSWORD)
+        self.assertEqual(other.get(uri).status, 404)
+
+    def test_disk_full_loses_no_text(self):
+        """It cannot be stored: what was typed is in the answer."""
+        b = self.browser("dora")
+        letter = Letter(b)
+        letter.post("save", text="first")
+        in_the_way = self.s.mailbox("dora@example.org") / ".Drafts/tmp" / \
+            (letter.uri.split("/")[-1] + ".2.writing")
+        in_the_way.mkdir()
+        page = letter.post("save", text="typed on a full disk")
+        self.assertEqual(page.status, 507)
+        self.assertIn("typed on a full disk</textarea>", page.text)
+        in_the_way.rmdir()
+        self.assertEqual(letter.post("save").status, 303)
+        self.assertEqual(letter.fields()["text"], "typed on a full disk")
+        letter.post("discard")
 
     def test_send_later(self):
         b = self.browser("dora")
