@@ -198,7 +198,10 @@ class Lists(unittest.TestCase):
     def test_a_long_change_is_a_job(self):
         for i in range(450):
             self.put(f"n{i}")
-        page = self.list()
+        # "all" is what the list knows; the first one may not have all yet
+        page = wait_until(
+            lambda: next((p for p in [self.list()] if "of 450" in p.text),
+                         None), 30, "all in the index")
         answer = self.act(page, follow=False, do="read", all="1", id="x")
         self.assertIn("/jobs/", answer.header("Location"))
 
