@@ -73,11 +73,7 @@ class Matrix(unittest.TestCase):
 
     @classmethod
     def sign_in(cls, user):
-        b = Browser(cls.socket)
-        form = b.get("/admin/login")
-        page = b.post("/admin/login", {"user": user, "pass": PASSWORD,
-                                       "back": "/me"}, form)
-        assert page.status == 303, page.body
+        b = Browser(cls.socket).sign_in(user, PASSWORD, "/admin", "/me")
         b.page = b.get("/admin/me")
         assert b.page.status == 200, page.body
         return b

@@ -553,9 +553,7 @@ class Silent(unittest.TestCase):
         import signal
         with Server() as s:
             b = Browser(s.state / "run/web/admin.sock")
-            form = b.get("/admin/login")
-            b.post("/admin/login", {"user": ADMIN, "pass": PASSWORD,
-                                    "back": "/"}, form)
+            b.sign_in(ADMIN, PASSWORD, "/admin", "/")
             pids = [int(p.name) for p in Path("/proc").iterdir()
                     if p.name.isdigit() and self.is_of(p, s.state)]
             self.assertTrue(pids)

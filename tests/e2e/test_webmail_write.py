@@ -5,7 +5,6 @@ import re
 import smtplib
 import sys
 import threading
-import time
 import unittest
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -13,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser, Letter  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, Server, wait_steady, wait_until  # noqa: E402
 
 
 def parse(raw):
@@ -89,20 +88,8 @@ class Writing(unittest.TestCase):
         wait_until(lambda: not self.queued(user), 10, "nothing in the queue")
 
     def wait_limit(self, b, is_small):
-        self.wait_all(lambda: ('data-max="73500"' in Letter(b).page.text) ==
+        wait_steady(lambda: ('data-max="73500"' in Letter(b).page.text) ==
                       is_small, "the limit on the page")
-
-    def wait_all(self, condition, what):
-        """True in all workers: each looks at settings twice a second."""
-        seen = []
-
-        def settled():
-            if condition():
-                seen.append(time.monotonic())
-            else:
-                seen.clear()
-            return seen and seen[-1] - seen[0] > 0.6
-        wait_until(settled, 20, what)
 
     # --- drafts
 
@@ -302,7 +289,7 @@ class Writing(unittest.TestCase):
             wait_until(lambda: self.limited(b), 10, "the limit")
         finally:
             self.s.set("limit.messages_per_user", "0")
-            self.wait_all(lambda: not self.limited(b), "no limit")
+            wait_steady(lambda: not self.limited(b), "no limit")
 
     def limited(self, b):
         page = Letter(b).post("send", to="bob@example.org", subject="one more",

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+
 #include "tests/unit/index_fixture.h"
 
 static struct pool pool;

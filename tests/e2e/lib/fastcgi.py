@@ -137,10 +137,10 @@ class Browser:
         """The page a redirect leads to."""
         return self.get(page.header("Location"))
 
-    def sign_in(self, user, password):
-        form = self.get("/webmail/login")
-        page = self.post("/webmail/login", {"user": user, "pass": password,
-                                            "back": "/m/inbox"}, form)
+    def sign_in(self, user, password, base="/webmail", back="/m/inbox"):
+        form = self.get(base + "/login")
+        page = self.post(base + "/login", {"user": user, "pass": password,
+                                           "back": back}, form)
         if page.status != 303:
             raise AssertionError(page.text)
         return self

@@ -22,7 +22,6 @@ from pathlib import Path
 from lib.server import ROOT, SLOW, wait_until
 
 POSTFIX, POSTDROP = 6402, 6403
-# what overlays hide must be below /: the script's own directory is not
 ENTER = """set -e
 mount -t overlay overlay -o lowerdir={tree}/usr:/usr /usr
 mount --bind {top}/passwd /etc/passwd

@@ -56,6 +56,19 @@ def wait_until(condition, timeout=10, what="condition"):
         time.sleep(0.02)
 
 
+def wait_steady(condition, what="condition"):
+    """True in all workers: each looks at settings twice a second."""
+    seen = []
+
+    def settled():
+        if condition():
+            seen.append(time.monotonic())
+        else:
+            seen.clear()
+        return seen and seen[-1] - seen[0] > 0.6
+    wait_until(settled, 20, what)
+
+
 class Server:
     """init at construction (unless init=False); start() and stop()."""
 
