@@ -23,6 +23,7 @@
 
 #include "maildir/name.h"
 
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/user.h"
 #include "webmail-cgi/writing.h"
 
@@ -159,7 +160,7 @@ draft_open(struct web_request *r, const char *did, bool lock, struct draft *out,
 	if (!id_is_valid(slice_str(did)))
 		return err_set(e, ERR_PERM, "no such draft");
 	memcpy(out->did, did, ID_SIZE);
-	if (user_folder(r, false, ".Drafts", &m, e) != 0)
+	if (mailbox_open_folder(r, ".Drafts", false, &m, e) != 0)
 		return -1;
 	for (int i = 0; i < FIND_TRIES && got == 0; i++) {
 		draft_close(out);
@@ -328,7 +329,7 @@ draft_save(struct web_request *r, struct draft *d, const struct web_upload *add,
 	settings_free(all);
 	if (add_count > DRAFT_FILES_MAX - d->file_count)
 		return err_set(e, ERR_PERM, "too many files");
-	if (user_folder(r, true, ".Drafts", &m, e) != 0)
+	if (mailbox_open_folder(r, ".Drafts", true, &m, e) != 0)
 		return -1;
 	next.rev++;
 	next.saved_ms = clock_wall_ms();
@@ -354,10 +355,10 @@ draft_remove(
 	char name[MAILDIR_NAME_SIZE];
 	int rc;
 
-	if (user_folder(r, false, ".Drafts", &m, e) != 0)
+	if (mailbox_open_folder(r, ".Drafts", false, &m, e) != 0)
 		return -1;
 	if (to_trash) {
-		rc = user_folder(r, true, ".Trash", &trash, e);
+		rc = mailbox_open_folder(r, ".Trash", true, &trash, e);
 		if (rc == 0) {
 			rc = maildir_move(&m, &trash, d->name, name, e);
 			maildir_close(&trash);

@@ -47,7 +47,10 @@ int mailbox_start(struct worker *w, struct webmail *m, const char *cache_dir,
 int mailbox_open_message(struct web_request *r, const struct index_message *m,
     int *fd_out, struct err *e) MUST_CHECK;
 
-/* A folder of the mailbox, opened. */
+/*
+ * A folder of the mailbox by its Maildir++ name (".Sent", "" = the inbox);
+ * errors as of maildir_open().
+ */
 int mailbox_open_folder(const struct web_request *r, const char *dir,
     bool create, struct maildir *out, struct err *e) MUST_CHECK;
 

@@ -25,6 +25,7 @@
 
 #include "queue/spool_stat.h"
 
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/user.h"
 #include "webmail-cgi/writing.h"
 
@@ -381,7 +382,7 @@ begin_copy(struct sending *s)
 {
 	struct err e;
 
-	if (user_folder(s->r, true, s->dir, &s->folder, &e) != 0) {
+	if (mailbox_open_folder(s->r, s->dir, true, &s->folder, &e) != 0) {
 		log_error("copy of a sent message: %s", e.text);
 		return;
 	}

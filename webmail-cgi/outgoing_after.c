@@ -11,6 +11,7 @@
 #include "maildir/name.h"
 
 #include "webmail-cgi/compose.h"
+#include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/user.h"
 
@@ -29,9 +30,9 @@ move_copy(struct web_request *r, const struct outgoing_row *o)
 
 	if (strcmp(o->dir, ".Sent") == 0 || o->name[0] == '\0')
 		return;
-	if (user_folder(r, false, o->dir, &from, &e) != 0)
+	if (mailbox_open_folder(r, o->dir, false, &from, &e) != 0)
 		return;
-	if (user_folder(r, true, ".Sent", &to, &e) == 0) {
+	if (mailbox_open_folder(r, ".Sent", true, &to, &e) == 0) {
 		if (maildir_move(&from, &to, o->name, name, &e) != 0)
 			log_warning("%s: %s", o->name, e.text);
 		maildir_close(&to);
@@ -51,10 +52,10 @@ mark_original(struct web_request *r, const struct outgoing_row *o)
 	struct err e;
 
 	if (slash == NULL ||
-	    user_folder(r, false,
+	    mailbox_open_folder(r,
 		pool_strndup(
 		    &r->pool, o->answers, (size_t)(slash - o->answers)),
-		&m, &e) != 0)
+		false, &m, &e) != 0)
 		return;
 	if (maildir_set_flags(&m, slash + 1, flag, 0, name, &e) != 0)
 		log_warning("%s: %s", slash + 1, e.text);
@@ -147,7 +148,7 @@ reopen(struct web_request *r, const struct outgoing_row *o, struct draft *d,
 	struct maildir m;
 	int fd, rc;
 
-	if (user_folder(r, false, o->dir, &m, e) != 0)
+	if (mailbox_open_folder(r, o->dir, false, &m, e) != 0)
 		return -1;
 	rc = maildir_open_message(&m, o->name, &fd, e);
 	if (rc == 0) {

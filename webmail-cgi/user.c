@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 
+#include "webmail-cgi/mailbox.h"
+
 enum {
 	WARN_PERCENT = 80,
 	FULL_PERCENT = 95,
@@ -179,27 +181,13 @@ user_text(struct pool *pool, const char *text, bool lines)
 
 /* --- The mailbox ------------------------------------------------------------------- */
 
-int
-user_folder(const struct web_request *r, bool create, const char *dir,
-    struct maildir *out, struct err *e)
-{
-	const struct session *s = session_of(r);
-	char path[1024];
-
-	if (!maildir_path(
-		slice_str(s->local), slice_str(s->domain), path, sizeof(path)))
-		return err_set(e, ERR_PERM, "%s: no mailbox", s->address);
-	return maildir_open(
-	    webmail_of(r)->mail_root_fd, path, dir, create, out, e);
-}
-
 void
 user_count_usage(const struct web_request *r, int64_t bytes, int64_t messages)
 {
 	struct maildir root;
 	struct err e;
 
-	if (user_folder(r, false, "", &root, &e) != 0)
+	if (mailbox_open_folder(r, "", false, &root, &e) != 0)
 		return;
 	if (maildir_usage_add(&root, bytes, messages, &e) != 0)
 		log_warning("%s", e.text);

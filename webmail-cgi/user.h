@@ -52,13 +52,6 @@ const struct identity *identities_for(
  */
 const char *user_text(struct pool *pool, const char *text, bool lines);
 
-/*
- * A folder of the user's mailbox by its Maildir++ name (".Sent", "" = the
- * inbox); errors as of maildir_open().
- */
-int user_folder(const struct web_request *r, bool create, const char *dir,
-    struct maildir *out, struct err *e) MUST_CHECK;
-
 /* The quota counts what came or went. */
 void user_count_usage(
     const struct web_request *r, int64_t bytes, int64_t messages);
