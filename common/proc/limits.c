@@ -21,17 +21,26 @@
 enum {
 	SLOTS = 16384, /* a power of two */
 	PROBES = 32,
-	HOUR_MS = 3600 * 1000,
-	MINUTE_MS = 60000,
 	TOP_AGE_MS = 100, /* how old the maximum may be */
 };
 
+/* What is counted per span of time. */
+enum {
+	MESSAGES, /* an hour */
+	BYTES,    /* a minute */
+	WINDOWS
+};
+
+static const int64_t window_ms[WINDOWS] = { 3600 * 1000, 60 * 1000 };
+
+struct window {
+	int64_t since_ms;
+	uint64_t count;
+};
+
 struct slot {
-	uint64_t key;    /* 0 = never used */
-	int64_t hour_ms; /* start of the hour counted */
-	int64_t minute_ms;
-	uint64_t bytes; /* in the minute */
-	uint32_t messages;
+	uint64_t key; /* 0 = never used */
+	struct window windows[WINDOWS];
 	uint32_t connections; /* sum of the columns */
 	uint16_t column[LIMITS_WORKERS];
 };
@@ -130,7 +139,9 @@ find_or_add(struct limits *l, uint64_t key)
 
 		if (s->connections > 0)
 			continue;
-		if (place == NULL || s->hour_ms < place->hour_ms)
+		if (place == NULL ||
+		    s->windows[MESSAGES].since_ms <
+			place->windows[MESSAGES].since_ms)
 			place = s;
 	}
 	if (place != NULL) {
@@ -221,82 +232,49 @@ limits_is_crowding(
 	return is_top;
 }
 
-/* Start a new hour if the last one is over. */
-static void
-turn_hour(struct slot *s, int64_t now_ms)
+/* Count `n` more, of those who are known or (n > 0) come in; the sum. */
+static uint64_t
+window_add(
+    struct limits *l, uint64_t key, size_t which, uint64_t n, int64_t now_ms)
 {
-	if (now_ms - s->hour_ms >= HOUR_MS) {
-		s->hour_ms = now_ms;
-		s->messages = 0;
+	struct slot *s;
+	uint64_t sum = 0;
+
+	lock(l);
+	s = n > 0 ? find_or_add(l, key) : find(l, key);
+	if (s != NULL) {
+		struct window *w = &s->windows[which];
+
+		if (now_ms - w->since_ms >= window_ms[which])
+			*w = (struct window){ .since_ms = now_ms };
+		w->count += n;
+		sum = w->count;
 	}
+	unlock(l);
+	return sum;
 }
 
 unsigned
 limits_messages(struct limits *l, uint64_t key, int64_t now_ms)
 {
-	struct slot *s;
-	unsigned n = 0;
-
-	lock(l);
-	s = find(l, key);
-	if (s != NULL) {
-		turn_hour(s, now_ms);
-		n = s->messages;
-	}
-	unlock(l);
-	return n;
+	return (unsigned)window_add(l, key, MESSAGES, 0, now_ms);
 }
 
 void
 limits_message(struct limits *l, uint64_t key, int64_t now_ms)
 {
-	struct slot *s;
-
-	lock(l);
-	s = find_or_add(l, key);
-	if (s != NULL) {
-		turn_hour(s, now_ms);
-		s->messages++;
-	}
-	unlock(l);
-}
-
-static void
-turn_minute(struct slot *s, int64_t now_ms)
-{
-	if (now_ms - s->minute_ms < MINUTE_MS)
-		return;
-	s->minute_ms = now_ms;
-	s->bytes = 0;
+	(void)window_add(l, key, MESSAGES, 1, now_ms);
 }
 
 uint64_t
 limits_bytes(struct limits *l, uint64_t key, int64_t now_ms)
 {
-	struct slot *s;
-	uint64_t n = 0;
-
-	lock(l);
-	s = find(l, key);
-	if (s != NULL) {
-		turn_minute(s, now_ms);
-		n = s->bytes;
-	}
-	unlock(l);
-	return n;
+	return window_add(l, key, BYTES, 0, now_ms);
 }
 
 void
 limits_count_bytes(
     struct limits *l, uint64_t key, uint64_t bytes, int64_t now_ms)
 {
-	struct slot *s;
-
-	lock(l);
-	s = find_or_add(l, key);
-	if (s != NULL) {
-		turn_minute(s, now_ms);
-		s->bytes += bytes;
-	}
-	unlock(l);
+	(void)window_add(l, key, BYTES, bytes, now_ms);
 }

@@ -14,8 +14,8 @@
  *
  * Connections are counted in one column per worker, so that those of a worker
  * that died are dropped when its replacement joins.  Messages are counted per
- * hour, bytes per minute.  The table has a fixed size; a newcomer takes the place of somebody
- * without connections; if there is none it is not counted.
+ * hour, bytes per minute.  The table has a fixed size; a newcomer takes the
+ * place of somebody without connections; if there is none it is not counted.
  */
 enum {
 	LIMITS_WORKERS = 64
