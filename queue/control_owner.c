@@ -111,16 +111,9 @@ row(const char *address, const char *state, const char *reply,
 static const char *
 state_of(const struct envelope_recipient *r)
 {
-	switch ((enum recipient_state)r->state) {
-	case RECIPIENT_WAITING:
-		return r->attempts > 0 ? "deferred" : "waiting";
-	case RECIPIENT_DONE:
-		return "sent";
-	case RECIPIENT_FAILED:
-	case RECIPIENT_REPORTED:
-		break;
-	}
-	return "failed";
+	return r->state == RECIPIENT_WAITING && r->attempts > 0
+	    ? "deferred"
+	    : control_recipient_state(r);
 }
 
 /* From the envelope; NULL: it is not here, or not theirs. */

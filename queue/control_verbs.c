@@ -122,8 +122,8 @@ put_time(json_t *o, const char *key, int64_t ms)
 	json_object_set_new(o, key, json_string(text));
 }
 
-static const char *
-recipient_state(const struct envelope_recipient *r)
+const char *
+control_recipient_state(const struct envelope_recipient *r)
 {
 	switch ((enum recipient_state)r->state) {
 	case RECIPIENT_WAITING:
@@ -152,7 +152,7 @@ show_recipients(const struct envelope *v, size_t most, uint32_t *attempts_out)
 		if (i < most)
 			json_array_append_new(array,
 			    json_pack("{s:s, s:s, s:s}", "address", r->address,
-				"state", recipient_state(r), "reply",
+				"state", control_recipient_state(r), "reply",
 				r->reply != NULL ? r->reply : ""));
 	}
 	return array;

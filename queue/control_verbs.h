@@ -18,6 +18,9 @@ struct control_session {
 	size_t count;
 };
 
+/* "waiting", "sent" or "failed". */
+const char *control_recipient_state(const struct envelope_recipient *r);
+
 /* {"ok": false, ...} */
 json_t *control_refusal(const char *code, const char *text);
 
