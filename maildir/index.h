@@ -182,10 +182,6 @@ enum {
 int index_find(struct index *x, int64_t id, struct pool *pool,
     struct index_message *out, struct err *e) MUST_CHECK;
 
-/* By Message-ID (without <>); the newest of several. */
-int index_find_message_id(struct index *x, const char *message_id,
-    struct pool *pool, struct index_message *out, struct err *e) MUST_CHECK;
-
 struct index_messages {
 	struct index_message *list;
 	size_t count;

@@ -126,34 +126,6 @@ index_talk(struct index *x, int64_t id, struct pool *pool,
 }
 
 int
-index_find_message_id(struct index *x, const char *message_id,
-    struct pool *pool, struct index_message *out, struct err *e)
-{
-	struct index_messages all;
-	struct sql_rows *r;
-	int64_t talk = 0;
-	int got;
-
-	if (index_load(x, e) != 0)
-		return -1;
-	r = sql_query(x->db, e, "SELECT talk FROM refs WHERE hash=?", "i",
-	    index_hash(slice_str(message_id)));
-	got = r != NULL ? sql_next(r, e) : -1;
-	if (got == 1)
-		talk = sql_int(r, 0);
-	sql_done(r);
-	if (got < 0 || talk_messages(x, talk, pool, &all, e) != 0)
-		return -1;
-	for (size_t i = all.count; i-- > 0;) {
-		if (strcmp(all.list[i].message_id, message_id) == 0) {
-			*out = all.list[i];
-			return 0;
-		}
-	}
-	return err_set(e, ERR_PERM, "no such message");
-}
-
-int
 index_talk_ids(struct index *x, int64_t id, const char *dir, struct pool *pool,
     int64_t **ids_out, size_t *count_out, struct err *e)
 {
