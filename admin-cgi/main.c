@@ -118,8 +118,7 @@ worker_start(struct worker *w, struct err *e)
 	if (directory_open(w->state_dir, &a->directory, e) != 0)
 		return -1;
 	a->accountd = accountd_new(w->state_dir, "admin-cgi");
-	(void)snprintf(
-	    path, sizeof(path), "%s/run/queue.sock", w->state_dir);
+	(void)snprintf(path, sizeof(path), "%s/run/queue.sock", w->state_dir);
 	a->runner = accountd_at(path);
 	a->templates = template_set_new(w->state_dir, &admin_assets);
 	a->flow = flow_new(w->state_dir);

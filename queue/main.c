@@ -38,9 +38,9 @@
 #include "queue/resolve.h"
 #include "queue/runner.h"
 #include "queue/selfcheck.h"
-#include "queue/tools.h"
 #include "queue/sign.h"
 #include "queue/staging.h"
+#include "queue/tools.h"
 #include "queue/trail.h"
 
 enum {

@@ -154,8 +154,7 @@ service_status_read(const char *state_dir, const char *name,
 		if (is_held(fd)) /* its supervisor is about to write it */
 			out->state = SERVICE_STARTING;
 		else
-			rc = err_set(
-			    e, ERR_TEMP, "%s: not readable now", path);
+			rc = err_set(e, ERR_TEMP, "%s: not readable now", path);
 	} else if (b->version != SCOREBOARD_VERSION) {
 		rc = err_set(e, ERR_PERM, "%s: of another version", path);
 	} else if (is_held(fd)) {
