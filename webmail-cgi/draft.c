@@ -246,7 +246,7 @@ count_lines(int fd)
 /* The written file under its final name; on -1 nothing is left of it. */
 static int
 publish(const struct maildir *m, struct draft *d, const char *temporary,
-    const char *host, int fd, uint64_t *size_out, struct err *e)
+    const char *host, int fd, struct err *e)
 {
 	char name[MAILDIR_NAME_SIZE];
 	off_t size = lseek(fd, 0, SEEK_END);
@@ -260,19 +260,27 @@ publish(const struct maildir *m, struct draft *d, const char *temporary,
 	if (maildir_publish_cur(
 		m, name, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e) != 0)
 		return -1;
-	if (fsync(m->cur_fd) != 0)
-		return err_errno(e, "draft");
-	*size_out = (uint64_t)size;
-	return 0;
+	return fsync(m->cur_fd) == 0 ? 0 : err_errno(e, "draft");
 }
 
+static const char *
+host_name(struct web_request *r)
+{
+	struct settings *all = directory_settings(webmail_of(r)->directory);
+	const char *host =
+	    pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
+
+	settings_free(all);
+	return host;
+}
+
+/* The message of `d`, locked and published; then d->name and d->fd are its. */
 static int
 write_version(struct web_request *r, const struct maildir *m, struct draft *d,
-    const struct web_upload *add, size_t add_count, const char *host,
-    int *fd_out, struct err *e)
+    const struct web_upload *add, size_t add_count, struct err *e)
 {
+	const char *host = host_name(r);
 	char temporary[MAILDIR_NAME_SIZE];
-	uint64_t size = 0;
 	int fd, rc;
 
 	(void)snprintf(
@@ -287,13 +295,13 @@ write_version(struct web_request *r, const struct maildir *m, struct draft *d,
 		rc = draft_write(
 		    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
 	if (rc == 0)
-		rc = publish(m, d, temporary, host, fd, &size, e);
+		rc = publish(m, d, temporary, host, fd, e);
 	if (rc != 0) {
 		(void)unlinkat(m->tmp_fd, temporary, 0);
 		(void)close(fd);
 		return -1;
 	}
-	*fd_out = fd;
+	d->fd = fd;
 	return 0;
 }
 
@@ -319,26 +327,21 @@ int
 draft_save(struct web_request *r, struct draft *d, const struct web_upload *add,
     size_t add_count, struct err *e)
 {
-	struct settings *all = directory_settings(webmail_of(r)->directory);
-	const char *host =
-	    pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
 	struct draft next = *d;
 	struct maildir m;
-	int fd = -1, rc;
+	int rc;
 
-	settings_free(all);
 	if (add_count > DRAFT_FILES_MAX - d->file_count)
 		return err_set(e, ERR_PERM, "too many files");
 	if (mailbox_open_folder(r, ".Drafts", true, &m, e) != 0)
 		return -1;
 	next.rev++;
 	next.saved_ms = clock_wall_ms();
-	rc = write_version(r, &m, &next, add, add_count, host, &fd, e);
+	rc = write_version(r, &m, &next, add, add_count, e);
 	if (rc == 0) {
 		replace_old(r, &m, d->rev > 0 ? d->name : "", next.name);
 		draft_close(d);
 		*d = next;
-		d->fd = fd;
 		d->file_count = 0;
 		rc = draft_read(d, &r->pool, e);
 	}

@@ -459,26 +459,25 @@ write_message(struct sending *s, struct err *e)
 	return rc;
 }
 
-/* The copy's name in `name`; false: there is none. */
+/* The copy's name in `out`; false: there is none. */
 static bool
-publish_copy(struct sending *s, char name[MAILDIR_NAME_SIZE])
+publish_copy(struct sending *s, char out[MAILDIR_NAME_SIZE])
 {
-	char base[MAILDIR_NAME_SIZE];
+	char name[MAILDIR_NAME_SIZE];
 	struct err e;
 
 	if (s->copy_fd < 0)
 		return false;
 	maildir_delivery_name(s->out->id, 0, s->host, s->copy_size,
-	    s->copy_size + s->lines, base);
-	if (renameat(s->folder.tmp_fd, s->temporary, s->folder.tmp_fd, base) !=
+	    s->copy_size + s->lines, name);
+	if (renameat(s->folder.tmp_fd, s->temporary, s->folder.tmp_fd, name) !=
 		0 ||
-	    maildir_publish_cur(&s->folder, base, MAILDIR_SEEN, name, &e) !=
-		0) {
+	    maildir_publish_cur(&s->folder, name, MAILDIR_SEEN, out, &e) != 0) {
 		(void)err_errno(&e, "publish");
 		drop_copy(s, &e);
 		return false;
 	}
-	memcpy(name, base, MAILDIR_NAME_SIZE);
+	memcpy(out, name, MAILDIR_NAME_SIZE);
 	(void)close(s->copy_fd);
 	s->copy_fd = -1;
 	maildir_close(&s->folder);
