@@ -52,9 +52,8 @@ enum {
 	JOBS_MAX = 10000,      /* then all do; the lanes are full before */
 	BIG_LOCAL = 500,       /* recipients; one such message at a time */
 	BIG_LOCAL_WAIT_MS = 200,
-	PUBLISH_MS = 10,    /* a delivery waits so long for company, */
-	PUBLISH_PAUSES = 3, /* and so many times what the last flush took */
-	PUBLISH_PAUSE_MAX_MS = 500,
+	PUBLISH_MS = 10,           /* a delivery waits so long for company, */
+	PUBLISH_PAUSE_MAX_MS = 50, /* and as long as the last flush took */
 	SETTLE_LOOK_MS = 50,
 	SETTLE_EVERY_MS = 1000,
 	SETTLE_PENDING = 3000,
@@ -296,9 +295,7 @@ publish_thread(struct worker *w, void *arg)
 		began = clock_mono_ms();
 		staging_publish(r);
 		took = clock_mono_ms() - began;
-		nap(took * PUBLISH_PAUSES < PUBLISH_PAUSE_MAX_MS
-			? took * PUBLISH_PAUSES
-			: PUBLISH_PAUSE_MAX_MS);
+		nap(took < PUBLISH_PAUSE_MAX_MS ? took : PUBLISH_PAUSE_MAX_MS);
 	}
 }
 
