@@ -23,6 +23,8 @@ enum {
 	TIMEOUT_S = 3,
 };
 
+#define UNKNOWN_ADDRESS "the public address of this server"
+
 struct checker {
 	const struct domain_check *q;
 	struct dns_config dns;
@@ -155,49 +157,66 @@ judge(struct checker *c, const char *id, enum dns_status s, bool good,
 
 /* --- The host ---------------------------------------------------------------------- */
 
-static bool
-is_expected(const struct checker *c, const struct ip *ip)
-{
-	const struct settings *s = c->q->settings;
-	enum setting_id id = settings_text(s, SET_NAT_ADDRESSES)[0] != '\0'
-	    ? SET_NAT_ADDRESSES
-	    : SET_LISTEN;
-
-	return settings_text(s, id)[0] == '\0' || settings_has_ip(s, id, ip);
-}
-
-static const char *
-expected_address(const struct checker *c)
+/*
+ * Our public addresses: those the world reaches us under, else those we listen
+ * on.  Loopback is nobody's public address.
+ */
+static size_t
+own_addresses(const struct checker *c, bool v6, struct ip out[ADDRESSES_MAX])
 {
 	const char *nat = settings_text(c->q->settings, SET_NAT_ADDRESSES);
 	const char *listen = settings_text(c->q->settings, SET_LISTEN);
+	struct slice token, rest = slice_str(nat[0] != '\0' ? nat : listen);
+	size_t n = 0;
 
-	return nat[0] != '\0'   ? nat
-	    : listen[0] != '\0' ? listen
-				: "the public address of this server";
+	while (rest.data != NULL && n < ADDRESSES_MAX) {
+		rest = slice_cut(rest, ' ', &token);
+		n += ip_parse(token, &out[n]) && ip_is_v4(&out[n]) != v6 &&
+		    !ip_is_loopback(&out[n]);
+	}
+	return n;
 }
 
+static bool
+has_address(const struct ip *ips, size_t count, const struct ip *ip)
+{
+	for (size_t i = 0; i < count; i++)
+		if (memcmp(&ips[i], ip, sizeof(*ip)) == 0)
+			return true;
+	return false;
+}
+
+/* One record for each address that should be there. */
 static void
 check_addresses(struct checker *c, bool v6)
 {
+	const char *type = v6 ? "AAAA" : "A";
+	struct ip own[ADDRESSES_MAX];
 	struct dns_ip_list list = { 0 };
+	size_t count = own_addresses(c, v6, own);
 	json_t *found = json_array();
-	bool good = false;
 	char text[IP_TEXT_SIZE];
 
 	(void)is_unknown(c, ask_ip(c, c->host, v6, &list), c->host);
 	for (size_t i = 0; i < list.count; i++) {
 		ip_format(&list.items[i], text);
 		json_array_append_new(found, json_string(text));
-		good = good || is_expected(c, &list.items[i]);
 		if (c->address_count < ADDRESSES_MAX)
 			c->addresses[c->address_count++] = list.items[i];
 	}
-	if (v6 && list.count == 0) /* nobody needs IPv6 */
-		json_decref(found);
-	else
-		add_record(c, v6 ? "AAAA" : "A", c->host, expected_address(c),
-		    good, found);
+	for (size_t i = 0; i < count; i++) {
+		ip_format(&own[i], text);
+		add_record(c, type, c->host, text,
+		    has_address(list.items, list.count, &own[i]),
+		    json_copy(found));
+	}
+	/* not told which they are: what is there is believed */
+	if (count == 0 && (list.count > 0 || !v6))
+		add_record(c, type, c->host,
+		    list.count > 0 ? json_string_value(json_array_get(found, 0))
+				   : UNKNOWN_ADDRESS,
+		    list.count > 0, json_copy(found));
+	json_decref(found);
 }
 
 static char *
@@ -245,6 +264,11 @@ check_reverse(struct checker *c, const struct ip *ip)
 static void
 check_host(struct checker *c)
 {
+	struct ip ips[ADDRESSES_MAX];
+	char own[IP_TEXT_SIZE] = UNKNOWN_ADDRESS;
+
+	if (own_addresses(c, false, ips) > 0)
+		ip_format(&ips[0], own);
 	check_addresses(c, false);
 	check_addresses(c, true);
 	for (size_t i = 0; i < c->address_count; i++)
@@ -259,7 +283,7 @@ check_host(struct checker *c)
 	else if (c->address_count == 0)
 		add_check(c, "helo", "failed",
 		    "The greeting name %s has no address. Publish: %s A %s",
-		    c->host, c->host, expected_address(c));
+		    c->host, c->host, own);
 	else
 		add_check(c, "helo", "ok",
 		    "The greeting name %s has an address.", c->host);

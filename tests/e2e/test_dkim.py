@@ -422,6 +422,15 @@ class Checking(DkimCase):
         self.dns.zone['example.org'] = {'fault': 'servfail'}
         self.assertEqual(self.check()[1]['mx']['state'], 'unknown')
 
+    def test_a_record_for_each_own_address(self):
+        self.server.cli('set', 'nat.addresses', '203.0.113.5 2001:db8::5')
+        self.publish()
+        result = self.server.json('check', 'domain', 'example.org')
+        self.assertEqual(
+            [(r['type'], r['value'], r['state']) for r in result['records']
+             if r['type'] in ('A', 'AAAA')],
+            [('A', '203.0.113.5', 'different'), ('AAAA', '2001:db8::5', 'missing')])
+
     def test_wrong_missing_and_revoked_keys(self):
         self.publish()
         keys = self.keys()
