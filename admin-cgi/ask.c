@@ -20,13 +20,9 @@ int
 admin_ask(
     struct web_request *r, json_t *request, json_t **reply_out, struct err *e)
 {
-	int rc;
-
 	add_session(r, request);
-	rc = accountd_call(
+	return accountd_call(
 	    admin_of(r)->accountd, request, ASK_TIMEOUT_MS, reply_out, e);
-	json_decref(request);
-	return rc;
 }
 
 void
@@ -147,8 +143,9 @@ admin_write(struct web_request *r, struct web_response *w, json_t *request,
 		    WRITE_TIMEOUT_MS, &reply, &e);
 		if (rc != 0)
 			admin_refuse(r, w, &e);
+	} else {
+		json_decref(request);
 	}
-	json_decref(request);
 	if (rc != 0)
 		return -1;
 	if (json_is_true(json_object_get(reply, "ok"))) {

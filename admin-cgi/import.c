@@ -29,14 +29,11 @@ static int
 call(void *arg, json_t *request, json_t **reply_out, struct err *e)
 {
 	struct run *run = arg;
-	int rc;
 
 	json_object_set_new(
 	    request, "session", json_string(session_of(run->r)->token));
-	rc = accountd_call(admin_of(run->r)->accountd, request,
+	return accountd_call(admin_of(run->r)->accountd, request,
 	    IMPORT_TIMEOUT_MS, reply_out, e);
-	json_decref(request);
-	return rc;
 }
 
 static void

@@ -27,10 +27,8 @@ runner_ask(
 		return err_set(e, ERR_PERM, "not UTF-8");
 	json_object_set_new(
 	    request, "session", json_string(session_of(r)->token));
-	int rc = accountd_call(
+	return accountd_call(
 	    admin_of(r)->runner, request, ASK_TIMEOUT_MS, reply_out, e);
-	json_decref(request);
-	return rc;
 }
 
 int

@@ -282,7 +282,6 @@ clear_quota_flag(struct session *s)
 			json_decref(reply);
 		else
 			log_warning("quota of %s: %s", s->account, e.text);
-		json_decref(ask);
 	}
 	pool_release(&pool);
 }

@@ -344,7 +344,6 @@ mailbox_tell_usage(struct webmail *m, const char *local, const char *domain)
 		else
 			log_warning(
 			    "usage of %s@%s: %s", local, domain, e.text);
-		json_decref(ask);
 	}
 	pool_release(&pool);
 }

@@ -157,7 +157,29 @@ receive(int fd, int64_t deadline, json_t **reply_out, struct err *e)
 	return n < 0 ? -1 : 0;
 }
 
-/* One packet each way; on -1 the connection is of no more use. */
+/* The text is jansson's memory, but ours to overwrite before it is freed. */
+static void
+wipe_text(json_t *text)
+{
+	const char *value = json_string_value(text);
+	char *p;
+
+	memcpy(&p, &value, sizeof(p));
+	mem_wipe(p, json_string_length(text));
+}
+
+static void
+free_request(json_t *request)
+{
+	static const char *const secrets[] = { "password", "initial",
+		"response" };
+
+	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
+		wipe_text(json_object_get(request, secrets[i]));
+	json_decref(request);
+}
+
+/* One packet each way; takes `request`; on -1 the connection is of no use. */
 static int
 exchange(
     int fd, json_t *request, int timeout_ms, json_t **reply_out, struct err *e)
@@ -168,6 +190,7 @@ exchange(
 	    json_dumpb(request, packet, ACCOUNTD_PACKET_MAX, JSON_COMPACT);
 	int r;
 
+	free_request(request);
 	if (len == 0 || len > ACCOUNTD_PACKET_MAX) {
 		mem_wipe(packet, ACCOUNTD_PACKET_MAX);
 		free(packet);
@@ -219,8 +242,10 @@ accountd_ask(struct accountd *a, json_t *request, int timeout_ms,
 {
 	int fd = take_connection(a, e);
 
-	if (fd < 0)
+	if (fd < 0) {
+		free_request(request);
 		return -1;
+	}
 	if (exchange(fd, request, timeout_ms, reply_out, e) != 0) {
 		close(fd);
 		return -1;
@@ -333,28 +358,6 @@ put_peer(json_t *request, const struct auth_peer *peer)
 		    base64_json(slice_of((const char *)peer->exporter, 32)));
 }
 
-/* The text is jansson's memory, but ours to overwrite before it is freed. */
-static void
-wipe_text(json_t *text)
-{
-	const char *value = json_string_value(text);
-	char *p;
-
-	memcpy(&p, &value, sizeof(p));
-	mem_wipe(p, json_string_length(text));
-}
-
-static void
-free_request(json_t *request)
-{
-	static const char *const secrets[] = { "password", "initial",
-		"response" };
-
-	for (size_t i = 0; i < ARRAY_LEN(secrets); i++)
-		wipe_text(json_object_get(request, secrets[i]));
-	json_decref(request);
-}
-
 static enum auth_result
 result_of(json_t *reply)
 {
@@ -383,7 +386,7 @@ set_string(char **where, const char *text)
 	*where = mem_strdup(text);
 }
 
-/* Ask over x->fd and take the answer apart; frees the request. */
+/* Ask over x->fd and take the answer apart; takes the request. */
 static enum auth_result
 ask(struct auth_exchange *x, json_t *request)
 {
@@ -393,7 +396,6 @@ ask(struct auth_exchange *x, json_t *request)
 	bool failed =
 	    exchange(x->fd, request, AUTH_TIMEOUT_MS, &reply, &e) != 0;
 
-	free_request(request);
 	if (failed) {
 		close(x->fd);
 		x->fd = 0;

@@ -45,8 +45,9 @@ enum {
 };
 
 /*
- * One question, one answer, within `timeout_ms`.  On 0 *reply_out is owned by
- * the caller (json_decref).  -1: the error has accountd's kind and text;
+ * One question, one answer, within `timeout_ms`.  `request` is taken, and what
+ * it has of passwords wiped.  On 0 *reply_out is owned by the caller
+ * (json_decref).  -1: the error has accountd's kind and text;
  * ERR_TEMP also when it cannot be reached.
  */
 int accountd_call(struct accountd *a, json_t *request, int timeout_ms,

@@ -29,11 +29,9 @@ ask(const struct web_request *r, json_t *request, json_t **reply_out,
     struct err *e)
 {
 	const struct login_rules *l = rules_of(r);
-	int rc =
-	    accountd_call(l->accountd(r), request, l->timeout_ms, reply_out, e);
 
-	json_decref(request);
-	return rc;
+	return accountd_call(
+	    l->accountd(r), request, l->timeout_ms, reply_out, e);
 }
 
 static bool

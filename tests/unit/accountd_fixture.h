@@ -81,8 +81,10 @@ ask(struct link *l, json_t *request, struct err *e)
 	json_t *reply = NULL;
 
 	assert_non_null(request);
-	if (accountd_call(l->client, request, 20000, &reply, e) != 0)
+	if (accountd_call(l->client, json_incref(request), 20000, &reply, e) !=
+	    0)
 		reply = NULL;
+	assert_int_equal(request->refcount, 1);
 	json_decref(request);
 	return reply;
 }
