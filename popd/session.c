@@ -418,6 +418,7 @@ next_command(struct session *s)
 
 	set_deadline(s);
 	rc = pop3_read_line(s, LINE_MAX_BYTES, &line, &e);
+	set_deadline(s); /* for the answer */
 	if (rc == 0)
 		rc = command(s, line);
 	else if (e.kind == ERR_SYNTAX)
@@ -486,6 +487,8 @@ serve(struct session *s, enum popd_kind kind)
 		while (next_command(s) == 0)
 			;
 	}
+	if (s->stream.failed == ERR_TIMEOUT)
+		s->end = "timeout";
 	stream_close(&s->stream);
 	if (s->account != NULL)
 		log_logout(s);

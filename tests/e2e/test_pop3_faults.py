@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.faults import Faults, are_possible  # noqa: E402
-from lib.server import Server  # noqa: E402
+from lib.server import Server, wait_until  # noqa: E402
 from test_pop3 import Client  # noqa: E402
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -144,6 +144,52 @@ class DiskFaults(unittest.TestCase):
             self.assertGreater(self.f.hits(rule), 0)
             self.f.clear()
         self.assertEqual(os.listdir(self.box / "tmp"), [])
+
+    def last_end(self):
+        """Why the last session of this account ended."""
+        lines = [x for x in self.s.log("popd").splitlines()
+                 if "event=logout" in x and self.address in x]
+        return lines[-1].rsplit("reason=", 1)[1] if lines else None
+
+    def end_after(self, seconds):
+        """Time passes until popd has seen a wait of that long."""
+        def ended():
+            self.f.pass_time(seconds, "popd")
+            return self.last_end()
+        self.assertEqual(wait_until(ended, 10), "timeout")
+
+    def test_J05_silent_client(self):
+        """One that vanished without a word holds the mailbox ten minutes."""
+        self.make_box(1)
+        c = self.client()
+        c.ask("DELE 1")
+        self.f.pass_time(590, "popd")
+        with self.assertRaisesRegex(AssertionError, "IN-USE"):
+            self.client()
+        self.end_after(20)
+        self.assertTrue(c.at_end())
+        self.f.clear()
+        c = self.client()
+        self.assertEqual(c.ask("STAT"), "+OK 1 5")  # not deleted
+        # a command in time, and the ten minutes begin again
+        for _ in range(3):
+            self.f.pass_time(590, "popd")
+            self.assertTrue(c.ask("NOOP").startswith("+OK"))
+
+    def test_G04_client_stops_reading(self):
+        """RETR to one that never reads ends, and holds one buffer till then."""
+        self.make_box(0)
+        with open(self.box / "new" / "1700000000.big,S=52428800,W=52428802",
+                  "wb") as f:
+            f.truncate(52428800)
+        c = self.client()
+        c.send(b"RETR 1\r\n")
+        self.assertTrue(c.line().startswith("+OK"))
+        self.assertLess(self.s.peak_kb("popd"), 40000)
+        self.assertIsNone(self.last_end())
+        self.end_after(301)
+        self.f.clear()
+        self.client().ask("QUIT")
 
     def test_descriptors_run_out(self):
         """accept() that fails does not end or spin the server (G05)."""

@@ -3,6 +3,7 @@
  * the rows of the threat catalogue (J) that one process can show.
  */
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -11,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -87,10 +89,10 @@ count(const struct maildir *m)
 	return n;
 }
 
-/* --- names of folders (J15) ------------------------------------------------- */
+/* --- names of folders ------------------------------------------------- */
 
 static void
-test_folder_names(void **state)
+test_j15_folder_names(void **state)
 {
 	static const struct {
 		const char *name, *dir;
@@ -342,9 +344,10 @@ test_usage_text(void **state)
 /* --- rows of the threat catalogue ---------------------------------------------- */
 
 enum {
-	J01_PROCESSES = 4,
-	J01_THREADS = 4,
-	J01_EACH = 100
+	J01_PROCESSES = 16,
+	J01_THREADS = 8,
+	J01_EACH = 80,
+	J04_MESSAGES = 60
 };
 
 static void *
@@ -394,6 +397,82 @@ test_j01_names_are_unique(void **state)
 	maildir_close(&m);
 }
 
+struct race {
+	struct maildir m, to;
+	atomic_int removed, moved;
+};
+
+static void
+race_name(int i, char out[MAILDIR_NAME_SIZE])
+{
+	(void)snprintf(out, MAILDIR_NAME_SIZE, "%d.r.h,S=2,W=3", i);
+}
+
+static void *
+remove_all(void *arg)
+{
+	struct race *r = arg;
+	char name[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	for (int i = 0; i < J04_MESSAGES; i++) {
+		race_name(i, name);
+		if (maildir_remove(&r->m, name, &e) == 0)
+			atomic_fetch_add(&r->removed, 1);
+		else if (e.kind != ERR_PERM)
+			abort();
+	}
+	return NULL;
+}
+
+static void *
+move_all(void *arg)
+{
+	struct race *r = arg;
+	char name[MAILDIR_NAME_SIZE], out[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	for (int i = 0; i < J04_MESSAGES; i++) {
+		race_name(i, name);
+		if (maildir_move(&r->m, &r->to, name, out, &e) == 0)
+			atomic_fetch_add(&r->moved, 1);
+		else if (e.kind != ERR_PERM)
+			abort();
+	}
+	return NULL;
+}
+
+/* Two delete while two move: each message has one winner. */
+static void
+test_j04_one_wins(void **state)
+{
+	void *(*const work[])(
+	    void *) = { remove_all, move_all, remove_all, move_all };
+	pthread_t threads[ARRAY_LEN(work)];
+	struct race r = { .removed = 0 };
+	char name[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	(void)state;
+	open_box("d/j04", &r.m);
+	assert_int_equal(maildir_folder_create(&r.m, ".Trash", &e), 0);
+	assert_int_equal(maildir_open_sub(&r.m, ".Trash", &r.to, &e), 0);
+	put(r.m.new_fd, "9999.other.h", "stays\n");
+	for (int i = 0; i < J04_MESSAGES; i++) {
+		race_name(i, name);
+		put(i % 2 ? r.m.new_fd : r.m.cur_fd, name, "x\n");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(work); i++)
+		(void)pthread_create(&threads[i], NULL, work[i], &r);
+	for (size_t i = 0; i < ARRAY_LEN(work); i++)
+		(void)pthread_join(threads[i], NULL);
+	assert_int_equal(r.removed + r.moved, J04_MESSAGES);
+	assert_int_equal(count(&r.to), r.moved);
+	assert_int_equal(count(&r.m), 1);
+	maildir_close(&r.to);
+	maildir_close(&r.m);
+}
+
 static void
 test_j02_strange_files(void **state)
 {
@@ -416,6 +495,10 @@ test_j02_strange_files(void **state)
 	assert_int_equal(mkdirat(m.cur_fd, "5.directory", 0700), 0);
 	assert_int_equal(symlinkat("/etc/passwd", m.cur_fd, "6.link"), 0);
 	assert_int_equal(mkfifoat(m.cur_fd, "7.fifo", 0600), 0);
+	if (geteuid() == 0)
+		assert_int_equal(
+		    mknodat(m.cur_fd, "8.zero", S_IFCHR | 0600, makedev(1, 5)),
+		    0);
 	assert_int_equal(maildir_snapshot_take(&m, &s, &e), 0);
 	assert_int_equal(s.count, 5);
 	assert_int_equal(s.wire_total, 6 + 6 + 9 + 12 + 15);
@@ -423,6 +506,7 @@ test_j02_strange_files(void **state)
 	assert_int_equal(maildir_open_message(&m, "6.link", &fd, &e), -1);
 	assert_int_equal(maildir_open_message(&m, "7.fifo", &fd, &e), -1);
 	assert_int_equal(maildir_open_message(&m, "5.directory", &fd, &e), -1);
+	assert_int_equal(maildir_open_message(&m, "8.zero", &fd, &e), -1);
 	assert_int_equal(
 	    maildir_open_message(&m, "../../d/j02/cur/2.b", &fd, &e), -1);
 	maildir_close(&m);
@@ -479,13 +563,20 @@ test_j13_not_ours(void **state)
 	assert_int_equal(symlinkat("j13", root, "d/link"), 0);
 	assert_int_equal(maildir_open(root, "d/link", "", true, &m, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
+	if (geteuid() != 0)
+		return;
+	open_box("d/theirs", &m);
+	assert_int_equal(fchown(m.root_fd, 12345, 12345), 0);
+	maildir_close(&m);
+	assert_int_equal(maildir_open(root, "d/theirs", "", true, &m, &e), -1);
+	assert_int_equal(e.kind, ERR_PERM);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_folder_names),
+		cmocka_unit_test(test_j15_folder_names),
 		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_move_copy_expunge),
@@ -493,6 +584,7 @@ main(void)
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_usage_text),
 		cmocka_unit_test(test_j01_names_are_unique),
+		cmocka_unit_test(test_j04_one_wins),
 		cmocka_unit_test(test_j02_strange_files),
 		cmocka_unit_test(test_sizes_are_remembered),
 		cmocka_unit_test(test_j13_not_ours),

@@ -8,6 +8,10 @@
  * the daemon's sandbox forbids.  A rule is for one call, for paths that
  * contain its text ("" = all), fails with its error `times` times after
  * letting `skip` calls pass, and counts in `hits`.
+ *
+ * A rule for "clock" lets time pass: programs whose name contains its text
+ * find CLOCK_MONOTONIC its `error` seconds further, and waits of theirs that
+ * began before end as if those seconds had gone by.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -18,15 +22,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
-	RULES = 16
+	RULES = 16,
+	SLICE_MS = 50 /* how soon a wait sees that time passed */
 };
 
 struct rule {
@@ -193,4 +200,65 @@ accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	return fails("accept", fd, NULL) ? -1
 					 : REAL(accept4)(fd, addr, len, flags);
+}
+
+/* --- time that passes on demand ------------------------------------------------- */
+
+static int
+seconds_passed(void)
+{
+	int sum = 0;
+
+	for (int i = 0; rules != NULL && i < RULES; i++) {
+		if (strcmp(rules[i].call, "clock") == 0 &&
+		    atomic_load(&rules[i].times) > 0 &&
+		    strstr(program_invocation_name, rules[i].path) != NULL)
+			sum += atomic_load(&rules[i].error);
+	}
+	return sum;
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	int rc = REAL(clock_gettime)(id, out);
+
+	if (rc == 0 && id == CLOCK_MONOTONIC)
+		out->tv_sec += seconds_passed();
+	return rc;
+}
+
+static long long
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+int
+poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	long long end = now_ms() + timeout_ms, left = SLICE_MS;
+	int n;
+
+	do {
+		if (timeout_ms >= 0)
+			left = end - now_ms();
+		left = left < 0 ? 0 : left > SLICE_MS ? SLICE_MS : left;
+		n = REAL(poll)(fds, count, (int)left);
+	} while (n == 0 && (timeout_ms < 0 || now_ms() < end));
+	return n;
+}
+
+/* A limit of recv() is a slice: the program polls for the rest. */
+int
+setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	const struct timeval slice = { .tv_usec = SLICE_MS * 1000 };
+
+	if (level == SOL_SOCKET && name == SO_RCVTIMEO)
+		value = &slice;
+	return REAL(setsockopt)(fd, level, name, value, len);
 }

@@ -34,7 +34,7 @@ class Faults:
             self.map = mmap.mmap(f.fileno(), RULE.size * RULES)
         os.environ["FAULTS"] = str(rules)
         os.environ["LD_PRELOAD"] = str(library)
-        self.count = 0
+        self.count = self.passed = 0
         return self
 
     def started(self):
@@ -58,9 +58,15 @@ class Faults:
     def hits(self, number):
         return RULE.unpack_from(self.map, RULE.size * number)[5]
 
+    def pass_time(self, seconds, program):
+        """Time passes for what waits in a program: limits are reached."""
+        self.passed += seconds
+        RULE.pack_into(self.map, RULE.size * (RULES - 1), b"clock",
+                       program.encode(), self.passed, 0, 1, 0)
+
     def clear(self):
         self.map[:] = bytes(RULE.size * RULES)
-        self.count = 0
+        self.count = self.passed = 0
 
 
 def are_possible():

@@ -194,6 +194,12 @@ class Server:
     def workers(self, name):
         return self.pids(name)[1:]
 
+    def peak_kb(self, name):
+        """The most memory any worker of a daemon ever had."""
+        return max(int(re.search(
+            r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+            for pid in self.workers(name))
+
     # -- what is on disk -------------------------------------------------------
     def mailbox(self, address):
         local, domain = address.rsplit("@", 1)
