@@ -346,7 +346,7 @@ test_usage_text(void **state)
 enum {
 	J01_PROCESSES = 16,
 	J01_THREADS = 8,
-	J01_EACH = 80,
+	J01_EACH = 16,
 	J04_MESSAGES = 60
 };
 
@@ -448,7 +448,7 @@ test_j04_one_wins(void **state)
 {
 	void *(*const work[])(
 	    void *) = { remove_all, move_all, remove_all, move_all };
-	pthread_t threads[ARRAY_LEN(work)];
+	pthread_t threads[ARRAY_LEN(work)] = { 0 };
 	struct race r = { .removed = 0 };
 	char name[MAILDIR_NAME_SIZE];
 	struct err e;
