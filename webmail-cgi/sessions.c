@@ -1,5 +1,6 @@
 /*
- * The user's sessions: where he is signed in, and ending it.
+ * The user's sessions: where he is signed in, and ending it; and who looked
+ * into his mailbox.
  */
 #include <string.h>
 
@@ -66,15 +67,42 @@ row(const json_t *item, json_int_t current)
 	    millis(item, "created_at"), "seen", millis(item, "seen_at"));
 }
 
+/* What `mailstead mailbox list|show` was used for, newest first. */
+static int
+look_up_views(const struct web_request *r, json_t **out, struct err *e)
+{
+	json_t *reply, *item;
+	size_t i;
+
+	if (ask(r,
+		json_pack("{ss,ss}", "verb", "mailbox views", "address",
+		    session_of(r)->address),
+		&reply, e) != 0)
+		return -1;
+	*out = json_incref(json_object_get(reply, "items"));
+	json_array_foreach(*out, i, item) {
+		const char *what =
+		    json_string_value(json_object_get(item, "what"));
+
+		json_object_set_new(item, "at", millis(item, "time"));
+		json_object_set_new(item, "is_list",
+		    json_boolean(what != NULL && strcmp(what, "list") == 0));
+	}
+	json_decref(reply);
+	return 0;
+}
+
 void
 sessions_page(struct web_request *r, struct web_response *w)
 {
-	json_t *reply, *rows, *items;
+	json_t *reply, *rows, *items, *views = NULL;
 	json_int_t current;
 	struct err e;
 
-	if (ask(r, json_pack("{ss}", "verb", "session list"), &reply, &e) !=
-	    0) {
+	if (look_up_views(r, &views, &e) != 0 ||
+	    ask(r, json_pack("{ss}", "verb", "session list"), &reply, &e) !=
+		0) {
+		json_decref(views);
 		log_error("session list: %s", e.text);
 		web_error(w, 503, page_text(r, "login.busy"));
 		return;
@@ -87,7 +115,8 @@ sessions_page(struct web_request *r, struct web_response *w)
 		    rows, row(json_array_get(items, i), current));
 	json_decref(reply);
 	page_send(r, w, "settings_sessions", page_text(r, "sessions.title"),
-	    json_pack("{so,sb}", "rows", rows, "in_sessions", 1));
+	    json_pack("{so,sb,sb,so}", "rows", rows, "in_sessions", 1,
+		"has_views", json_array_size(views) > 0, "views", views));
 }
 
 /* "id" = one of them, "all" = every one, this too. */

@@ -242,6 +242,23 @@ class Sessions(unittest.TestCase):
         self.assertFalse(self.is_in(here))
         self.assertTrue(self.is_in(stranger))
 
+    def test_the_owner_sees_who_looked(self):
+        """`mailstead mailbox list|show` of his mailbox, of nobody else's."""
+        self.s.user("egon@example.org")
+        egon, bob = self.sign_in("egon@example.org"), self.sign_in(
+            "bob@example.org")
+        title = "Who looked into your mailbox"
+        self.assertNotIn(title, egon.get("/webmail/settings/sessions").text)
+        self.s.cli("mailbox", "list", "egon@example.org")
+        self.s.run_cli("mailbox", "show", "egon@example.org", "<b>&.x")
+        text = egon.get("/webmail/settings/sessions").text
+        actor = self.s.json("mailbox", "views", "egon@example.org")[0]["actor"]
+        self.assertIn(title, text)
+        self.assertEqual(text.count(f"<b>{actor}</b>"), 2)
+        self.assertIn("Read the message &lt;b&gt;&amp;.x", text)
+        self.assertIn("Listed the messages", text)
+        self.assertNotIn(title, bob.get("/webmail/settings/sessions").text)
+
     def test_webmail_sessions_are_nothing_to_administration(self):
         b = self.sign_in("admin@example.org")
         token = b.cookies["wm"]
