@@ -65,6 +65,7 @@ struct backup {
 	int fd;
 	char last[NAME_SIZE]; /* the newest copy; "" = none */
 	char name[NAME_SIZE]; /* of the one being made */
+	char *partial;        /* its path meanwhile */
 	struct tree state, mail;
 };
 
@@ -135,7 +136,8 @@ open_roots(struct backup *b, struct cli *c, struct err *e)
 	char path[64];
 
 	b->state.from_path = c->config.state_dir;
-	b->state.to_path = mem_printf("%s/.partial", b->path);
+	b->partial = mem_printf("%s/.partial", b->path);
+	b->state.to_path = b->partial;
 	b->state.from =
 	    open(c->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	b->state.to =
@@ -254,6 +256,7 @@ release(struct backup *b)
 	}
 	tree_release(&b->state);
 	tree_release(&b->mail);
+	free(b->partial);
 }
 
 static int
