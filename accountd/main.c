@@ -51,8 +51,8 @@ static const enum program programs[] = { FROM_MTAD, FROM_POPD, FROM_QUEUE,
 static struct {
 	bool installed; /* every program has a user of its own */
 	uid_t uids[ARRAY_LEN(programs)];
-	char paths[3][CONFIG_PATH_SIZE];
-	const char *read_paths[3], *write_paths[4];
+	char paths[4][CONFIG_PATH_SIZE];
+	const char *read_paths[3], *write_paths[5];
 } setup;
 
 static const char *
@@ -110,7 +110,7 @@ configure_paths(
     const struct config *c, struct service_config *out, struct err *e)
 {
 	static const char *const names[] = { "directory", "log/audit",
-		"log/accountd" };
+		"log/accountd", "tls" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,

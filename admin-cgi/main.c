@@ -13,6 +13,7 @@
 
 #include "admin-cgi/admin.h"
 #include "admin-cgi/flow.h"
+#include "admin-cgi/metrics.h"
 
 enum {
 	WORKERS = 2,
@@ -21,6 +22,11 @@ enum {
 	STACK_SIZE = 256 * 1024,
 	FLOW_EVERY_MS = 2000,
 	FLOW_PAUSE_MS = 50,
+};
+
+enum kind {
+	KIND_WEB,
+	KIND_METRICS
 };
 
 enum path {
@@ -61,11 +67,44 @@ set_paths(struct service_config *out, struct err *e)
 	    "log/admin-cgi");
 }
 
+/* The port of monitoring, on each address; behind the listener of pages. */
+static int
+add_metrics(
+    const struct settings *all, struct service_config *out, struct err *e)
+{
+	int64_t port = settings_int(all, SET_METRICS_PORT);
+	enum setting_id id = settings_count(all, SET_METRICS_LISTEN) > 0
+	    ? SET_METRICS_LISTEN
+	    : SET_LISTEN;
+	size_t n = settings_count(all, id);
+
+	out->listener_count = 1;
+	if (port == 0)
+		return 0;
+	port += settings_int(all, SET_PORT_OFFSET);
+	if (port > 65535)
+		return err_set(e, ERR_PERM, "metrics.port is too large");
+	for (size_t i = 0;
+	     i < (n > 0 ? n : 1) && out->listener_count < SERVICE_LISTENERS_MAX;
+	     i++) {
+		struct listener *l = &out->listeners[out->listener_count++];
+
+		if (n > 0 &&
+		    !ip_parse(slice_str(settings_item(all, id, i)), &l->ip))
+			return err_set(e, ERR_PERM, "%s: not an address",
+			    settings_item(all, id, i));
+		l->port = (uint16_t)port;
+		l->kind = KIND_METRICS;
+	}
+	return 0;
+}
+
 static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
 	struct listener *l = &out->listeners[0];
 	struct settings *all;
+	int rc;
 
 	if (config_load(state_dir, &setup.config, e) != 0)
 		return -1;
@@ -73,7 +112,10 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
+	rc = add_metrics(all, out, e);
 	settings_free(all);
+	if (rc != 0)
+		return -1;
 	out->workers = WORKERS;
 	out->connections = CONNECTIONS;
 	(void)snprintf(
@@ -83,7 +125,6 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	l->socktype = SOCK_STREAM;
 	l->mode = 0660;
-	out->listener_count = 1;
 	return set_paths(out, e);
 }
 
@@ -131,8 +172,11 @@ worker_start(struct worker *w, struct err *e)
 static void
 serve(struct worker *w, struct connection *c)
 {
-	web_serve(
-	    &admin_app, w->data, c->fd, setup.paths[PATH_CACHE], IO_TIMEOUT_MS);
+	if (c->kind == KIND_METRICS)
+		metrics_serve(w->data, c);
+	else
+		web_serve(&admin_app, w->data, c->fd, setup.paths[PATH_CACHE],
+		    IO_TIMEOUT_MS);
 }
 
 static const struct service service = {

@@ -2,39 +2,22 @@
  * Overview: what needs somebody, with one next step each, and how the server
  * is.  All numbers are kept by others; nothing is counted for the page.
  */
-#include <sys/statvfs.h>
-
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "proc/service.h"
 
 #include "queue/spool_stat.h"
 
 #include "admin-cgi/admin.h"
 #include "admin-cgi/flow.h"
+#include "admin-cgi/health.h"
 
 enum {
-	DISK_WARN = 85, /* percent */
-	DISK_BAD = 95,
+	DISK_BAD = 96, /* percent */
 	STAT_FRESH_MS = 5000,
 };
-
-/* clang-format off */
-static const struct program {
-	const char *name, *title; /* key of its text */
-	enum setting_id enabled;  /* SETTING_COUNT: it cannot be switched off */
-} programs[] = {
-	{ "mtad", "service.mtad", SET_MTAD_ENABLED },
-	{ "popd", "service.popd", SET_POPD_ENABLED },
-	{ "queue-runner", "service.queue", SET_QUEUE_ENABLED },
-	{ "webmail-cgi", "service.webmail", SET_WEBMAIL_ENABLED },
-	{ "admin-cgi", "service.admin", SETTING_COUNT },
-	{ "accountd", "service.accountd", SETTING_COUNT },
-	{ "mailstead-parse", "service.parse", SETTING_COUNT },
-};
-
-/* clang-format on */
 
 /* One thing to do: the texts todo.<key> and todo.<key>.next. */
 static void
@@ -72,7 +55,7 @@ ports_of(struct web_request *r, const struct service_status *s)
 }
 
 static json_t *
-service_row(struct web_request *r, const struct program *p,
+service_row(struct web_request *r, const struct health_program *p,
     const struct settings *all, json_t *todo)
 {
 	struct service_status s = { 0 };
@@ -108,13 +91,13 @@ add_services(struct web_request *r, const struct settings *all, json_t *values,
 {
 	json_t *rows = json_array();
 
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+	for (size_t i = 0; i < HEALTH_PROGRAMS; i++) {
 		struct service_status s = { 0 };
-		json_t *row = service_row(r, &programs[i], all, todo);
+		json_t *row = service_row(r, &health_programs[i], all, todo);
 		struct err e;
 
-		if (service_status_read(
-			admin_of(r)->state_dir, programs[i].name, &s, &e) == 0)
+		if (service_status_read(admin_of(r)->state_dir,
+			health_programs[i].name, &s, &e) == 0)
 			json_object_set_new(
 			    row, "ports", json_string(ports_of(r, &s)));
 		json_array_append_new(rows, row);
@@ -148,23 +131,52 @@ add_queue(struct web_request *r, const struct settings *all, json_t *values,
 }
 
 static void
-add_disk(struct web_request *r, json_t *values, json_t *todo)
+add_disk(struct web_request *r, const struct settings *all, json_t *values,
+    json_t *todo)
 {
-	struct statvfs fs;
-	uint64_t free_bytes, all;
-	int used;
+	int64_t warn = settings_int(all, SET_ALERT_DISK);
+	struct file_space space;
+	struct err e;
 
-	if (statvfs(admin_of(r)->state_dir, &fs) != 0 || fs.f_blocks == 0)
+	if (file_space(admin_of(r)->state_dir, &space, &e) != 0)
 		return;
-	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-	all = (uint64_t)(fs.f_blocks - fs.f_bfree + fs.f_bavail) * fs.f_frsize;
-	used = (int)(100 - free_bytes * 100 / (all > 0 ? all : 1));
 	json_object_set_new(values, "disk",
-	    json_pack("{si,sI,sI}", "used", used, "free",
-		(json_int_t)free_bytes, "all", (json_int_t)all));
-	if (used >= DISK_WARN)
-		add_todo(r, todo, used >= DISK_BAD, "disk",
-		    pool_printf(&r->pool, "%d%%", used), "/users");
+	    json_pack("{si,sI,sI}", "used", space.used_percent, "free",
+		(json_int_t)space.free_bytes, "all",
+		(json_int_t)space.total_bytes));
+	if (warn > 0 && space.used_percent >= warn)
+		add_todo(r, todo, space.used_percent >= DISK_BAD, "disk",
+		    pool_printf(&r->pool, "%d%%", space.used_percent),
+		    "/users");
+}
+
+/* --- What the runner's last look found ---------------------------------------------- */
+
+static void
+add_certificates(struct web_request *r, json_t *todo)
+{
+	static const char prefix[] = "certificate.";
+	json_t *health = health_read(admin_of(r)->state_dir), *check;
+	size_t i;
+
+	json_array_foreach(json_object_get(health, "checks"), i, check) {
+		const char *id =
+		    json_string_value(json_object_get(check, "id"));
+		const char *state =
+		    json_string_value(json_object_get(check, "state"));
+		const char *found =
+		    json_string_value(json_object_get(check, "found"));
+
+		if (id == NULL || state == NULL || found == NULL ||
+		    strncmp(id, prefix, sizeof(prefix) - 1) != 0 ||
+		    strcmp(state, "ok") == 0)
+			continue;
+		add_todo(r, todo, strcmp(state, "bad") == 0, "certificate",
+		    pool_printf(
+			&r->pool, "%s, %s", id + sizeof(prefix) - 1, found),
+		    "/checks");
+	}
+	json_decref(health);
 }
 
 /* --- The page ------------------------------------------------------------------------ */
@@ -178,7 +190,8 @@ send_server(struct web_request *r, struct web_response *w, json_t *values)
 	json_object_set_new(values, "todo", todo);
 	add_services(r, all, values, todo);
 	add_queue(r, all, values, todo);
-	add_disk(r, values, todo);
+	add_disk(r, all, values, todo);
+	add_certificates(r, todo);
 	settings_free(all);
 	json_object_set_new(values, "flow", flow_json(admin_of(r)->flow));
 	json_object_set_new(values, "todo_count",
@@ -211,9 +224,9 @@ overview_post(struct web_request *r, struct web_response *w)
 	json_t *values;
 	int rc = 1;
 
-	for (size_t i = 0; name != NULL && i < ARRAY_LEN(programs); i++) {
-		if (strcmp(programs[i].name, name) != 0 ||
-		    programs[i].enabled == SETTING_COUNT)
+	for (size_t i = 0; name != NULL && i < HEALTH_PROGRAMS; i++) {
+		if (strcmp(health_programs[i].name, name) != 0 ||
+		    health_programs[i].enabled == SETTING_COUNT)
 			continue;
 		rc = admin_write(r, w,
 		    json_pack("{ss,so,ss}", "verb", "setting set", "name",

@@ -24,7 +24,7 @@ _mailstead()
 	mailbox) offer="list show views check repair recount aside purge" ;;
 	wait) offer="--for --timeout ready empty" ;;
 	check) offer="route domain --ip --user" ;;
-	tls) offer="install" ;;
+	tls) offer="list install self-signed delete" ;;
 	*) offer= ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$offer" -- "$cur")

@@ -76,7 +76,7 @@ static const struct place tree[] = {
 	{ "lists",	02770, OWNER_QUEUE, "mailstead-store" },
 	{ "domains",	02755, OWNER_ADMIN, NULL },
 	{ "web",	02755, OWNER_ADMIN, NULL },
-	{ "tls",	02750, OWNER_ROOT,  "mailstead-tls" },
+	{ "tls",	02750, OWNER_AUTH,  "mailstead-tls" },
 	{ "cache",	00755, OWNER_ROOT,  NULL },
 	{ "cache/web",	02770, OWNER_WEB,   NULL },
 	{ "cache/admin", 02770, OWNER_ADMIN, NULL },
@@ -263,8 +263,8 @@ make_certificate(
     int dir_fd, const struct config *c, const char *host, struct err *e)
 {
 	static const struct place files[] = {
-		{ "tls/default.crt", 0640, OWNER_ROOT, "mailstead-tls" },
-		{ "tls/default.key", 0640, OWNER_ROOT, "mailstead-tls" },
+		{ "tls/default.crt", 0640, OWNER_AUTH, "mailstead-tls" },
+		{ "tls/default.key", 0640, OWNER_AUTH, "mailstead-tls" },
 	};
 	int fd = openat(dir_fd, "tls", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)

@@ -1,6 +1,6 @@
 /*
- * Commands about the server as a whole: init, wait, status, version,
- * tls install.  (`run` is in run.c.)
+ * Commands about the server as a whole: init, wait, status, version.
+ * (`run` is in run.c, `tls` in tls.c.)
  */
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -20,6 +20,7 @@
 #include "base/ip.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "directory/certs.h"
 #include "mail/address.h"
 #include "net/tls.h"
 #include "proc/service.h"
@@ -68,6 +69,9 @@ service_json(const char *name, const struct service_status *s)
 	if (s->state != SERVICE_STOPPED) {
 		clock_rfc3339(s->started_wall_ms, started);
 		json_object_set_new(o, "started_at", json_string(started));
+		json_object_set_new(o, "uptime_s",
+		    json_integer(
+			(clock_wall_ms() - s->started_wall_ms) / 1000));
 	}
 	return o;
 }
@@ -96,28 +100,65 @@ status_json(struct cli *c, bool *ready_out)
 	    state_queue_counts(c));
 }
 
+static json_t *
+disk_json(const struct cli *c)
+{
+	struct file_space space;
+	struct err e;
+
+	if (file_space(c->config.state_dir, &space, &e) != 0)
+		return NULL;
+	return json_pack("{s:I,s:I,s:i}", "total",
+	    (json_int_t)space.total_bytes, "free", (json_int_t)space.free_bytes,
+	    "used_percent", space.used_percent);
+}
+
+static void
+print_status(const json_t *status)
+{
+	static const char *const columns[] = { "name", "state", "version",
+		"pid", "uptime_s", "workers", "connections", "listeners",
+		NULL };
+	static const char *const certs[] = { "name", "not_after", "names",
+		NULL };
+	const json_t *queue = json_object_get(status, "queue");
+	const json_t *disk = json_object_get(status, "disk");
+
+	cli_print_table(json_object_get(status, "services"), columns);
+	printf("queue: %" JSON_INTEGER_FORMAT " active, %" JSON_INTEGER_FORMAT
+	       " deferred, %" JSON_INTEGER_FORMAT " held\n",
+	    json_integer_value(json_object_get(queue, "active")),
+	    json_integer_value(json_object_get(queue, "deferred")),
+	    json_integer_value(json_object_get(queue, "held")));
+	if (disk != NULL)
+		printf("disk: %" JSON_INTEGER_FORMAT
+		       " %% used, %" JSON_INTEGER_FORMAT " MB free\n",
+		    json_integer_value(json_object_get(disk, "used_percent")),
+		    json_integer_value(json_object_get(disk, "free")) >> 20);
+	printf("certificates:\n");
+	cli_print_table(json_object_get(status, "certificates"), certs);
+}
+
 int
 command_status(struct cli *c)
 {
-	static const char *const columns[] = { "name", "state", "pid",
-		"workers", "connections", "listeners", NULL };
+	json_t *certificates = NULL, *disk, *status;
+	struct err e;
 	bool ready;
 
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
-	json_t *status = status_json(c, &ready);
-	if (c->json) {
+	status = status_json(c, &ready);
+	if ((disk = disk_json(c)) != NULL)
+		json_object_set_new(status, "disk", disk);
+	if (certs_json(c->config.state_dir, &certificates, &e) != 0)
+		fprintf(stderr, "mailstead: %s\n", e.text);
+	else
+		json_object_set_new(status, "certificates", certificates);
+	if (c->json)
 		cli_print_json(status);
-	} else {
-		cli_print_table(json_object_get(status, "services"), columns);
-		const json_t *queue = json_object_get(status, "queue");
-		printf("queue: %" JSON_INTEGER_FORMAT
-		       " active, %" JSON_INTEGER_FORMAT
-		       " deferred, %" JSON_INTEGER_FORMAT " held\n",
-		    json_integer_value(json_object_get(queue, "active")),
-		    json_integer_value(json_object_get(queue, "deferred")),
-		    json_integer_value(json_object_get(queue, "held")));
-	}
+	else
+		print_status(status);
 	json_decref(status);
 	return ready ? CLI_DONE : CLI_REFUSED;
 }
@@ -170,74 +211,6 @@ command_version(struct cli *c)
 	return CLI_DONE;
 }
 
-/* --- tls install ---------------------------------------------------------- */
-
-static int
-install_pair(struct cli *c, const char *name, const char *cert_path,
-    const char *key_path, int64_t *not_after_out, struct err *e)
-{
-	struct buf cert;
-	struct buf key;
-	char file[ADDRESS_DOMAIN_MAX + 8];
-	char dir[CONFIG_PATH_SIZE * 2];
-	int dir_fd = -1;
-	int result = -1;
-
-	buf_init(&cert, PEM_MAX);
-	buf_init(&key, PEM_MAX);
-	if (file_read(AT_FDCWD, cert_path, &cert, e) != 0 ||
-	    file_read(AT_FDCWD, key_path, &key, e) != 0) {
-		e->kind = ERR_PERM; /* what was named is not there */
-		goto out;
-	}
-	if (tls_check_pair(slice_of(cert.data, cert.len),
-		slice_of(key.data, key.len), not_after_out, e) != 0 ||
-	    config_path(&c->config, dir, sizeof(dir), e, "tls") != 0)
-		goto out;
-	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0) {
-		err_errno(e, "%s", dir);
-		goto out;
-	}
-	/* The key first: a server that reloads between finds a pair or not. */
-	snprintf(file, sizeof(file), "%s.key", name);
-	if (file_replace(dir_fd, file, 0640, key.data, key.len, e) != 0)
-		goto out;
-	snprintf(file, sizeof(file), "%s.crt", name);
-	result = file_replace(dir_fd, file, 0640, cert.data, cert.len, e);
-out:
-	mem_wipe(key.data, key.len);
-	buf_release(&key);
-	buf_release(&cert);
-	if (dir_fd >= 0)
-		close(dir_fd);
-	return result;
-}
-
-static int
-command_tls(struct cli *c)
-{
-	const char *verb = cli_argument(c);
-	const char *name = cli_argument(c);
-	const char *cert = cli_argument(c);
-	const char *key = cli_argument(c);
-	char host[ADDRESS_DOMAIN_MAX + 1];
-	char until[CLOCK_RFC3339_SIZE];
-	int64_t not_after;
-	struct err e;
-
-	if (verb == NULL || strcmp(verb, "install") != 0 || key == NULL)
-		return cli_usage("tls install NAME CERT KEY");
-	if (cli_end(c) != CLI_DONE)
-		return CLI_USAGE;
-	if (domain_normalise(slice_str(name), host, &e) != 0 ||
-	    install_pair(c, host, cert, key, &not_after, &e) != 0)
-		return cli_fail(&e);
-	clock_rfc3339(not_after, until);
-	printf("%s installed, valid until %s\n", host, until);
-	return CLI_DONE;
-}
-
 const struct command commands_server[] = {
 	{ "init",
 	    "--hostname H --domain D --admin ADDRESS [--listen IP]... "
@@ -249,10 +222,13 @@ const struct command commands_server[] = {
 	{ "wait", "--for ready|empty [--timeout SECONDS]",
 	    "Wait until all listen, or until nothing is deliverable.", false,
 	    command_wait },
-	{ "status", "", "Show services and queue.", false, command_status },
+	{ "status", "", "Show services, queue, disk and certificates.", false,
+	    command_status },
 	{ "version", "", "Show the version.", true, command_version },
-	{ "tls", "install NAME CERT KEY",
-	    "Install a certificate and its key for a host name.", false,
-	    command_tls },
+	{ "tls",
+	    "list; install NAME CERT KEY; self-signed NAME [HOST]; delete NAME",
+	    "Certificates: which there are, put one in, make one, take one "
+	    "away.",
+	    false, command_tls },
 	{ 0 },
 };

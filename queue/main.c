@@ -42,6 +42,7 @@
 #include "queue/staging.h"
 #include "queue/tools.h"
 #include "queue/trail.h"
+#include "queue/watch.h"
 
 enum {
 	CONTROL_CONNECTIONS = 32,
@@ -389,7 +390,8 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=
 		    0)
 			return -1;
-	if (selfcheck_start(r, e) != 0 || tools_start(r, e) != 0)
+	if (selfcheck_start(r, e) != 0 || tools_start(r, e) != 0 ||
+	    watch_start(r, e) != 0)
 		return -1;
 	return deliver_remote_start(r, remote, e);
 }

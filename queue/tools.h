@@ -26,7 +26,7 @@
  *	route    from, to, ip, user?     policy/route.h
  *	relay    -                       {open, tried[{from, to, verdict, reply}]}
  *	server   -                       {checks[{id, state: ok|warn|bad|unknown,
- *	                                  found, expected, fix}], at}
+ *	                                  found, fix}], certificates[], at}
  *	queue    -                       {at_ms, ms, total, groups[{destination,
  *	                                  count, next_ms, oldest_ms, reply}]}
  *	send     to                      {id}: a test message, to be traced
@@ -57,6 +57,12 @@ tool_function tool_server, tool_relay, tool_route, tool_send; /* tools_self.c */
 
 /* A text argument; "" when it is missing. */
 const char *tool_arg(const json_t *args, const char *name);
+
+/*
+ * The part of "server" that is cheap: services, disk, queue, certificates
+ * (directory/certs.h).  {checks[], certificates[]}, a new reference.
+ */
+json_t *tools_health(struct runner *r, const struct settings *s);
 
 /*
  * A note from the server to one address, through the spool; its id into

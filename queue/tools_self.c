@@ -4,7 +4,6 @@
  *
  * A check that cannot be made is "unknown", never "bad".
  */
-#include <sys/statvfs.h>
 #include <sys/timex.h>
 
 #include <fcntl.h>
@@ -24,16 +23,14 @@
 
 enum {
 	DAY_MS = 86400000,
-	CERT_WARN_DAYS = 14,
-	DISK_WARN_PERCENT = 10,
-	QUEUE_WARN = 10000,
+	DISK_BAD_PERCENT = 96,
 	BACKUP_WARN_DAYS = 7,
 	NOTE_MAX = 65536,
 };
 
 struct check {
 	struct runner *r;
-	struct settings *settings;
+	const struct settings *settings;
 	json_t *list;
 };
 
@@ -98,21 +95,6 @@ own_address(const struct settings *s)
 }
 
 static void
-check_certificate(struct check *c, const struct dialogue *d)
-{
-	int64_t days = (d->not_after_ms - clock_wall_ms()) / DAY_MS;
-
-	if (d->not_after_ms == 0)
-		return;
-	add(c, "certificate",
-	    days < 0                    ? "bad"
-		: days < CERT_WARN_DAYS ? "warn"
-					: "ok",
-	    "Renew it: mailstead tls install.", "%lld days left",
-	    (long long)days);
-}
-
-static void
 check_ports(struct check *c)
 {
 	static const struct {
@@ -147,8 +129,6 @@ check_ports(struct check *c)
 		    "Is the service running, is the port taken by another "
 		    "program?",
 		    "%s", rc == 0 ? "answers" : e.text);
-		if (ports[i].tls && !ports[i].pop3)
-			check_certificate(c, &d);
 		json_decref(d.lines);
 		json_decref(d.connected);
 	}
@@ -201,36 +181,87 @@ check_clock(struct check *c)
 static void
 check_disk(struct check *c)
 {
-	struct statvfs v;
-	unsigned long long percent, left;
+	int64_t warn = settings_int(c->settings, SET_ALERT_DISK);
+	struct file_space space;
+	struct err e;
 
-	if (statvfs(c->r->state_dir, &v) != 0 || v.f_blocks == 0) {
+	if (file_space(c->r->state_dir, &space, &e) != 0) {
 		add(c, "disk", "unknown", "", "cannot tell");
 		return;
 	}
-	percent = (unsigned long long)v.f_bavail * 100 / v.f_blocks;
-	left = (unsigned long long)v.f_bavail * v.f_frsize >> 20;
 	add(c, "disk",
-	    percent < DISK_WARN_PERCENT / 3   ? "bad"
-		: percent < DISK_WARN_PERCENT ? "warn"
-					      : "ok",
+	    warn == 0 || space.used_percent < warn      ? "ok"
+		: space.used_percent < DISK_BAD_PERCENT ? "warn"
+							: "bad",
 	    "Make room, or move mailboxes: mailstead mailbox move.",
-	    "%llu MB free (%llu %%)", left, percent);
+	    "%llu MB free (%d %%)", (unsigned long long)space.free_bytes >> 20,
+	    100 - space.used_percent);
 }
 
 static void
 check_queue(struct check *c)
 {
+	int64_t warn = settings_int(c->settings, SET_ALERT_QUEUE);
 	struct spool_counts n;
 
 	spool_count(c->r->spool, &n);
-	add(c, "queue", n.deferred > QUEUE_WARN ? "warn" : "ok",
+	add(c, "queue", warn > 0 && n.deferred >= (size_t)warn ? "warn" : "ok",
 	    "See the queue by destination.", "%zu waiting, %zu held",
 	    n.deferred, n.held);
 	if (n.corrupt > 0)
 		add(c, "queue.corrupt", "bad",
 		    "Look into spool/corrupt/: mailstead queue check.",
 		    "%zu messages nobody understands", n.corrupt);
+}
+
+/* Of one certificate, by the days it is still good for. */
+static void
+check_certificate(struct check *c, const json_t *cert)
+{
+	static const char fix[] = "Renew it: mailstead tls install.";
+	int64_t warn = settings_int(c->settings, SET_ALERT_CERTIFICATE);
+	int64_t until = 0, days;
+	char id[300];
+
+	(void)snprintf(
+	    id, sizeof(id), "certificate.%s", tool_arg(cert, "name"));
+	if (!clock_parse_rfc3339(
+		slice_str(tool_arg(cert, "not_after")), &until)) {
+		add(c, id, "bad", fix, "%s", tool_arg(cert, "error"));
+		return;
+	}
+	days = (until - clock_wall_ms()) / DAY_MS;
+	add(c, id,
+	    until < clock_wall_ms() ? "bad"
+		: days < warn       ? "warn"
+				    : "ok",
+	    fix, "%lld days left", (long long)days);
+}
+
+/* accountd looks: the runner may not read tls/. */
+static json_t *
+check_certificates(struct check *c)
+{
+	json_t *all = json_array(), *reply, *last = NULL;
+	struct err e;
+
+	do {
+		json_t *ask = json_pack("{s:s,s:o*}", "verb", "tls check",
+		    "after", json_copy(last));
+
+		reply = NULL;
+		if (accountd_call(
+			c->r->accountd, ask, TOOL_LIMIT_MS, &reply, &e) != 0)
+			add(c, "certificate", "unknown", "", "%s", e.text);
+		json_array_extend(all, json_object_get(reply, "items"));
+		json_decref(last);
+		last = json_incref(json_object_get(reply, "next"));
+		json_decref(reply);
+		json_decref(ask);
+	} while (last != NULL);
+	for (size_t i = 0; i < json_array_size(all); i++)
+		check_certificate(c, json_array_get(all, i));
+	return all;
 }
 
 static void
@@ -264,23 +295,37 @@ check_backup(struct check *c)
 }
 
 json_t *
+tools_health(struct runner *r, const struct settings *s)
+{
+	struct check c = { r, s, json_array() };
+	json_t *certificates;
+
+	check_services(&c);
+	check_disk(&c);
+	check_queue(&c);
+	certificates = check_certificates(&c);
+	return json_pack(
+	    "{s:o,s:o}", "checks", c.list, "certificates", certificates);
+}
+
+json_t *
 tool_server(struct runner *r, const json_t *args, struct err *e)
 {
-	struct check c = { r, directory_settings(r->directory), json_array() };
+	struct settings *s = directory_settings(r->directory);
+	json_t *health = tools_health(r, s);
+	struct check c = { r, s, json_object_get(health, "checks") };
 	char when[CLOCK_RFC3339_SIZE];
 
 	(void)args;
 	(void)e;
-	check_services(&c);
 	check_ports(&c);
 	check_resolver(&c);
 	check_clock(&c);
-	check_disk(&c);
-	check_queue(&c);
 	check_backup(&c);
-	settings_free(c.settings);
+	settings_free(s);
 	clock_rfc3339(clock_wall_ms(), when);
-	return json_pack("{s:s,s:o}", "at", when, "checks", c.list);
+	json_object_set_new(health, "at", json_string(when));
+	return health;
 }
 
 /* --- policy ----------------------------------------------------------------------- */

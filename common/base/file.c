@@ -11,6 +11,7 @@
 #include "base/file.h"
 
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,4 +209,21 @@ file_mkdir(int dirfd, const char *path, mode_t mode, struct err *e)
 		rc = err_errno(e, "chmod %s", path);
 	close_quietly(fd);
 	return rc;
+}
+
+int
+file_space(const char *path, struct file_space *out, struct err *e)
+{
+	struct statvfs fs;
+
+	if (statvfs(path, &fs) != 0)
+		return err_errno(e, "%s", path);
+	out->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	out->total_bytes =
+	    (uint64_t)(fs.f_blocks - fs.f_bfree + fs.f_bavail) * fs.f_frsize;
+	if (out->total_bytes == 0)
+		return err_set(e, ERR_TEMP, "%s: no size is known", path);
+	out->used_percent =
+	    (int)(100 - out->free_bytes * 100 / out->total_bytes);
+	return 0;
 }

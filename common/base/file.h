@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/compiler.h"
@@ -36,5 +37,14 @@ int file_replace(int dirfd, const char *path, mode_t mode, const void *data,
 /* mkdir with exactly this mode whatever the umask; existing is fine. */
 int file_mkdir(
     int dirfd, const char *path, mode_t mode, struct err *e) MUST_CHECK;
+
+/* The file system a path is on, as its users see it (without root's reserve). */
+struct file_space {
+	uint64_t total_bytes, free_bytes;
+	int used_percent;
+};
+
+int file_space(
+    const char *path, struct file_space *out, struct err *e) MUST_CHECK;
 
 #endif /* BASE_FILE_H */

@@ -89,6 +89,22 @@ int tls_make_self_signed(
     int dir_fd, const char *name, const char *host, struct err *e) MUST_CHECK;
 
 /*
+ * What there is in tls/, one for each NAME.crt, by name; `out` is to be freed.
+ * Keys are not looked at.
+ */
+struct tls_info {
+	char name[256];   /* of the file */
+	char names[1024]; /* DNS names, separated by spaces; cut if longer */
+	char issuer[128]; /* organisation, else common name; or "" */
+	int64_t not_before_ms, not_after_ms; /* wall clock */
+	bool self_signed;
+	char error[160]; /* why it cannot be read; or "" */
+};
+
+int tls_list(int dir_fd, struct tls_info **out, size_t *count_out,
+    struct err *e) MUST_CHECK;
+
+/*
  * Check a certificate and key in PEM before they are installed: parse, key
  * fits, not expired.  *not_after_out is wall milliseconds.
  */

@@ -142,8 +142,8 @@ tls_pair_release(struct tls_pair *p)
 	memset(p, 0, sizeof(*p));
 }
 
-static int64_t
-wall_ms_of(const ASN1_TIME *t)
+int64_t
+tls_wall_ms(const ASN1_TIME *t)
 {
 	struct tm tm;
 
@@ -161,7 +161,7 @@ tls_check_pair(struct slice cert_pem, struct slice key_pem,
 
 	if (tls_pair_parse(cert_pem, key_pem, &p, e) != 0)
 		return -1;
-	not_after = wall_ms_of(X509_get0_notAfter(p.cert));
+	not_after = tls_wall_ms(X509_get0_notAfter(p.cert));
 	tls_pair_release(&p);
 	if (not_after <= clock_wall_ms())
 		return err_set(e, ERR_PERM, "the certificate has expired");

@@ -3,6 +3,7 @@
 
 #include <openssl/x509.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -49,6 +50,9 @@ void tls_certs_release(struct tls_certs *c);
 /* Whoever serves this server name; NULL = the default. */
 const struct tls_cert_group *tls_certs_find(
     const struct tls_certs *c, const char *server_name) MUST_CHECK;
+
+/* Milliseconds of the wall clock; 0 = not a time. */
+int64_t tls_wall_ms(const ASN1_TIME *t);
 
 /* "why", from OpenSSL's error queue, which it empties. */
 const char *tls_reason(void);

@@ -26,8 +26,9 @@ PLACES = [
     ("spool", 0o2770, "mailstead-queue", "mailstead-spool"),
     ("spool/journal", 0o2770, "mailstead-queue", "mailstead-spool"),
     ("mail", 0o2770, "mailstead-queue", "mailstead-store"),
-    ("tls", 0o2750, "root", "mailstead-tls"),
-    ("tls/default.key", 0o640, "root", "mailstead-tls"),
+    ("tls", 0o2750, "mailstead-auth", "mailstead-tls"),
+    ("tls/default.key", 0o640, "mailstead-auth",
+     "mailstead-tls"),
     ("log/mtad", 0o2750, "mailstead-mta", "mailstead-dir"),
     ("log/audit", 0o2750, "mailstead-auth", "mailstead-dir"),
 ]

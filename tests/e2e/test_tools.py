@@ -102,7 +102,8 @@ class Tools(unittest.TestCase):
     def test_check(self):
         found = {c["id"]: c for c in self.s.json("check")["checks"]}
         for name in ("service.mtad", "port.smtp", "port.submissions",
-                     "port.pop3s", "certificate", "resolver", "hostname"):
+                     "port.pop3s", "certificate.default", "resolver",
+                     "hostname"):
             self.assertEqual(found[name]["state"], "ok", found[name])
         self.assertEqual(found["backup"]["state"], "warn")
         self.s.set("service.popd.enabled", "no")
