@@ -22,7 +22,8 @@
 #include "request.h"
 
 enum {
-	SIGNATURE_TEXT_MAX = 1024
+	SIGNATURE_TEXT_MAX = 1024,
+	SIGN_HASHES_MAX = 64, /* in one question; fits a packet */
 };
 
 /* The domain as named, which target.domain is not for an alias. */
@@ -382,6 +383,7 @@ verb_dkim_delete(struct request *q, struct err *e)
 
 /* --- For the queue runner ---------------------------------------------- */
 
+/* A signature, or null where the key is not an active one. */
 static int
 sign_hash(struct request *q, const char *domain, const char *selector,
     const uint8_t *hash, json_t *out, struct err *e)
@@ -393,29 +395,27 @@ sign_hash(struct request *q, const char *domain, const char *selector,
 	buf_init(&text, SIGNATURE_TEXT_MAX);
 	r = dkim_sign(q->core->dkim, q->core->secrets, domain, selector, hash,
 	    &signature, e);
-	if (r == 0)
-		r = refuse(q, e, "no-such-key", "no active key %s", selector);
 	base64_encode(signature.data, signature.len, &text);
-	if (r > 0)
-		json_array_append_new(out, json_string(text.data));
+	if (r >= 0)
+		json_array_append_new(
+		    out, r == 1 ? json_string(text.data) : json_null());
 	buf_release(&signature);
 	buf_release(&text);
 	return r < 0 ? -1 : 0;
 }
 
 static int
-sign_item(struct request *q, const char *domain, json_t *item, json_t *out,
-    struct err *e)
+sign_item(struct request *q, json_t *item, json_t *out, struct err *e)
 {
-	const char *selector, *hash;
+	const char *domain, *selector, *hash;
 	struct buf raw;
 	int r;
 
 	buf_init(&raw, DKIM_HASH_SIZE);
-	if (json_unpack(item, "{s:s, s:s}", "selector", &selector, "hash",
-		&hash) != 0 ||
+	if (json_unpack(item, "[s,s,s]", &domain, &selector, &hash) != 0 ||
 	    !base64_decode(slice_str(hash), &raw) || raw.len != DKIM_HASH_SIZE)
-		r = refuse(q, e, "bad-value", "a selector and a hash each");
+		r = refuse(
+		    q, e, "bad-value", "a domain, selector and hash each");
 	else
 		r = sign_hash(
 		    q, domain, selector, (const uint8_t *)raw.data, out, e);
@@ -423,23 +423,21 @@ sign_item(struct request *q, const char *domain, json_t *item, json_t *out,
 	return r;
 }
 
-/* {domain, hashes: [{selector, hash}]} -> {signatures: [base64...]} */
+/* {hashes: [[domain, selector, hash]]} -> {signatures: [base64 or null]} */
 int
 verb_dkim_sign(struct request *q, struct err *e)
 {
 	json_t *hashes = json_object_get(q->in, "hashes");
 	json_t *out = json_array(), *item;
-	const char *domain;
 	size_t i;
 
 	json_object_set_new(q->out, "signatures", out);
-	if (named_domain(q, &domain, e) != 0)
-		return -1;
 	if (!json_is_array(hashes) || json_array_size(hashes) == 0 ||
-	    json_array_size(hashes) > DKIM_ALGORITHMS)
-		return refuse(q, e, "bad-value", "hashes must be one or two");
+	    json_array_size(hashes) > SIGN_HASHES_MAX)
+		return refuse(q, e, "bad-value", "not a list of 1 to %d hashes",
+		    SIGN_HASHES_MAX);
 	json_array_foreach(hashes, i, item)
-		if (sign_item(q, domain, item, out, e) != 0)
+		if (sign_item(q, item, out, e) != 0)
 			return -1;
 	return 0;
 }

@@ -413,7 +413,7 @@ worker_start(struct worker *w, struct err *e)
 		spool_set_gate(r->spool, SPOOL_NOTHING);
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
 	r->quota = quota_new();
-	r->sign = sign_new();
+	r->sign = sign_new(r->accountd);
 	r->selfcheck = selfcheck_new();
 	r->tools = tools_new();
 	s = directory_settings(r->directory);

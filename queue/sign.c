@@ -1,7 +1,8 @@
 /*
  * DKIM and SRS at the moment of sending; see sign.h.
  *
- * accountd is asked once a message: which keys are active is remembered for a
+ * accountd is asked once a message, for several at once (sign_batch.h): which
+ * keys are active is remembered for a
  * minute, and asked again when accountd says that one is not.  A signature is
  * kept with the job, since all its transfers carry the same text.
  *
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -27,6 +27,7 @@
 #include "policy/policy.h"
 
 #include "queue/selfcheck.h"
+#include "queue/sign_batch.h"
 
 enum {
 	ASK_MS = 10000,
@@ -35,6 +36,7 @@ enum {
 	CHUNK = 65536,
 	FIELD_MAX = 65536,
 	FIELDS_MAX = DKIM_ALGORITHMS * FIELD_MAX,
+	SIGNATURE_MAX = 4096,
 };
 
 /* The active keys of a domain: at most one of each algorithm. */
@@ -48,13 +50,15 @@ struct sign {
 	pthread_mutex_t lock;
 	struct keys kept[KEPT];
 	size_t next;
+	struct sign_batch *batch;
 };
 
 struct sign *
-sign_new(void)
+sign_new(struct accountd *a)
 {
 	struct sign *s = mem_zalloc(sizeof(*s));
 
+	s->batch = sign_batch_new(a);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
@@ -275,87 +279,40 @@ hash_body(struct job *j, const struct spool_body *b, uint64_t at,
 
 /* --- Signing --------------------------------------------------------------------------- */
 
-/* The fields but for the signatures, and accountd's request for these. */
-static json_t *
-make_request(const struct dkim_message *m, const struct keys *k, int64_t time_s,
-    struct buf fields[DKIM_ALGORITHMS])
-{
-	json_t *hashes = json_array();
-
-	for (int a = 0; a < DKIM_ALGORITHMS; a++) {
-		const struct dkim_signature s = { (enum dkim_algorithm)a,
-			k->domain, k->selectors[a], time_s };
-		uint8_t hash[DKIM_HASH_SIZE];
-		struct buf text;
-
-		buf_reset(&fields[a]);
-		if (k->selectors[a][0] == '\0')
-			continue;
-		dkim_field(m, &s, &fields[a], hash);
-		buf_init(&text, 64);
-		base64_encode(hash, sizeof(hash), &text);
-		json_array_append_new(hashes,
-		    json_pack("{s:s, s:s}", "selector", k->selectors[a], "hash",
-			text.data));
-		buf_release(&text);
-	}
-	return json_pack("{s:s, s:s, s:o}", "verb", "dkim sign", "domain",
-	    k->domain, "hashes", hashes);
-}
-
-static int
-take_signatures(json_t *reply, struct buf fields[DKIM_ALGORITHMS],
-    struct buf *out, struct err *e)
-{
-	json_t *signatures = json_object_get(reply, "signatures");
-	size_t at = 0;
-	int rc = 0;
-
-	for (int a = 0; rc == 0 && a < DKIM_ALGORITHMS; a++) {
-		struct buf raw;
-
-		if (fields[a].len == 0)
-			continue;
-		buf_init(&raw, 4096);
-		if (base64_decode(slice_str(json_string_value(
-				      json_array_get(signatures, at++))),
-			&raw) &&
-		    raw.len > 0) {
-			dkim_field_finish(buf_slice(&raw), &fields[a]);
-			buf_addslice(out, buf_slice(&fields[a]));
-		} else {
-			rc = err_set(e, ERR_TEMP, "no signature in an answer");
-		}
-		buf_release(&raw);
-	}
-	return rc;
-}
-
 /* `out` stays empty when the domain has no active key. */
 static int
 sign_with(struct runner *r, const struct dkim_message *m, struct keys *k,
     struct buf *out, struct err *e)
 {
+	struct sign_ask ask = { .domain = k->domain };
 	struct buf fields[DKIM_ALGORITHMS];
-	json_t *request, *reply = NULL;
-	bool none;
-	int rc;
+	int64_t time_s = clock_wall_ms() / 1000;
+	bool any = false;
+	int rc = 0;
 
-	for (int a = 0; a < DKIM_ALGORITHMS; a++)
+	for (int a = 0; a < DKIM_ALGORITHMS; a++) {
+		const struct dkim_signature s = { (enum dkim_algorithm)a,
+			k->domain, k->selectors[a], time_s };
+
 		buf_init(&fields[a], FIELD_MAX);
-	request = make_request(m, k, clock_wall_ms() / 1000, fields);
-	none = json_array_size(json_object_get(request, "hashes")) == 0;
-	if (none) {
-		json_decref(request);
-		rc = 0;
-	} else {
-		rc = accountd_call(r->accountd, request, ASK_MS, &reply, e);
+		buf_init(&ask.signatures[a], SIGNATURE_MAX);
+		ask.selectors[a] = k->selectors[a];
+		if (k->selectors[a][0] == '\0')
+			continue;
+		dkim_field(m, &s, &fields[a], ask.hashes[a]);
+		any = true;
 	}
-	if (rc == 0 && !none)
-		rc = take_signatures(reply, fields, out, e);
-	json_decref(reply);
-	for (int a = 0; a < DKIM_ALGORITHMS; a++)
+	if (any)
+		rc = sign_batch_ask(r->sign->batch, &ask, e);
+	for (int a = 0; a < DKIM_ALGORITHMS; a++) {
+		if (rc == 0 && fields[a].len > 0) {
+			dkim_field_finish(
+			    buf_slice(&ask.signatures[a]), &fields[a]);
+			buf_addslice(out, buf_slice(&fields[a]));
+		}
 		buf_release(&fields[a]);
+		buf_release(&ask.signatures[a]);
+	}
 	return rc;
 }
 

@@ -16,7 +16,7 @@
  * speak for.  Everything else goes out as it came in.
  */
 struct sign;
-struct sign *sign_new(void);
+struct sign *sign_new(struct accountd *a);
 
 /*
  * The DKIM-Signature fields of a job's message, "" for none, LF line ends;
