@@ -12,12 +12,10 @@ FAULTS_EACH=1: every k; otherwise some of them, spread.
 
 # timeout: 900
 
-import mmap
 import os
 import re
 import signal
 import smtplib
-import struct
 import subprocess
 import sys
 import threading
@@ -26,11 +24,11 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
 from fakemx import FakeMX  # noqa: E402
-from queuelab import BIN, BUILD, SLOW, QueueLab  # noqa: E402
+from lib.faults import (CLOSE, COUNT, FAIL, KILL, NAME, OFF, OPEN,  # noqa: E402
+                        SYNC, UNLINK, WRITE, Faults)
+from queuelab import BIN, SLOW, QueueLab  # noqa: E402
 from server import free_offset  # noqa: E402
 
-OPEN, WRITE, SYNC, NAME, UNLINK, CLOSE = 1, 2, 4, 8, 16, 32
-OFF, COUNT, KILL, FAIL = range(4)
 BOB, EVE = 'bob@example.org', 'eve@example.org'
 EACH = os.environ.get('FAULTS_EACH')
 SAMPLE = 8
@@ -47,13 +45,10 @@ class Lab(QueueLab):
             'remote.port': mx.port, 'relay.mode': 'addresses',
             'relay.trusted': '127.0.0.1', 'server.port_offset': self.offset,
             'server.listen': '127.0.0.1'})
-        self.file = self.top / 'faults'
-        self.file.write_bytes(bytes(24))
-        with open(self.file, 'r+b') as f:
-            self.control_words = mmap.mmap(f.fileno(), 24)
-        self.environment = {**os.environ, 'FAULTS_FILE': str(self.file),
-                            'FAULTS_PREFIX': str(self.state),
-                            'LD_PRELOAD': str(BUILD / 'tests/faults.so')}
+        self.faults = Faults(self.state)
+        self.arm, self.calls = self.faults.arm, self.faults.calls
+        self.struck = self.faults.struck
+        self.environment = {**os.environ, **self.faults.environment}
         self.stop_reader = False
         self.seen = []  # (user, tag, is a report)
         self.start()
@@ -68,6 +63,7 @@ class Lab(QueueLab):
             self.mtad.terminate()
         self.mtad.wait(20 * SLOW)
         super().__exit__(*exc)
+        self.faults.close()
 
     def spawn(self, name):
         with open(self.top / 'stderr', 'ab') as stderr:
@@ -93,16 +89,6 @@ class Lab(QueueLab):
                 return True
         except (OSError, smtplib.SMTPException):
             return False
-
-    def arm(self, mode, at=0, error=0, kinds=0):
-        struct.pack_into('6i', self.control_words, 0, OFF, 0, at, error, kinds, 0)
-        struct.pack_into('i', self.control_words, 0, mode)
-
-    def calls(self):
-        return struct.unpack_from('6i', self.control_words)[1]
-
-    def struck(self):
-        return struct.unpack_from('6i', self.control_words)[5] > 0
 
     def read(self):
         boxes = [(u, self.state / 'mail/example.org' / u.split('@')[0] / 'new')
@@ -135,7 +121,7 @@ class Lab(QueueLab):
 
 
 @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
-class Faults(unittest.TestCase):
+class EachCall(unittest.TestCase):
     def setUp(self):
         mx = self.enterContext(FakeMX(replies={'RCPT': '550 5.1.1 no such user'}))
         self.lab = self.enterContext(Lab(mx))

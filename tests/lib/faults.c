@@ -1,11 +1,22 @@
 /*
- * Preloaded into the daemons under test: the k-th call of some kinds, counted
- * over all processes, fails or kills its process before it is made.
+ * Preloaded into the daemons under test: chosen system calls fail, or kill
+ * their process before they are made, the clock is wrong, time passes.
  *
- * FAULTS_FILE names a file with struct control, shared by all; FAULTS_PREFIX
- * is the path below which calls count (and /dev/shm/mailstead-*).
+ * FAULTS_FILE names a file with struct control, mapped when a program starts
+ * and shared by all, so that a test changes it while they run, whatever their
+ * sandbox forbids; tests/e2e/lib/faults.py writes it.  Two ways to choose:
+ *
+ * - the at-th of some kinds of calls, counted over all processes, on paths
+ *   below `prefix` (and /dev/shm/mailstead-*);
+ * - rules: a call by name on paths that contain a text ("" = all) fails with
+ *   an error `times` times after letting `skip` pass, and counts in `hits`.
+ *
+ * Time passes for programs whose name contains `passing`: CLOCK_MONOTONIC is
+ * so many seconds further, and waits of theirs that began before end as if
+ * those seconds had gone by.
  */
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -14,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -21,9 +33,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind {
+	RULES_ONLY = 0,
 	OPEN = 1,  /* any open */
 	WRITE = 2, /* bytes and sizes */
 	SYNC = 4,  /* flushes */
@@ -39,25 +53,39 @@ enum mode {
 	FAIL
 };
 
+enum {
+	RULES = 16,
+	SLICE_MS = 50 /* how soon a wait sees that time passed */
+};
+
+struct rule {
+	char call[16];
+	char path[96];
+	_Atomic int error, skip, times, hits;
+};
+
 struct control {
 	_Atomic int mode, calls, at, error, kinds;
 	_Atomic int struck;
+	_Atomic int clock_s; /* the wall clock is wrong by this */
+	_Atomic int passed_s;
+	_Atomic int rules_used;
+	char prefix[256];
+	char passing[28];
+	struct rule rules[RULES];
 };
 
 static struct control *control;
-static char prefix[PATH_MAX];
 static _Thread_local bool inside;
 
 __attribute__((constructor)) static void
 begin(void)
 {
-	const char *name = getenv("FAULTS_FILE"),
-		   *top = getenv("FAULTS_PREFIX");
+	const char *name = getenv("FAULTS_FILE");
 	int fd;
 
-	if (name == NULL || top == NULL)
+	if (name == NULL)
 		return;
-	(void)snprintf(prefix, sizeof(prefix), "%s/", top);
 	fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CLOEXEC, 0);
 	if (fd < 0)
 		return;
@@ -71,30 +99,24 @@ begin(void)
 static bool
 is_ours(const char *path)
 {
-	return strncmp(path, prefix, strlen(prefix)) == 0 ||
+	return strncmp(path, control->prefix, strlen(control->prefix)) == 0 ||
 	    strncmp(path, "/dev/shm/mailstead-", 19) == 0;
 }
 
 /* The path of a descriptor, or of a directory's entry. */
-static bool
-fd_is_ours(int fd)
+static void
+path_of(int fd, const char *name, char *out, size_t size)
 {
-	char entry[64], target[PATH_MAX];
-	ssize_t n;
+	char entry[64];
+	ssize_t n = 0;
 
-	(void)snprintf(entry, sizeof(entry), "/proc/self/fd/%d", fd);
-	n = readlink(entry, target, sizeof(target) - 2);
-	if (n < 0)
-		return false;
-	target[n] = '/';
-	target[n + 1] = '\0';
-	return is_ours(target);
-}
-
-static bool
-at_is_ours(int dir_fd, const char *name)
-{
-	return name[0] == '/' ? is_ours(name) : fd_is_ours(dir_fd);
+	if (name == NULL || name[0] != '/') {
+		(void)snprintf(entry, sizeof(entry), "/proc/self/fd/%d", fd);
+		n = readlink(entry, out, size - 1);
+		n = n < 0 ? 0 : n;
+	}
+	(void)snprintf(out + n, size - (size_t)n, "%s%s",
+	    n > 0 || name == NULL ? "/" : "", name != NULL ? name : "");
 }
 
 static bool
@@ -110,40 +132,45 @@ strike(void)
 }
 
 static bool
+breaks_rule(const char *call, const char *path)
+{
+	for (int i = 0; i < control->rules_used; i++) {
+		struct rule *r = &control->rules[i];
+
+		if (r->times <= 0 || strcmp(r->call, call) != 0 ||
+		    strstr(path, r->path) == NULL ||
+		    atomic_fetch_sub(&r->skip, 1) > 0 ||
+		    atomic_fetch_sub(&r->times, 1) <= 0)
+			continue;
+		atomic_fetch_add(&r->hits, 1);
+		errno = r->error;
+		return true;
+	}
+	return false;
+}
+
+static bool
 counts(enum kind kind)
 {
-	return control != NULL && control->mode != OFF && !inside &&
-	    (control->kinds & (int)kind) != 0;
+	return control->mode != OFF && (control->kinds & (int)kind) != 0;
 }
 
+/* Shall this call fail?  Then errno is set. */
 static bool
-strikes_fd(enum kind kind, int fd)
+fails(enum kind kind, const char *call, int fd, const char *name)
 {
+	char path[PATH_MAX * 2];
 	int error = errno;
-	bool ours;
 
-	if (!counts(kind))
+	if (control == NULL || inside ||
+	    (!counts(kind) && control->rules_used == 0))
 		return false;
 	inside = true;
-	ours = fd_is_ours(fd);
+	path_of(fd, name, path, sizeof(path));
 	inside = false;
 	errno = error;
-	return ours && strike();
-}
-
-static bool
-strikes_at(enum kind kind, int dir_fd, const char *name)
-{
-	int error = errno;
-	bool ours;
-
-	if (!counts(kind))
-		return false;
-	inside = true;
-	ours = at_is_ours(dir_fd, name);
-	inside = false;
-	errno = error;
-	return ours && strike();
+	return (counts(kind) && is_ours(path) && strike()) ||
+	    breaks_rule(call, path);
 }
 
 /* A full disk takes a part first. */
@@ -162,19 +189,23 @@ partly(int fd, const void *data, size_t len, off_t at)
 ssize_t
 write(int fd, const void *data, size_t len)
 {
-	return strikes_fd(WRITE, fd) ? -1 : syscall(SYS_write, fd, data, len);
+	return fails(WRITE, "write", fd, NULL)
+	    ? -1
+	    : syscall(SYS_write, fd, data, len);
 }
 
 ssize_t
 writev(int fd, const struct iovec *iov, int count)
 {
-	return strikes_fd(WRITE, fd) ? -1 : syscall(SYS_writev, fd, iov, count);
+	return fails(WRITE, "write", fd, NULL)
+	    ? -1
+	    : syscall(SYS_writev, fd, iov, count);
 }
 
 ssize_t
 pwrite(int fd, const void *data, size_t len, off_t at)
 {
-	if (strikes_fd(WRITE, fd))
+	if (fails(WRITE, "write", fd, NULL))
 		return partly(fd, data, len, at);
 	return syscall(SYS_pwrite64, fd, data, len, at);
 }
@@ -182,22 +213,59 @@ pwrite(int fd, const void *data, size_t len, off_t at)
 ssize_t
 pwritev(int fd, const struct iovec *iov, int count, off_t at)
 {
-	if (strikes_fd(WRITE, fd))
+	if (fails(WRITE, "write", fd, NULL))
 		return partly(fd, iov->iov_base, iov->iov_len, at);
 	return syscall(SYS_pwritev, fd, iov, count, at, 0);
+}
+
+ssize_t
+pwrite64(int fd, const void *data, size_t len, off_t at)
+{
+	return pwrite(fd, data, len, at);
+}
+
+ssize_t
+pwritev64(int fd, const struct iovec *iov, int count, off_t at)
+{
+	return pwritev(fd, iov, count, at);
+}
+
+ssize_t
+read(int fd, void *data, size_t len)
+{
+	if (fails(RULES_ONLY, "read", fd, NULL))
+		return -1;
+	return syscall(SYS_read, fd, data, len);
+}
+
+ssize_t
+getdents64(int fd, void *data, size_t len)
+{
+	if (fails(RULES_ONLY, "getdents", fd, NULL))
+		return -1;
+	return syscall(SYS_getdents64, fd, data, len);
+}
+
+int
+accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	if (fails(RULES_ONLY, "accept", fd, NULL))
+		return -1;
+	return (int)syscall(SYS_accept4, fd, addr, len, flags);
 }
 
 int
 ftruncate(int fd, off_t size)
 {
-	return strikes_fd(WRITE, fd) ? -1
-				     : (int)syscall(SYS_ftruncate, fd, size);
+	return fails(WRITE, "size", fd, NULL)
+	    ? -1
+	    : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 int
 fallocate(int fd, int how, off_t at, off_t len)
 {
-	if (strikes_fd(WRITE, fd))
+	if (fails(WRITE, "size", fd, NULL))
 		return -1;
 	return (int)syscall(SYS_fallocate, fd, how, at, len);
 }
@@ -205,7 +273,7 @@ fallocate(int fd, int how, off_t at, off_t len)
 int
 posix_fallocate(int fd, off_t at, off_t len)
 {
-	if (strikes_fd(WRITE, fd))
+	if (fails(WRITE, "size", fd, NULL))
 		return errno;
 	return syscall(SYS_fallocate, fd, 0, at, len) == 0 ? 0 : errno;
 }
@@ -213,57 +281,67 @@ posix_fallocate(int fd, off_t at, off_t len)
 int
 fsync(int fd)
 {
-	return strikes_fd(SYNC, fd) ? -1 : (int)syscall(SYS_fsync, fd);
+	return fails(SYNC, "sync", fd, NULL) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int
 fdatasync(int fd)
 {
-	return strikes_fd(SYNC, fd) ? -1 : (int)syscall(SYS_fdatasync, fd);
+	return fails(SYNC, "sync", fd, NULL) ? -1
+					     : (int)syscall(SYS_fdatasync, fd);
 }
 
 int
 syncfs(int fd)
 {
-	return strikes_fd(SYNC, fd) ? -1 : (int)syscall(SYS_syncfs, fd);
+	return fails(SYNC, "sync", fd, NULL) ? -1
+					     : (int)syscall(SYS_syncfs, fd);
 }
 
-int
-openat(int dir_fd, const char *name, int flags, ...)
+/* "create" when a file may be made, else "open". */
+static int
+open_at(int dir_fd, const char *name, int flags, va_list ap)
 {
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode =
+	    (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(ap, mode_t) : 0;
 
-	if (flags & (O_CREAT | O_TMPFILE)) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
-	}
-	if (strikes_at(OPEN, dir_fd, name))
+	if (fails(
+		OPEN, (flags & O_CREAT) != 0 ? "create" : "open", dir_fd, name))
 		return -1;
 	return (int)syscall(SYS_openat, dir_fd, name, flags, mode);
 }
 
-int
-open(const char *name, int flags, ...)
-{
-	mode_t mode = 0;
-	va_list ap;
-
-	if (flags & (O_CREAT | O_TMPFILE)) {
-		va_start(ap, flags);
-		mode = va_arg(ap, mode_t);
-		va_end(ap);
+#define OPENAT(function)                                           \
+	int function(int dir_fd, const char *name, int flags, ...) \
+	{                                                          \
+		va_list ap;                                        \
+		int fd;                                            \
+		va_start(ap, flags);                               \
+		fd = open_at(dir_fd, name, flags, ap);             \
+		va_end(ap);                                        \
+		return fd;                                         \
 	}
-	if (strikes_at(OPEN, AT_FDCWD, name))
-		return -1;
-	return (int)syscall(SYS_openat, AT_FDCWD, name, flags, mode);
-}
+
+#define OPEN_PATH(function)                              \
+	int function(const char *name, int flags, ...)   \
+	{                                                \
+		va_list ap;                              \
+		int fd;                                  \
+		va_start(ap, flags);                     \
+		fd = open_at(AT_FDCWD, name, flags, ap); \
+		va_end(ap);                              \
+		return fd;                               \
+	}
+
+OPENAT(openat)
+OPENAT(openat64)
+OPEN_PATH(open)
+OPEN_PATH(open64)
 
 int
 renameat(int from_fd, const char *from, int to_fd, const char *to)
 {
-	if (strikes_at(NAME, to_fd, to))
+	if (fails(NAME, "rename", to_fd, to))
 		return -1;
 	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
 }
@@ -271,7 +349,7 @@ renameat(int from_fd, const char *from, int to_fd, const char *to)
 int
 linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {
-	if (strikes_at(NAME, to_fd, to))
+	if (fails(NAME, "link", to_fd, to))
 		return -1;
 	return (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
 }
@@ -279,7 +357,7 @@ linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 int
 mkdirat(int dir_fd, const char *name, mode_t mode)
 {
-	if (strikes_at(NAME, dir_fd, name))
+	if (fails(NAME, "mkdir", dir_fd, name))
 		return -1;
 	return (int)syscall(SYS_mkdirat, dir_fd, name, mode);
 }
@@ -287,7 +365,7 @@ mkdirat(int dir_fd, const char *name, mode_t mode)
 int
 unlinkat(int dir_fd, const char *name, int flags)
 {
-	if (strikes_at(UNLINK, dir_fd, name))
+	if (fails(UNLINK, "unlink", dir_fd, name))
 		return -1;
 	return (int)syscall(SYS_unlinkat, dir_fd, name, flags);
 }
@@ -297,13 +375,65 @@ close(int fd)
 {
 	int error = 0;
 
-	if (counts(CLOSE) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY &&
-	    strikes_fd(CLOSE, fd))
+	if (control != NULL && counts(CLOSE) &&
+	    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY &&
+	    fails(CLOSE, "close", fd, NULL))
 		error = errno;
 	if (syscall(SYS_close, fd) < 0)
 		return -1;
 	errno = error;
 	return error == 0 ? 0 : -1;
+}
+
+/* --- time ------------------------------------------------------------------- */
+
+int
+clock_gettime(clockid_t id, struct timespec *out)
+{
+	int rc = (int)syscall(SYS_clock_gettime, id, out);
+
+	if (rc == 0 && control != NULL && id == CLOCK_REALTIME)
+		out->tv_sec += control->clock_s;
+	if (rc == 0 && control != NULL && id == CLOCK_MONOTONIC &&
+	    control->passed_s != 0 &&
+	    strstr(program_invocation_name, control->passing) != NULL)
+		out->tv_sec += control->passed_s;
+	return rc;
+}
+
+static long long
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+int
+poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+	long long end = now_ms() + timeout_ms, left = SLICE_MS;
+	int n;
+
+	do {
+		if (timeout_ms >= 0)
+			left = end - now_ms();
+		left = left < 0 ? 0 : left > SLICE_MS ? SLICE_MS : left;
+		n = (int)syscall(SYS_poll, fds, count, (int)left);
+	} while (n == 0 && (timeout_ms < 0 || now_ms() < end));
+	return n;
+}
+
+/* A limit of recv() is a slice: the program polls for the rest. */
+int
+setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	const struct timeval slice = { .tv_usec = SLICE_MS * 1000 };
+
+	if (level == SOL_SOCKET && name == SO_RCVTIMEO)
+		value = &slice;
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }
 
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

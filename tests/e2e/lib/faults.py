@@ -1,72 +1,105 @@
-"""System calls of a running server that fail on demand (faults.c).
+"""System calls of running daemons that fail on demand or kill, and a wrong
+clock (tests/lib/faults.c).
 
     with Faults() as f:
         server.start()              # everything started here obeys
         f.add("write", errno.ENOSPC, path="spool/", times=1)
         ...
         f.clear()
+        f.clock(86400)              # the wall clock jumps a day ahead
 """
 
 import mmap
 import os
-import shutil
 import struct
-import subprocess
 import tempfile
-from pathlib import Path
 
-from lib.server import BUILD, ROOT
+from lib.server import BUILD
 
+OPEN, WRITE, SYNC, NAME, UNLINK, CLOSE = 1, 2, 4, 8, 16, 32
+OFF, COUNT, KILL, FAIL = range(4)
+WORDS = ("mode", "calls", "at", "error", "kinds", "struck", "clock",
+         "passed", "rules")
+PREFIX = struct.Struct("=256s")
+PREFIX_AT = 4 * len(WORDS)
+PASSING = struct.Struct("=28s")
+PASSING_AT = PREFIX_AT + PREFIX.size
 RULE = struct.Struct("=16s96s4i")
+RULES_AT = PASSING_AT + PASSING.size
 RULES = 16
+SIZE = RULES_AT + RULE.size * RULES
 
 
 class Faults:
+    def __init__(self, prefix=None):
+        """`prefix`: the directory below which calls are counted."""
+        self.file = tempfile.NamedTemporaryFile(prefix="mailstead-faults-")
+        self.file.truncate(SIZE)
+        self.map = mmap.mmap(self.file.fileno(), SIZE)
+        if prefix is not None:
+            PREFIX.pack_into(self.map, PREFIX_AT, f"{prefix}/".encode())
+        self.environment = {"FAULTS_FILE": self.file.name,
+                            "LD_PRELOAD": str(BUILD / "tests/faults.so")}
+
     def __enter__(self):
-        self.top = Path(tempfile.mkdtemp(prefix="mailstead-faults-"))
-        library = self.top / "faults.so"
-        subprocess.run(
-            ["cc", "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE", "-o",
-             str(library), str(ROOT / "tests/e2e/lib/faults.c")], check=True)
-        rules = self.top / "rules"
-        rules.write_bytes(bytes(RULE.size * RULES))
-        with open(rules, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), RULE.size * RULES)
-        os.environ["FAULTS"] = str(rules)
-        os.environ["LD_PRELOAD"] = str(library)
-        self.count = self.passed = 0
+        os.environ.update(self.environment)
         return self
 
     def started(self):
         """What was started has the library; nothing else shall."""
-        os.environ.pop("LD_PRELOAD", None)
-        os.environ.pop("FAULTS", None)
+        for name in self.environment:
+            os.environ.pop(name, None)
 
     def __exit__(self, *exc):
         self.started()
+        self.close()
+
+    def close(self):
         self.map.close()
-        shutil.rmtree(self.top)
+        self.file.close()
+
+    def _put(self, word, value):
+        struct.pack_into("i", self.map, 4 * WORDS.index(word), value)
+
+    def _get(self, word):
+        return struct.unpack_from("i", self.map, 4 * WORDS.index(word))[0]
+
+    def clock(self, seconds):
+        """The wall clock is wrong by this from now on."""
+        self._put("clock", seconds)
+
+    def arm(self, mode, at=0, error=0, kinds=0):
+        """The at-th call of these kinds fails, or kills its process."""
+        for word, value in (("mode", OFF), ("calls", 0), ("at", at),
+                            ("error", error), ("kinds", kinds),
+                            ("struck", 0), ("mode", mode)):
+            self._put(word, value)
+
+    def calls(self):
+        return self._get("calls")
+
+    def struck(self):
+        return self._get("struck") > 0
 
     def add(self, call, error, path="", times=1 << 30, skip=0):
         """A rule; its number, for hits()."""
-        number = self.count
-        RULE.pack_into(self.map, RULE.size * number, call.encode(),
+        number = self._get("rules")
+        RULE.pack_into(self.map, RULES_AT + RULE.size * number, call.encode(),
                        path.encode(), error, skip, times, 0)
-        self.count += 1
+        self._put("rules", number + 1)
         return number
 
     def hits(self, number):
-        return RULE.unpack_from(self.map, RULE.size * number)[5]
+        return RULE.unpack_from(self.map, RULES_AT + RULE.size * number)[5]
 
     def pass_time(self, seconds, program):
         """Time passes for what waits in a program: limits are reached."""
-        self.passed += seconds
-        RULE.pack_into(self.map, RULE.size * (RULES - 1), b"clock",
-                       program.encode(), self.passed, 0, 1, 0)
+        PASSING.pack_into(self.map, PASSING_AT, program.encode())
+        self._put("passed", self._get("passed") + seconds)
 
     def clear(self):
-        self.map[:] = bytes(RULE.size * RULES)
-        self.count = self.passed = 0
+        for word in ("rules", "passed", "clock"):
+            self._put(word, 0)
 
 
 def are_possible():
