@@ -599,7 +599,7 @@ dispatch(struct request *q, struct err *e)
 	}
 	if (req_string(q, "verb", &q->verb, e) != 0)
 		return -1;
-	v = verb_find(q->verb, json_object_get(q->in, "domain") != NULL);
+	v = verbs_find(q->verb, json_object_get(q->in, "domain") != NULL);
 	if (v == NULL) {
 		q->code = "unknown-verb";
 		return err_set(e, ERR_SYNTAX, "unknown verb");

@@ -110,7 +110,7 @@ find(const char *name, const char *suffix)
 }
 
 const struct verb *
-verb_find(const char *name, bool has_domain)
+verbs_find(const char *name, bool has_domain)
 {
 	const struct verb *v = has_domain ? find(name, " domain") : NULL;
 

@@ -37,6 +37,6 @@ struct verb {
  * NULL: no such verb.  With a "domain" in the request the row "NAME domain"
  * goes first: the same for one domain, for its administrators.
  */
-const struct verb *verb_find(const char *name, bool has_domain);
+const struct verb *verbs_find(const char *name, bool has_domain);
 
 #endif /* ACCOUNTD_VERBS_H */
