@@ -40,6 +40,7 @@ enum {
 	CONNECTIONS = 2048,
 	STACK_SIZE = 256 * 1024,
 	SWEEP_MS = 3600 * 1000,
+	EXPIRE_MS = 5000,
 };
 
 /* --- The daemon ---------------------------------------------------------------- */
@@ -47,12 +48,20 @@ enum {
 static const enum program programs[] = { FROM_MTAD, FROM_POPD, FROM_QUEUE,
 	FROM_WEBMAIL, FROM_ADMIN, FROM_MAILSTEAD };
 
+enum path {
+	PATH_DIRECTORY,
+	PATH_AUDIT,
+	PATH_LOG,
+	PATH_TLS,
+	PATH_COUNT
+};
+
 /* Set by configure() before workers are forked. */
 static struct {
 	bool installed; /* every program has a user of its own */
 	uid_t uids[ARRAY_LEN(programs)];
-	char paths[4][CONFIG_PATH_SIZE];
-	const char *read_paths[3], *write_paths[5];
+	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
+	const char *read_paths[3], *write_paths[PATH_COUNT + 1];
 } setup;
 
 static const char *
@@ -109,8 +118,8 @@ static int
 configure_paths(
     const struct config *c, struct service_config *out, struct err *e)
 {
-	static const char *const names[] = { "directory", "log/audit",
-		"log/accountd", "tls" };
+	static const char *const names[PATH_COUNT] = { "directory",
+		"log/audit", "log/accountd", "tls" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,
@@ -182,6 +191,23 @@ serve(struct worker *w, struct connection *c)
 	close(c->fd);
 }
 
+/* Its own log and the audit log, whenever the settings change. */
+static void
+expire_logs(const struct core *core)
+{
+	static int64_t next; /* the main thread's alone */
+	struct settings *s;
+
+	if (clock_mono_ms() < next)
+		return;
+	next = clock_mono_ms() + EXPIRE_MS;
+	s = directory_settings(core->directory);
+	log_expire(setup.paths[PATH_LOG], settings_int(s, SET_LOG_DAYS));
+	log_expire(
+	    setup.paths[PATH_AUDIT], settings_int(s, SET_LOG_AUDIT_DAYS));
+	settings_free(s);
+}
+
 static void
 tick(struct worker *w)
 {
@@ -190,6 +216,7 @@ tick(struct worker *w)
 	int64_t now = clock_wall_ms();
 	struct err e;
 
+	expire_logs(core);
 	if (clock_mono_ms() < next)
 		return;
 	next = clock_mono_ms() + SWEEP_MS;

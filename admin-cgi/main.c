@@ -112,6 +112,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
+	out->log_days = settings_int(all, SET_LOG_DAYS);
 	rc = add_metrics(all, out, e);
 	settings_free(all);
 	if (rc != 0)

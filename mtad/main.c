@@ -201,6 +201,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	memset(out, 0, sizeof(*out));
 	out->enabled = settings_bool(set, SET_MTAD_ENABLED);
+	out->log_days = settings_int(set, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(set, SET_MTAD_WORKERS);
 	out->connections = (unsigned)settings_int(set, SET_MTAD_CONNECTIONS);
 	(void)snprintf(out->user, sizeof(out->user), "%s", c.user_mta);

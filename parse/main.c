@@ -36,6 +36,7 @@ enum {
 	KEEP_MAX = 128 * 1024,
 	FREE_KEPT = 2 * 1024 * 1024,
 	REQUEST_MS = 5000,
+	LOG_DAYS = 30,
 };
 
 static int
@@ -54,6 +55,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	l->mode = 0666; /* who has a message may have it parsed */
 	out->listener_count = 1;
 	out->enabled = true;
+	out->log_days = LOG_DAYS; /* it reads no settings */
 	out->workers = WORKERS;
 	out->connections = THREADS;
 	(void)snprintf(out->user, sizeof(out->user), "%s", c.user_parse);

@@ -118,6 +118,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_POPD_ENABLED);
+	out->log_days = settings_int(all, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(all, SET_POPD_WORKERS);
 	out->connections = (unsigned)settings_int(all, SET_POPD_CONNECTIONS);
 	(void)snprintf(

@@ -83,6 +83,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	memset(out, 0, sizeof(*out));
 	out->enabled = settings_bool(s, SET_QUEUE_ENABLED);
+	out->log_days = settings_int(s, SET_LOG_DAYS);
 	snprintf(setup.ca_file, sizeof(setup.ca_file), "%s",
 	    settings_text(s, SET_REMOTE_CA_FILE));
 	settings_free(s);

@@ -93,6 +93,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	if (setup.limits == NULL)
 		return err_errno(e, "memory for limits");
 	out->enabled = settings_bool(all, SET_WEBMAIL_ENABLED);
+	out->log_days = settings_int(all, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
 	out->connections = (unsigned)settings_int(all, SET_WEBMAIL_CONNECTIONS);
 	settings_free(all);

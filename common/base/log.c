@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -109,6 +110,31 @@ switch_day(int64_t day)
 out:
 	(void)pthread_mutex_unlock(&log_switch_mutex);
 	return done;
+}
+
+void
+log_expire(const char *dir, int64_t days)
+{
+	char last[CLOCK_DAY_SIZE];
+	DIR *d = days > 0 ? opendir(dir) : NULL;
+	struct dirent *entry;
+
+	if (d == NULL)
+		return;
+	clock_day(clock_wall_ms() - days * DAY_MS, last);
+	while ((entry = readdir(d)) != NULL) {
+		const char *name = entry->d_name;
+
+		if (strlen(name) != CLOCK_DAY_SIZE - 1 + 4 ||
+		    strspn(name, "0123456789-") != CLOCK_DAY_SIZE - 1 ||
+		    strcmp(name + CLOCK_DAY_SIZE - 1, ".log") != 0 ||
+		    strncmp(name, last, CLOCK_DAY_SIZE - 1) >= 0)
+			continue;
+		if (unlinkat(dirfd(d), name, 0) != 0)
+			log_error("%s/%s: %s", dir, name,
+			    strerrordesc_np(errno));
+	}
+	(void)closedir(d);
 }
 
 /* One write; what is written in part is lost too. */

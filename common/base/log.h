@@ -39,6 +39,12 @@ enum {
  */
 void log_open(const char *program, const char *dir, bool also_stderr);
 
+/*
+ * Remove the files of days more than `days` before today (0: none) from a
+ * directory of log files; nothing else in it is touched.
+ */
+void log_expire(const char *dir, int64_t days);
+
 struct log_line {
 	char text[LOG_LINE_SIZE];
 	uint32_t len;

@@ -35,6 +35,7 @@
 
 enum {
 	POLL_MS = 500,
+	DAY_MS = 86400000,
 	STOP_MS = 8000,
 	START_MS = 30000,
 	LIVED_MS = 10000,
@@ -360,6 +361,20 @@ wait_events(int timeout_ms, bool *hup_out)
 	return stop;
 }
 
+/* With each new day, and when it is said anew how long they are kept. */
+static void
+expire_logs(void)
+{
+	static int64_t done_day, done_for;
+	int64_t day = clock_wall_ms() / DAY_MS;
+
+	if (day == done_day && sup.config.log_days == done_for)
+		return;
+	done_day = day;
+	done_for = sup.config.log_days;
+	log_expire(sup.config.log_dir, done_for);
+}
+
 /* All workers, the retired too: send a signal (0: none), count them. */
 static unsigned
 signal_workers(int number)
@@ -434,6 +449,7 @@ supervise(struct err *e)
 		if (clock_mono_ms() < next_look && !hup)
 			continue;
 		next_look = clock_mono_ms() + POLL_MS;
+		expire_logs();
 		if (hup ||
 		    (sup.service->changed != NULL &&
 			sup.service->changed(sup.state_dir)))

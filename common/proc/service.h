@@ -65,6 +65,7 @@ struct service_config {
 	size_t listener_count;
 	char user[64]; /* "" = do not change (development) */
 	char log_dir[256];
+	int64_t log_days; /* older log files are removed; 0 = never */
 	/* Paths a worker may touch, for landlock; NULL-terminated lists that
 	 * live as long as the process.  Both NULL = landlock is not used. */
 	const char *const *read_paths;

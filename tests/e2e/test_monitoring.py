@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -159,6 +160,31 @@ class Monitoring(unittest.TestCase):
             wait_until(lambda c=cause: self.told("over", c), 30)
             self.assertEqual(self.told("news", cause), 1, cause)
         self.assertFalse(self.health()["told"])
+
+    def test_old_logs_are_removed(self):
+        def day(n):
+            return time.strftime("%Y-%m-%d", time.gmtime(
+                time.time() - n * 86400)) + ".log"
+
+        def old(n):
+            return {d.name for d in (self.s.state / "log").iterdir()
+                    if (d / day(n)).exists()}
+        for folder in (self.s.state / "log").iterdir():
+            for n in (3, 29, 400):
+                (folder / day(n)).write_text("")
+            (folder / "2020-01-01.txt").write_text("")
+        others = old(3) - {"audit"}
+        self.assertGreaterEqual(len(others), 6)
+        self.s.set("log.keep_days", 10)
+        # the parser reads no settings
+        wait_until(lambda: old(29) <= {"audit", "mailstead-parse"}, 20)
+        self.assertEqual(old(3) - {"audit"}, others)
+        self.assertIn("audit", old(29))
+        wait_until(lambda: "audit" not in old(400), 20)
+        self.assertTrue((self.s.state / "log/mtad/2020-01-01.txt").exists())
+        # and at the start of a program
+        os.kill(self.s.supervisor("mailstead-parse"), signal.SIGTERM)
+        wait_until(lambda: "mailstead-parse" not in old(400), 20)
 
     def test_alert_of_the_disk(self):
         s = self.s
