@@ -4,6 +4,7 @@
 #include "mailstead/backup.h"
 #include "mailstead/bundle.h"
 #include "mailstead/cli.h"
+#include "mailstead/program.h"
 #include "mailstead/tool.h"
 
 const struct command commands_care[] = {
@@ -22,6 +23,10 @@ const struct command commands_care[] = {
 	    "Ask the DNS, a domain's exchangers or any server; look for an "
 	    "open relay; send a test message.",
 	    false, command_tool },
+	{ "mail-program", "ADDRESS [--as thunderbird|outlook|apple]",
+	    "How a mail program is set up for an address, also as the file it "
+	    "reads.",
+	    false, command_mail_program },
 	{ "support-bundle", "FILE",
 	    "Write versions, status, checks, settings and logs into one file, "
 	    "people made unrecognisable.",

@@ -1,6 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/autoconfig.h"
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
 #include "webmail-cgi/folders_page.h"
@@ -95,6 +96,8 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/brand/{}/images/{}", WEB_OPEN, brand_image },
 	{ WEB_GET,  "/settings/sessions", WEB_SESSION, sessions_page },
 	{ WEB_POST, "/settings/sessions", WEB_SESSION, sessions_post },
+	{ WEB_GET,  "/settings/program", WEB_SESSION, program_page },
+	{ WEB_GET,  "/settings/program/profile", WEB_SESSION, program_profile },
 	{ WEB_GET,  "/settings",     WEB_SESSION, settings_root },
 	{ WEB_GET,  "/settings/{}",  WEB_SESSION, settings_page },
 	{ WEB_POST, "/settings/{}",  WEB_SESSION, settings_post },

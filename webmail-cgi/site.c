@@ -15,6 +15,8 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#include "webmail-cgi/autoconfig.h"
+
 enum {
 	BRAND_FILE_MAX = 4 * 1024 * 1024,
 };
@@ -36,7 +38,7 @@ known_domain(struct web_request *r, const char *name)
 }
 
 /* example.org itself, or a host in it: mail.example.org. */
-static const char *
+const char *
 site_of_host(struct web_request *r)
 {
 	const char *parent = strchr(r->host, '.');
@@ -69,7 +71,7 @@ site_elsewhere(struct web_request *r, struct web_response *w)
 		web_redirect(w, "/");
 	else if (ascii_casecmp(r->path, "/addnewuser") == 0)
 		web_redirect(w, "/signup");
-	else
+	else if (!autoconfig_answer(r, w))
 		web_error(w, 404, page_text(r, "error.no_page"));
 }
 

@@ -18,7 +18,10 @@ int site_find_session(
 void site_add_brand(
     struct web_request *r, const char *domain, struct page_look *out);
 
-/* web_app.elsewhere: /IClient/ and /addnewuser. */
+/* The domain a request's host name means, or "". */
+const char *site_of_host(struct web_request *r);
+
+/* web_app.elsewhere: /IClient/, /addnewuser, and autoconfig.h. */
 void site_elsewhere(struct web_request *r, struct web_response *w);
 
 /* /brand/DOMAIN/brand.css and /brand/DOMAIN/images/NAME; "-" = the server's */

@@ -13,6 +13,7 @@
 #include "base/base64.h"
 #include "base/ip.h"
 #include "base/mem.h"
+#include "directory/client_config.h"
 #include "mail/dkim.h"
 #include "net/dns.h"
 
@@ -530,6 +531,51 @@ check_keys(struct checker *c)
 		    c->q->domain);
 }
 
+/* --- SRV, for mail programs ------------------------------------------------------------------ */
+
+/*
+ * RFC 6186 3, RFC 8314 5.1.  What is found is a line of a zone file: the
+ * fields behind "SRV" count.
+ */
+static void
+check_service(
+    struct checker *c, const char *host, const struct client_server *s)
+{
+	const char *name =
+	    pool_printf(&c->pool, "_%s._tcp.%s", s->service, c->q->domain);
+	const char *value = pool_printf(&c->pool, "%d 1 %u %s",
+	    s->is_tls ? 0 : 10, (unsigned)s->port, host);
+	const char *wanted =
+	    pool_printf(&c->pool, " %u %s", (unsigned)s->port, host);
+	struct dns_text_list list = { 0 };
+	json_t *found = json_array();
+	bool good = false;
+
+	if (c->failures < FAILURES_MAX)
+		(void)noted(c, dns_any(&c->dns, name, "SRV", &c->pool, &list));
+	for (size_t i = 0; i < list.count; i++) {
+		const char *at = strstr(list.items[i], "SRV");
+		struct slice text =
+		    slice_trim(slice_str(at != NULL ? at + 3 : list.items[i]));
+
+		if (slice_ends(text, "."))
+			text.len--;
+		json_array_append_new(found, json_stringn(text.data, text.len));
+		good |= slice_ends(text, wanted);
+	}
+	add_record(c, "SRV", name, value, good, found);
+}
+
+static void
+check_services(struct checker *c)
+{
+	struct client_config config;
+
+	client_config_make(c->q->settings, c->q->domain, &config);
+	for (size_t i = 0; i < config.count; i++)
+		check_service(c, config.host, &config.servers[i]);
+}
+
 int
 domain_check(const struct domain_check *q, json_t **out, struct err *e)
 {
@@ -548,6 +594,7 @@ domain_check(const struct domain_check *q, json_t **out, struct err *e)
 	check_spf(&c);
 	check_keys(&c);
 	check_dmarc(&c);
+	check_services(&c);
 	*out = json_pack("{ss,so,so}", "domain", q->domain, "records",
 	    c.records, "checks", c.checks);
 	pool_release(&c.pool);

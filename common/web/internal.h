@@ -47,6 +47,9 @@ bool web_add_param(struct web_request *r, struct web_params *params, size_t max,
     struct slice name, struct slice value) MUST_CHECK;
 
 /* The body of a POST into r->form and r->uploads (if `take_files`). */
+/* A body of any type, at most 64 KiB, into r->raw; else -1. */
+int web_read_raw(struct web_request *r, struct web_exchange *x) MUST_CHECK;
+
 int web_read_body(struct web_request *r, struct web_exchange *x,
     const char *temp_dir, bool take_files, int *status_out) MUST_CHECK;
 

@@ -18,6 +18,7 @@ enum {
 	READ_SIZE = 16 * 1024,
 	COOKIES_MAX = 100,
 	FIELD_NAME_MAX = 256,
+	RAW_MAX = 64 * 1024,
 };
 
 /* --- FastCGI parameters ---------------------------------------------------------- */
@@ -508,4 +509,21 @@ web_read_body(struct web_request *r, struct web_exchange *x,
 	buf_release(&b.value);
 	*status_out = b.status;
 	return rc;
+}
+
+int
+web_read_raw(struct web_request *r, struct web_exchange *x)
+{
+	char *data = pool_alloc(&r->pool, RAW_MAX + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	while (n > 0 && len <= RAW_MAX) {
+		n = x->read(x->io, data + len, RAW_MAX + 1 - len);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (n < 0 || len > RAW_MAX)
+		return -1;
+	r->raw = slice_of(data, len);
+	return 0;
 }

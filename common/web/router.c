@@ -183,6 +183,9 @@ web_handle(const struct web_app *app, void *ctx, struct web_exchange *x,
 	web_response_init(&w, &r, x);
 	if (web_request_init(&r, app, x, &status) != 0)
 		refuse(&w, status);
+	else if (r.elsewhere && r.method == WEB_POST &&
+	    app->elsewhere != NULL && web_read_raw(&r, x) != 0)
+		refuse(&w, 413);
 	else if (r.elsewhere && app->elsewhere != NULL)
 		app->elsewhere(&r, &w);
 	else if (r.elsewhere)

@@ -73,6 +73,7 @@ struct web_request {
 	const char *host;        /* lower case, without port, "" if odd */
 	const char *remote_addr; /* as the web server says */
 	const char *user_agent, *accept_language;
+	struct slice raw; /* of a POST outside the prefix: its body */
 	const char *part; /* X-Part, or "" */
 	bool https;
 	bool loopback;       /* the browser is on this machine, by loopback */
@@ -254,7 +255,7 @@ struct web_app {
 	/* A page for `status`, body empty so far. */
 	void (*error_page)(
 	    struct web_request *r, struct web_response *w, const char *text);
-	/* A path outside the prefix; NULL: 404. */
+	/* A path outside the prefix; NULL: 404.  Nobody's session, no token. */
 	void (*elsewhere)(struct web_request *r, struct web_response *w);
 	/*
 	 * For web/page.h: whose look the page has; `values` of the page (or

@@ -387,6 +387,9 @@ class Checking(DkimCase):
             'mail.example.org': {'A': ['127.0.0.1']},
             '1.0.0.127.in-addr.arpa': {'PTR': ['mail.example.org']},
             '_dmarc.example.org': txt('v=DMARC1; p=reject'),
+            **{f'_{name}._tcp.example.org':
+               {'SRV': [f'0 1 {self.server.port[name]} mail.example.org.']}
+               for name in ('pop3s', 'pop3', 'submissions', 'submission')},
             **{name: txt(value) for name, value in self.keys().items()}})
 
     def check(self):

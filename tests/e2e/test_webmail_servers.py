@@ -149,6 +149,17 @@ class Behind:
             self.assertEqual(page.status, 303, path)
             self.assertTrue(page.headers["Location"].endswith("/webmail/"))
         self.assertEqual(c.get("/addnewuser").status, 303)
+        for path in ("/mail/config-v1.1.xml?emailaddress=x@example.org",
+                     "/.well-known/autoconfig/mail/config-v1.1.xml"
+                     "?emailaddress=x@example.org"):
+            self.assertIn("<hostname>", c.get(path).text, path)
+        asked = "<EMailAddress>x@example.org</EMailAddress>"
+        for path in ("/autodiscover/autodiscover.xml",
+                     "/Autodiscover/Autodiscover.xml"):
+            if self.kind == "lighttpd" and "Auto" in path:
+                continue
+            self.assertIn("<Type>POP3</Type>", c.ask(
+                "POST", path, asked, Content_Type="text/xml").text)
         self.assertEqual(c.get("/admin/login").status, 200)
         self.assertEqual(c.get("/webmail").status, 401)
 

@@ -1,9 +1,11 @@
 """Settings in webmail: what users change for themselves."""
 
+import plistlib
 import re
 import sys
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
@@ -43,6 +45,94 @@ class Settings(unittest.TestCase):
         select = re.search(rf'<select[^>]*name="{name}".*?</select>',
                            page.text, re.S).group(0)
         return re.search(r'value="([^"]*)" selected', select).group(1)
+
+    def test_set_up_a_mail_program(self):
+        """The page, the profile, and what programs ask by themselves."""
+        port = self.s.port
+        page = self.browser().get("/webmail/settings/program")
+        self.assertEqual(page.status, 200)
+        for text in ("mail.example.org", f"{port['pop3s']}", "SSL/TLS",
+                     f"{port['submissions']}", "ann@example.org"):
+            self.assertIn(f">{text}<", page.text)
+        self.assertIn('href="/webmail/settings/program"', self.browser()
+                      .get("/webmail/settings/reading").text)
+        profile = self.browser().get("/webmail/settings/program/profile")
+        self.assertEqual(profile.header("content-type"),
+                         "application/x-apple-aspen-config")
+        mail, = plistlib.loads(profile.body)["PayloadContent"]
+        self.assertEqual(mail["EmailAccountType"], "EmailTypePOP")
+        self.assertEqual(mail["IncomingMailServerPortNumber"], port["pop3s"])
+        self.assertEqual(mail["OutgoingMailServerUsername"],
+                         "ann@example.org")
+        self.assertRegex(mail["PayloadUUID"], r"^[0-9A-F]{8}(-[0-9A-F]{4}){3}"
+                         r"-[0-9A-F]{12}$")
+        self.assertNotIn(PASSWORD.encode(), profile.body)
+        nobody = Browser(self.socket)
+        for path in ("/.well-known/autoconfig/mail/config-v1.1.xml",
+                     "/mail/config-v1.1.xml"):
+            for query in ("?emailaddress=who%40example.org", ""):
+                page = nobody.get(path + query,
+                                  HTTP_HOST="autoconfig.example.org")
+                self.assertEqual(page.status, 200)
+                config = ElementTree.fromstring(page.body)
+                servers = [(x.get("type"), x.find("hostname").text,
+                            int(x.find("port").text),
+                            x.find("socketType").text,
+                            x.find("username").text)
+                           for x in config.find("emailProvider")
+                           if x.tag.endswith("Server")]
+                who = "who@example.org" if query else "%EMAILADDRESS%"
+                self.assertEqual(servers, [
+                    (kind, "mail.example.org", port[name], security, who)
+                    for kind, name, security in (
+                        ("pop3", "pop3s", "SSL"), ("pop3", "pop3", "STARTTLS"),
+                        ("smtp", "submissions", "SSL"),
+                        ("smtp", "submission", "STARTTLS"))])
+        self.assertEqual(nobody.get("/mail/config-v1.1.xml?emailaddress="
+                                    "x@other.example").status, 404)
+        for address, status in (("who@example.org", 200),
+                                ("x@other.example", 404), ("<x&", 404),
+                                ('"a&lt;b"@example.org', 404)):
+            page = nobody.ask(
+                "POST", "/Autodiscover/Autodiscover.xml",
+                b'<?xml version="1.0"?><Autodiscover><Request><EMailAddress>'
+                + address.encode() + b"</EMailAddress></Request>"
+                b"</Autodiscover>", CONTENT_TYPE="text/xml")
+            page_2 = nobody.ask("POST", "/autodiscover/autodiscover.xml",
+                                b"<EMailAddress>" + address.encode() +
+                                b"</EMailAddress>", CONTENT_TYPE="text/xml")
+            self.assertEqual(page.status, page_2.status)
+            if status == 404:
+                continue
+            self.assertEqual(page.status, 200)
+            found = [(x.findtext("{*}Type"), x.findtext("{*}Server"),
+                      int(x.findtext("{*}Port")), x.findtext("{*}SSL"),
+                      x.findtext("{*}LoginName"))
+                     for x in ElementTree.fromstring(page.body)
+                     .iter("{http://schemas.microsoft.com/exchange/"
+                           "autodiscover/outlook/responseschema/2006a}"
+                           "Protocol")]
+            self.assertEqual(found, [
+                ("POP3", "mail.example.org", port["pop3s"], "on", address),
+                ("SMTP", "mail.example.org", port["submissions"], "on",
+                 address)])
+        self.assertEqual(nobody.ask(
+            "POST", "/autodiscover/autodiscover.xml", b"x" * 70000,
+            CONTENT_TYPE="text/xml").status, 413)
+        # a domain's own host, and only what is switched on
+        self.s.set("client.hosts", "example.org=pop.example.org")
+        self.s.set("smtp.submissions_port", 0)
+        try:
+            self.assertEqual(
+                [(x["protocol"], x["host"], x["port"], x["security"]) for x in
+                 self.s.json("mail-program", "ann@example.org")][1:],
+                [("pop3", "pop.example.org", port["pop3"], "starttls"),
+                 ("smtp", "pop.example.org", port["submission"], "starttls")])
+            self.assertIn("<hostname>pop.example.org</hostname>", self.s.cli(
+                "mail-program", "ann@example.org", "--as", "thunderbird"))
+        finally:
+            self.s.set("client.hosts", "")
+            self.s.set("smtp.submissions_port", 465)
 
     def test_preferences(self):
         b = self.browser()
