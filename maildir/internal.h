@@ -32,6 +32,17 @@ int maildir_walk(
     int dirfd, maildir_visit visit, void *arg, struct err *e) MUST_CHECK;
 
 /*
+ * The same by two threads at a time, each with an argument of its own, where
+ * the directory is big and its file system lets a reader begin in the middle;
+ * else all is visited with `first`.
+ */
+int maildir_walk_halves(int dirfd, maildir_visit visit, void *first,
+    void *second, struct err *e) MUST_CHECK;
+
+/* May a file of this name be a message? */
+bool maildir_is_message_name(const char *name);
+
+/*
  * Walk through everything but "." and "..", whatever it is; `type` is
  * readdir's, perhaps DT_UNKNOWN.
  */

@@ -1,24 +1,20 @@
 /*
- * What lies in a mailbox: reading directories fast, and finding one message.
+ * What lies in a mailbox: a listing of all of it, and finding one message.
  *
- * A mailbox of a million messages is read with getdents64() into one block of
- * names and one array; sizes come from the names.  new/ is read before cur/,
+ * A mailbox of a million messages is read into one block of names and one
+ * array; sizes come from the names.  new/ is read before cur/,
  * so a message that moves meanwhile is seen at least once, and cur/ is read
  * again if it changed under the reading (a rename may hide a file from a
  * reader).  Two names of one base are one message: the later seen stays.
  *
- * Not here: opening and changing messages (message.c), sizes of foreign names
- * (sizes.c).  Any thread.
+ * Not here: reading a directory (walk.c), opening and changing messages
+ * (message.c), sizes of foreign names (sizes.c).  Any thread.
  */
 #include <sys/stat.h>
-#include <sys/types.h>
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/num.h"
@@ -29,8 +25,6 @@
 #include "maildir/sizes.h"
 
 enum {
-	BUFFER_MIN = 4096,
-	BUFFER_MAX = 256 * 1024,
 	ATTEMPTS = 3,
 	DIGIT_BITS = 11,
 	DIGITS = 1 << DIGIT_BITS,
@@ -38,86 +32,6 @@ enum {
 	ROOM_MAX = 64 * 1024 * 1024,
 	NAME_USUAL = 48
 };
-
-int
-maildir_walk_any(int dirfd, maildir_visit_any visit, void *arg, struct err *e)
-{
-	struct stat st;
-	size_t size = BUFFER_MAX;
-	char *buf;
-	ssize_t n;
-
-	/* a descriptor of our own: the position in a directory is shared */
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		(void)err_errno(e, "read directory");
-		if (fd >= 0)
-			(void)close(fd);
-		return -1;
-	}
-	/* Most file systems tell roughly how much there is to read. */
-	if (st.st_size > 0 && st.st_size < BUFFER_MAX)
-		size =
-		    st.st_size < BUFFER_MIN ? BUFFER_MIN : (size_t)st.st_size;
-	buf = mem_alloc(size);
-	while ((n = getdents64(fd, buf, size)) > 0) {
-		for (ssize_t at = 0; at < n;) {
-			struct dirent64 *d = (void *)(buf + at);
-
-			at += d->d_reclen;
-			if (strcmp(d->d_name, ".") == 0 ||
-			    strcmp(d->d_name, "..") == 0)
-				continue;
-			if (!visit(arg, d->d_name, d->d_type))
-				goto done;
-		}
-	}
-done:
-	if (n < 0)
-		(void)err_errno(e, "read directory");
-	free(buf);
-	(void)close(fd);
-	return n < 0 ? -1 : 0;
-}
-
-struct walk {
-	int dirfd;
-	maildir_visit visit;
-	void *arg;
-};
-
-static bool
-is_message_name(const char *name)
-{
-	return name[0] != '\0' && name[0] != '.' &&
-	    strlen(name) < MAILDIR_NAME_SIZE;
-}
-
-static bool
-visit_regular(void *arg, const char *name, unsigned char type)
-{
-	struct walk *w = arg;
-	struct stat st;
-
-	if (!is_message_name(name))
-		return true;
-	if (type == DT_UNKNOWN) {
-		if (fstatat(w->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    !S_ISREG(st.st_mode))
-			return true;
-	} else if (type != DT_REG)
-		return true;
-	return w->visit(w->arg, name, strlen(name));
-}
-
-int
-maildir_walk(int dirfd, maildir_visit visit, void *arg, struct err *e)
-{
-	struct walk w = { dirfd, visit, arg };
-
-	return maildir_walk_any(dirfd, visit_regular, &w, e);
-}
 
 /* --- Scanning ------------------------------------------------------------- */
 
@@ -159,6 +73,32 @@ scan_add(void *arg, const char *name, size_t len)
 	memcpy(s->names + s->names_len, name, len + 1);
 	s->names_len += len + 1;
 	return true;
+}
+
+/* What lies in one directory, behind what was found before. */
+static int
+scan_dir(struct scan *s, int dirfd, struct err *e)
+{
+	struct scan rest = { 0 };
+	int rc = maildir_walk_halves(dirfd, scan_add, s, &rest, e);
+
+	if (s->names_len + rest.names_len > NAMES_MAX || rest.too_big)
+		s->too_big = true;
+	if (rc == 0 && rest.count > 0 && !s->too_big) {
+		s->names = mem_grow(s->names, &s->names_alloc,
+		    s->names_len + rest.names_len, 1);
+		s->items = mem_grow(s->items, &s->items_alloc,
+		    s->count + rest.count, sizeof(*s->items));
+		memcpy(s->names + s->names_len, rest.names, rest.names_len);
+		for (size_t i = 0; i < rest.count; i++) {
+			rest.items[i].name += (uint32_t)s->names_len;
+			s->items[s->count++] = rest.items[i];
+		}
+		s->names_len += rest.names_len;
+	}
+	free(rest.names);
+	free(rest.items);
+	return rc;
 }
 
 /* Bytes of the base decide where the times are equal. */
@@ -318,14 +258,14 @@ scan_mailbox(const struct maildir *m, struct scan *s, struct err *e)
 	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
 		s->names_len = 0;
 		s->count = 0;
-		if (maildir_walk(m->new_fd, scan_add, s, e) < 0)
+		if (scan_dir(s, m->new_fd, e) < 0)
 			goto fail;
 		s->new_len = s->names_len;
 		if (fstat(m->cur_fd, &before) < 0) {
 			(void)err_errno(e, "cur");
 			goto fail;
 		}
-		if (maildir_walk(m->cur_fd, scan_add, s, e) < 0)
+		if (scan_dir(s, m->cur_fd, e) < 0)
 			goto fail;
 		if (s->too_big) {
 			(void)err_set(e, ERR_PERM, "mailbox is too big");
@@ -466,7 +406,7 @@ maildir_find(const struct maildir *m, const char *name, int *dirfd_out,
 {
 	struct search s = { maildir_base_name(name), out, false };
 
-	if (!is_message_name(name) || strchr(name, '/') != NULL)
+	if (!maildir_is_message_name(name) || strchr(name, '/') != NULL)
 		return err_set(e, ERR_PERM, "no such message");
 	if (find_quickly(m, name, dirfd_out, out))
 		return 0;
