@@ -208,3 +208,30 @@ verb_audit_list(struct request *q, struct err *e)
 		    q->out, "next", json_pack("{ss}", "day", day));
 	return 0;
 }
+
+/*
+ * Somebody is about to change waiting messages: {id: what it is} and {id: what
+ * becomes of it}.  All that happens is the line.
+ */
+int
+verb_queue_act(struct request *q, struct err *e)
+{
+	static const char *const acts[] = { "retry", "hold", "release",
+		"bounce", "delete" };
+	json_t *before = json_object_get(q->in, "before");
+	json_t *after = json_object_get(q->in, "after");
+	const char *act;
+	size_t i = 0;
+
+	if (req_string(q, "act", &act, e) != 0)
+		return -1;
+	while (i < ARRAY_LEN(acts) && strcmp(acts[i], act) != 0)
+		i++;
+	if (i == ARRAY_LEN(acts) || !json_is_object(before) ||
+	    !json_is_object(after))
+		return refuse(q, e, "bad-act", "no act on the queue: %s", act);
+	q->verb = pool_printf(&q->pool, "queue %s", act);
+	q->before = json_incref(before);
+	q->after = json_incref(after);
+	return 0;
+}

@@ -182,6 +182,7 @@ verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
 verb_handler verb_tls_list, verb_tls_install, verb_tls_self_signed,
     verb_tls_delete;
 verb_handler verb_signup_offer, prepare_signup, verb_signup;
+verb_handler verb_queue_act;
 verb_handler verb_audit_list;
 
 /* The first keys of a new domain, made by prepare_dkim(). */

@@ -14,9 +14,7 @@
 #include "admin-cgi/ops.h"
 
 enum {
-	ROWS = 50,
-	GROUPS_OLD_MS = 5000,
-	WORK_SHARE = 20, /* the grouping takes at most a twentieth of a core */
+	ROWS = 50
 };
 
 int
@@ -161,33 +159,18 @@ shape_message(struct web_request *r, json_t *m)
 
 /* --- by destination --------------------------------------------------------------- */
 
-/* The last grouping; a new one is asked for when it is old. */
 static json_t *
-groups(struct web_request *r)
+groups(struct web_request *r, struct web_response *w)
 {
-	json_t *reply = NULL, *started, *result, *row;
-	struct err e;
+	json_t *reply, *row;
 	size_t i;
 
-	if (runner_ask(r,
-		json_pack("{s:s,s:s}", "verb", "tool last", "tool", "queue"),
-		&reply, &e) != 0)
+	if (runner_need(r, w, json_pack("{s:s}", "verb", "groups"), &reply) !=
+	    0)
 		return NULL;
-	result = json_incref(json_object_get(reply, "result"));
-	int64_t age = clock_wall_ms() -
-	    json_integer_value(json_object_get(result, "at_ms"));
-	int64_t took = json_integer_value(json_object_get(result, "ms"));
-	bool running = strcmp(string_of(reply, "state"), "running") == 0;
-
-	if (!running && age > GROUPS_OLD_MS && age > took * WORK_SHARE &&
-	    runner_ask(r,
-		json_pack("{s:s,s:s}", "verb", "tool start", "tool", "queue"),
-		&started, &e) == 0)
-		json_decref(started);
-	json_decref(reply);
-	json_array_foreach(json_object_get(result, "groups"), i, row)
+	json_array_foreach(json_object_get(reply, "groups"), i, row)
 		put_class(r, row, class_of(string_of(row, "reply")));
-	return result;
+	return reply;
 }
 
 /* --- the pages -------------------------------------------------------------------- */
@@ -237,7 +220,7 @@ void
 queue_page(struct web_request *r, struct web_response *w)
 {
 	json_t *page = json_object(), *ask = read_filter(r, page), *reply, *m,
-	       *totals;
+	       *all;
 	const char *after = web_query(r, "after");
 	size_t i;
 
@@ -245,9 +228,12 @@ queue_page(struct web_request *r, struct web_response *w)
 	json_object_set_new(ask, "limit", json_integer(ROWS));
 	if (after != NULL && id_is_valid(slice_str(after)))
 		json_object_set_new(ask, "after", json_string(after));
-	if (runner_need(r, w, ask, &reply) != 0 ||
-	    runner_need(
-		r, w, json_pack("{s:s}", "verb", "statistics"), &totals) != 0) {
+	if (runner_need(r, w, ask, &reply) != 0) {
+		json_decref(page);
+		return;
+	}
+	if ((all = groups(r, w)) == NULL) {
+		json_decref(reply);
 		json_decref(page);
 		return;
 	}
@@ -255,10 +241,11 @@ queue_page(struct web_request *r, struct web_response *w)
 		shape_message(r, m);
 	json_object_set(page, "rows", json_object_get(reply, "messages"));
 	json_object_set(page, "next", json_object_get(reply, "next"));
-	json_object_set_new(page, "totals", totals);
+	json_object_set(page, "totals", all);
 	if (json_object_size(json_object_get(page, "filter")) == 0 &&
 	    after == NULL)
-		json_object_set_new(page, "stuck", groups(r));
+		json_object_set(page, "stuck", all);
+	json_decref(all);
 	json_decref(reply);
 	put_state(r, page);
 	admin_page(r, w, "queue", "queue", page);

@@ -16,6 +16,10 @@
 
 #include "mailstead/ask.h"
 
+enum {
+	ACT_PAGE = 100 /* messages of one line in the audit log */
+};
+
 static const char *const columns[] = { "id", "state", "size", "accepted_at",
 	"next_try_at", "attempts", "sender", "recipients", NULL };
 
@@ -155,20 +159,121 @@ report_outcome(struct cli *c, const json_t *reply, const char *verb)
 	return json_array_size(failed) > 0 ? CLI_REFUSED : CLI_DONE;
 }
 
+/* What is about to be done, into the audit log; the ids of it. */
 static int
-act(struct cli *c, const char *verb)
+announce(struct cli *c, const char *verb, const char *becomes,
+    const json_t *messages, json_t **ids_out, struct err *e)
 {
-	json_t *request = json_pack("{s:s}", "verb", verb);
-	json_t *reply;
+	json_t *before = json_object(), *after = json_object(), *one, *reply;
+	size_t i;
+
+	*ids_out = json_array();
+	json_array_foreach(messages, i, one) {
+		json_t *id = json_object_get(one, "id");
+
+		json_array_append(*ids_out, id);
+		json_object_set(before, json_string_value(id),
+		    json_object_get(one, "state"));
+		json_object_set_new(
+		    after, json_string_value(id), json_string(becomes));
+	}
+	if (cli_call(c,
+		json_pack("{s:s,s:s,s:o,s:o}", "verb", "queue act", "act", verb,
+		    "before", before, "after", after),
+		&reply, e) != 0)
+		return -1;
+	json_decref(reply);
+	return 0;
+}
+
+/* One page of the selection: announced, then done. */
+static int
+act_on_page(struct cli *c, const char *verb, const char *becomes,
+    const json_t *messages, json_t *outcome, struct err *e)
+{
+	json_t *ids, *request, *reply;
+	json_int_t done = json_integer_value(json_object_get(outcome, "done"));
+	int rc;
+
+	if (json_array_size(messages) == 0)
+		return 0;
+	rc = announce(c, verb, becomes, messages, &ids, e);
+	request = json_pack("{s:s,s:o}", "verb", verb, "ids", ids);
+	if (rc == 0)
+		rc = ask_runner(c, request, &reply, e);
+	json_decref(request);
+	if (rc != 0)
+		return -1;
+	done += json_integer_value(json_object_get(reply, "done"));
+	json_object_set_new(outcome, "done", json_integer(done));
+	json_array_extend(json_object_get(outcome, "failed"),
+	    json_object_get(reply, "failed"));
+	json_decref(reply);
+	return 0;
+}
+
+/* The ids that were given and that no page had. */
+static void
+add_unknown(const json_t *given, const json_t *seen, json_t *outcome)
+{
+	json_t *id;
+	size_t i;
+
+	json_array_foreach(given, i, id)
+		if (json_object_get(seen, json_string_value(id)) == NULL)
+			json_array_append_new(
+			    json_object_get(outcome, "failed"),
+			    json_pack("{s:O,s:s}", "id", id, "text",
+				"no such message in the queue"));
+}
+
+static int
+act_on_all(struct cli *c, const char *verb, const char *becomes,
+    json_t *request, json_t *outcome, struct err *e)
+{
+	json_t *seen = json_object(), *reply, *messages, *next, *one;
+	bool more = true;
+	size_t i;
+	int rc = 0;
+
+	while (rc == 0 && more) {
+		rc = ask_runner(c, request, &reply, e);
+		if (rc != 0)
+			break;
+		messages = json_object_get(reply, "messages");
+		json_array_foreach(messages, i, one)
+			json_object_set_new(seen,
+			    json_string_value(json_object_get(one, "id")),
+			    json_true());
+		rc = act_on_page(c, verb, becomes, messages, outcome, e);
+		next = json_object_get(reply, "next");
+		more = json_is_string(next);
+		if (more)
+			json_object_set(request, "after", next);
+		json_decref(reply);
+	}
+	if (rc == 0)
+		add_unknown(json_object_get(request, "ids"), seen, outcome);
+	json_decref(seen);
+	return rc;
+}
+
+static int
+act(struct cli *c, const char *verb, const char *becomes)
+{
+	json_t *request = json_pack(
+	    "{s:s,s:b,s:i}", "verb", "list", "brief", 1, "limit", ACT_PAGE);
+	json_t *outcome =
+	    json_pack("{s:b,s:i,s:[]}", "ok", 1, "done", 0, "failed");
 	struct err e;
 	int rc = take_selection(c, request, true);
 
-	if (rc == CLI_DONE && ask_runner(c, request, &reply, &e) != 0) {
+	if (rc == CLI_DONE &&
+	    act_on_all(c, verb, becomes, request, outcome, &e) != 0)
 		rc = cli_fail(&e);
-	} else if (rc == CLI_DONE) {
-		rc = report_outcome(c, reply, verb);
-		json_decref(reply);
-	}
+	else if (rc == CLI_DONE)
+		rc = report_outcome(c, outcome, verb);
+	json_decref(outcome);
 	json_decref(request);
 	return rc;
 }
@@ -220,8 +325,9 @@ check_spool(struct cli *c)
 int
 command_queue(struct cli *c)
 {
-	static const char *const acts[] = { "retry", "hold", "release",
-		"bounce", "delete" };
+	static const char *const acts[][2] = { { "retry", "due" },
+		{ "hold", "held" }, { "release", "due" },
+		{ "bounce", "returned" }, { "delete", "deleted" } };
 	const char *verb = cli_argument(c);
 
 	if (verb == NULL)
@@ -235,8 +341,8 @@ command_queue(struct cli *c)
 	if (strcmp(verb, "check") == 0)
 		return check_spool(c);
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
-		if (strcmp(verb, acts[i]) == 0)
-			return act(c, verb);
+		if (strcmp(verb, acts[i][0]) == 0)
+			return act(c, verb, acts[i][1]);
 	}
 	return cli_usage("queue: no verb \"%s\"", verb);
 }

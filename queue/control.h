@@ -6,15 +6,22 @@
  * of at most CONTROL_PACKET_MAX bytes a packet, one answer a question.
  *
  * Who asks follows from SO_PEERCRED (uid 0 or the owner of the state
- * directory) or from "session", a web session token of a server administrator,
- * which accountd is asked about.  Others get "code": "forbidden".
+ * directory) or from "session", a web session token of an administrator, which
+ * accountd is asked about.  Others get "code": "forbidden".  For a domain's
+ * administrator there are only the messages of own domains (spool_owner()),
+ * and no bounce, no statistics and no tools.
  *
  *	{"verb": V, ...} -> {"ok": true, ...}
  *	                    {"ok": false, "code": C, "text": T}
  *
  * Verbs:
- *  list        selection, "state"?, "after"?, "limit"? (at most 1000)
- *              -> {"messages": [M...], "next": ID?}; go on with "after": ID
+ *  list        selection, "state"?, "after"?, "limit"? (at most 1000),
+ *              "brief"? (of M only id and state)
+ *              -> {"messages": [M...], "next": ID?}; go on with "after": ID;
+ *              a page may have fewer than asked for, even none
+ *  groups      -> {"active", "deferred", "held", "total", "at_ms", "groups":
+ *              [{destination, count, next_ms, oldest_ms, reply}...]}: for
+ *              which domains how many deferred messages wait, the largest 50
  *  show        "id" -> {"message": M with all recipients (as fit) and envelope}
  *  retry       selection: due now; forgets which hosts are dead
  *  hold        selection, "reason"?
@@ -22,6 +29,8 @@
  *  bounce      selection: gives up; senders are told
  *  delete      selection: gone without a word
  *              -> {"done": N, "failed": [{"id", "text"}...]}
+ *              Acts of sessions are in the audit log before they are done;
+ *              the operator's program puts down its own.
  *  statistics  -> {"active", "deferred", "held", "corrupt", "segments",
  *              "journal_bytes", "jobs", "lanes", "dead_lanes",
  *              "remote_waiting", "remote_active", "remote_idle",

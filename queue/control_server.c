@@ -43,37 +43,87 @@ is_operator(const struct control_session *s)
 	    (stat(s->runner->state_dir, &st) == 0 && st.st_uid == s->uid);
 }
 
-static bool
-may_administer(struct control_session *s, json_t *request)
+/* The domains of who asks, alias domains too: whose mail is theirs. */
+static int
+load_domains(struct control_session *s, json_t *domains)
 {
-	const char *token =
-	    json_string_value(json_object_get(request, "session"));
-	const char *account;
-	json_t *reply, *roles, *role;
-	bool admin = false;
+	json_t *ask, *reply, *item, *next = NULL;
 	struct err e;
 	size_t i;
 
-	if (token == NULL) {
-		snprintf(s->actor, sizeof(s->actor), "uid %u", s->uid);
-		return is_operator(s);
-	}
+	do {
+		ask = json_pack("{s:s, s:s, s:o*}", "verb", "domain list",
+		    "session", s->token, "after", next);
+		next = NULL;
+		if (accountd_call(
+			s->runner->accountd, ask, ANSWER_MS, &reply, &e) != 0)
+			return -1;
+		json_array_foreach(json_object_get(reply, "items"), i, item)
+			json_array_append(
+			    domains, json_object_get(item, "name"));
+		if (json_is_string(json_object_get(reply, "next")))
+			next = json_incref(json_object_get(reply, "next"));
+		json_decref(reply);
+	} while (next != NULL);
+	return 0;
+}
+
+static bool
+has_role(const json_t *user, const char *name)
+{
+	json_t *role;
+	size_t i;
+
+	json_array_foreach(json_object_get(user, "roles"), i, role)
+		if (json_is_string(role) &&
+		    strcmp(json_string_value(role), name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+may_by_session(struct control_session *s, json_t *domains)
+{
+	const char *account;
+	json_t *reply, *user, *domain;
+	bool may = false, all = false;
+	struct err e;
+	size_t i;
+
 	if (accountd_call(s->runner->accountd,
 		json_pack(
-		    "{s:s, s:s}", "verb", "session check", "session", token),
+		    "{s:s, s:s}", "verb", "session check", "session", s->token),
 		ANSWER_MS, &reply, &e) != 0)
 		return false;
 	account = json_string_value(json_object_get(reply, "account"));
 	snprintf(
 	    s->actor, sizeof(s->actor), "%s", account != NULL ? account : "?");
-	roles = json_object_get(json_object_get(reply, "user"), "roles");
-	json_array_foreach(roles, i, role) {
-		const char *name = json_string_value(role);
-
-		admin |= name != NULL && strcmp(name, "server_admin") == 0;
-	}
+	user = json_object_get(reply, "user");
+	all = may = has_role(user, "server_admin");
+	if (!all && has_role(user, "domain_admin"))
+		may = load_domains(s, domains) == 0;
 	json_decref(reply);
-	return admin;
+	if (!may || all)
+		return may;
+	s->owners =
+	    mem_alloc((json_array_size(domains) + 1) * sizeof(*s->owners));
+	json_array_foreach(domains, i, domain)
+		s->owners[s->owner_count++] = json_string_value(domain);
+	return true;
+}
+
+/*
+ * Anything, or (s->owners) only messages of own domains; `domains` keeps the
+ * names.
+ */
+static bool
+may_administer(struct control_session *s, json_t *request, json_t *domains)
+{
+	s->token = json_string_value(json_object_get(request, "session"));
+	if (s->token != NULL)
+		return may_by_session(s, domains);
+	snprintf(s->actor, sizeof(s->actor), "uid %u", s->uid);
+	return is_operator(s);
 }
 
 static json_t *
@@ -105,24 +155,41 @@ verb_statistics(struct control_session *s)
 /* --- The connection -------------------------------------------------------------- */
 
 static json_t *
+administer(struct control_session *s, const char *verb, json_t *request)
+{
+	json_t *a = control_verb(s, verb, request);
+
+	if (a == NULL && s->owners != NULL)
+		return control_refusal(
+		    "forbidden", "only for server administrators");
+	if (a == NULL && strcmp(verb, "statistics") == 0)
+		a = verb_statistics(s);
+	if (a == NULL)
+		a = tools_verb(s->runner, verb, request);
+	return a != NULL ? a : control_refusal("syntax", "no such verb");
+}
+
+static json_t *
 answer(struct control_session *s, json_t *request)
 {
 	const char *verb = json_string_value(json_object_get(request, "verb"));
-	json_t *a;
+	json_t *a, *domains;
 
 	if (verb == NULL)
 		return control_refusal("syntax", "no verb");
 	a = control_owner_verb(s, verb, request);
 	if (a != NULL)
 		return a;
-	if (!may_administer(s, request))
-		return control_refusal("forbidden", "not an administrator");
-	if (strcmp(verb, "statistics") == 0)
-		return verb_statistics(s);
-	a = tools_verb(s->runner, verb, request);
-	if (a == NULL)
-		a = control_verb(s, verb, request);
-	return a != NULL ? a : control_refusal("syntax", "no such verb");
+	domains = json_array();
+	if (may_administer(s, request, domains))
+		a = administer(s, verb, request);
+	else
+		a = control_refusal("forbidden", "not an administrator");
+	free(s->owners);
+	s->owners = NULL;
+	s->owner_count = 0;
+	json_decref(domains);
+	return a;
 }
 
 static int
@@ -168,7 +235,6 @@ control_serve(struct runner *r, int fd)
 		json_decref(a);
 		json_decref(request);
 	}
-	free(s.list);
 	free(packet);
 	close(fd);
 }
@@ -201,21 +267,14 @@ waits_for_resume(struct runner *r, const char *id)
 void
 control_wake_suspended(struct runner *r)
 {
-	struct spool_info *list;
-	size_t count, i;
+	const struct spool_filter deferred = { .states = 1U << SPOOL_DEFERRED };
+	struct spool_info i = { 0 };
 	struct err e;
 
-	if (spool_list(r->spool, &list, &count, &e) != 0) {
-		log_warning("resuming: %s", e.text);
-		return;
-	}
-	for (i = 0; i < count; i++)
-		if (list[i].state == SPOOL_DEFERRED &&
-		    waits_for_resume(r, list[i].id) &&
-		    spool_schedule(r->spool, list[i].id, clock_wall_ms(), &e) !=
-			0)
-			log_warning("resuming %s: %s", list[i].id, e.text);
-	free(list);
+	while (spool_page(r->spool, &deferred, i.id, &i, 1) == 1)
+		if (waits_for_resume(r, i.id) &&
+		    spool_schedule(r->spool, i.id, clock_wall_ms(), &e) != 0)
+			log_warning("resuming %s: %s", i.id, e.text);
 }
 
 void

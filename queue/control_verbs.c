@@ -1,10 +1,10 @@
 /*
- * What the control socket can show and do; see control.h for the protocol.
+ * What the control socket shows: messages by page, one of them, and who the
+ * queue waits for; see control.h for the protocol.
  *
- * A listing is taken once and paged from memory, so that 100,000 messages do
- * not cost a listing a page; envelopes are read one by one as a page needs
- * them.  Every administrative act is a log line with who did it.  Runs on the
- * connection threads; nothing here holds up delivery.
+ * The spool's index says which messages may fit; envelopes are read one by one
+ * as a page needs them.  Runs on the connection threads; nothing here holds up
+ * delivery.
  */
 #include "queue/control_verbs.h"
 
@@ -14,26 +14,18 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/log.h"
-
-#include "queue/job.h"
-#include "queue/lanes.h"
+#include "base/mem.h"
 
 enum {
 	PAGE_BYTES = 28 * 1024, /* then a page ends, whatever its limit */
 	PAGE_MAX = 1000,
 	LIST_RECIPIENTS = 20,
 	SHOW_RECIPIENTS = 50,
-	FAILED_MAX = 100,
 	PEEK_TRIES = 5,
 	RECIPIENT_BYTES = 700, /* about the most one takes in an answer */
-};
-
-/* What a request selects; NULL: not given. */
-struct selection {
-	json_t *ids;
-	const char *sender, *recipient, *destination, *state;
-	bool all;
+	BRIEF_COST = 64,
+	LIST_MS = 500, /* then what was found so far is a page */
+	GROUPS_SHOWN = 50,
 };
 
 json_t *
@@ -46,65 +38,153 @@ control_refusal(const char *code, const char *text)
 
 /* --- Selecting ----------------------------------------------------------------- */
 
-static bool
-read_selection(json_t *request, struct selection *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->ids = json_object_get(request, "ids");
-	out->sender = json_string_value(json_object_get(request, "sender"));
-	out->recipient =
-	    json_string_value(json_object_get(request, "recipient"));
-	out->destination =
-	    json_string_value(json_object_get(request, "destination"));
-	out->state = json_string_value(json_object_get(request, "state"));
-	out->all = json_is_true(json_object_get(request, "all"));
-	if (out->ids != NULL && !json_is_array(out->ids))
-		return false;
-	return out->all || out->ids != NULL || out->sender != NULL ||
-	    out->recipient != NULL || out->destination != NULL;
-}
+static const char *const states[] = { [SPOOL_ACTIVE] = "active",
+	[SPOOL_DEFERRED] = "deferred",
+	[SPOOL_HELD] = "held" };
 
-static const char *
-state_name(enum spool_state state)
+const char *
+control_state_name(enum spool_state state)
 {
-	return state == SPOOL_ACTIVE  ? "active"
-	    : state == SPOOL_DEFERRED ? "deferred"
-				      : "held";
+	return states[state];
 }
 
 static bool
-goes_to(const struct envelope_recipient *r, const struct selection *s)
+read_state(json_t *request, unsigned *out)
 {
-	const char *at = strrchr(r->address, '@');
+	const char *name = json_string_value(json_object_get(request, "state"));
 
-	if (s->recipient != NULL &&
-	    ascii_casecmp(r->address, s->recipient) != 0)
-		return false;
-	return s->destination == NULL ||
-	    (at != NULL && ascii_casecmp(at + 1, s->destination) == 0);
+	*out = 0;
+	for (size_t i = 0; name != NULL && i < ARRAY_LEN(states); i++)
+		if (strcmp(states[i], name) == 0)
+			*out = 1U << i;
+	return name == NULL || *out != 0;
 }
 
-/* Does the envelope fit sender, recipient and destination? */
-static bool
-fits(const struct envelope *v, const struct selection *s)
+static int
+compare_ids(const void *a, const void *b)
 {
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool
+read_ids(json_t *request, struct selection *out)
+{
+	json_t *ids = json_object_get(request, "ids"), *id;
 	size_t i;
 
-	if (s->sender != NULL && ascii_casecmp(v->sender, s->sender) != 0)
-		return false;
-	if (s->recipient == NULL && s->destination == NULL)
+	if (ids == NULL)
 		return true;
-	for (i = 0; i < v->recipient_count; i++)
-		if (goes_to(&v->recipients[i], s))
-			return true;
-	return false;
+	if (!json_is_array(ids))
+		return false;
+	out->ids = mem_alloc((json_array_size(ids) + 1) * sizeof(*out->ids));
+	json_array_foreach(ids, i, id)
+		if (json_is_string(id))
+			out->ids[out->id_count++] = json_string_value(id);
+	if (out->id_count > 1)
+		qsort(out->ids, out->id_count, sizeof(*out->ids), compare_ids);
+	return true;
 }
 
-static bool
-needs_envelope(const struct selection *s)
+bool
+selection_init(
+    struct selection *out, const struct control_session *s, json_t *request)
 {
-	return s->sender != NULL || s->recipient != NULL ||
-	    s->destination != NULL;
+	struct spool_filter *f = &out->filter;
+
+	memset(out, 0, sizeof(*out));
+	f->sender = json_string_value(json_object_get(request, "sender"));
+	f->recipient = json_string_value(json_object_get(request, "recipient"));
+	f->destination =
+	    json_string_value(json_object_get(request, "destination"));
+	f->owners = s->owners;
+	f->owner_count = s->owner_count;
+	if (!read_state(request, &f->states) || !read_ids(request, out))
+		return false;
+	out->is_given = json_is_true(json_object_get(request, "all")) ||
+	    out->ids != NULL || f->sender != NULL || f->recipient != NULL ||
+	    f->destination != NULL;
+	return true;
+}
+
+void
+selection_release(struct selection *sel)
+{
+	free(sel->ids);
+	sel->ids = NULL;
+}
+
+/* The next candidate: of the ids that were given, or of all. */
+static bool
+next_candidate(struct control_session *s, struct selection *sel)
+{
+	const unsigned wanted = sel->filter.states;
+
+	while (sel->ids != NULL && sel->at < sel->id_count) {
+		const char *id = sel->ids[sel->at++];
+
+		if (strcmp(id, sel->info.id) > 0 &&
+		    spool_find(s->runner->spool, id, &sel->info) &&
+		    (wanted == 0 || (wanted & 1U << sel->info.state) != 0))
+			return true;
+	}
+	if (sel->ids != NULL)
+		return false;
+	if (sel->at == sel->batch_count) {
+		sel->at = 0;
+		sel->batch_count = spool_page(s->runner->spool, &sel->filter,
+		    sel->info.id, sel->batch, ARRAY_LEN(sel->batch));
+	}
+	if (sel->at == sel->batch_count)
+		return false;
+	sel->info = sel->batch[sel->at++];
+	return true;
+}
+
+/* A message that moves from one file to another just now is not gone. */
+static int
+peek(struct control_session *s, const char *id, struct pool *pool,
+    struct envelope *v)
+{
+	const struct timespec pause = { 0, 10000000 };
+	struct spool_info info;
+	struct err e;
+
+	for (int left = PEEK_TRIES; left > 0; left--) {
+		if (spool_peek(s->runner->spool, id, pool, v, &e) == 0)
+			return 0;
+		if (!spool_find(s->runner->spool, id, &info))
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return -1;
+}
+
+bool
+selection_next(struct control_session *s, struct selection *sel,
+    struct pool *pool, struct envelope *v)
+{
+	const struct spool_filter *f = &sel->filter;
+	bool must_read = v != NULL || f->sender != NULL ||
+	    f->recipient != NULL || f->destination != NULL || f->owners != NULL;
+
+	while (clock_mono_ms() < sel->until_ms && next_candidate(s, sel)) {
+		struct envelope read;
+		bool fits;
+
+		if (!must_read)
+			return true;
+		pool_release(pool);
+		if (peek(s, sel->info.id, pool, &read) != 0)
+			continue;
+		fits = spool_fits(f, &read);
+		if (fits && v != NULL)
+			*v = read;
+		else
+			envelope_release(&read);
+		if (fits)
+			return true;
+	}
+	return false;
 }
 
 /* --- Showing ------------------------------------------------------------------- */
@@ -165,53 +245,14 @@ show_message(
 	uint32_t attempts;
 	json_t *recipients = show_recipients(v, most, &attempts);
 	json_t *o = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o}", "id",
-	    info->id, "state", state_name(info->state), "sender", v->sender,
-	    "size", (json_int_t)v->body_size, "attempts", (json_int_t)attempts,
+	    info->id, "state", states[info->state], "sender", v->sender, "size",
+	    (json_int_t)v->body_size, "attempts", (json_int_t)attempts,
 	    "recipient_count", (json_int_t)v->recipient_count, "recipients",
 	    recipients);
 
 	put_time(o, "accepted_at", v->accepted_ms);
 	put_time(o, "next_try_at", info->next_try_ms);
 	return o;
-}
-
-static int
-compare_ids(const void *key, const void *item)
-{
-	return strcmp(key, ((const struct spool_info *)item)->id);
-}
-
-static struct spool_info *
-find_info(const struct control_session *s, const char *id)
-{
-	if (s->count == 0)
-		return NULL;
-	return bsearch(id, s->list, s->count, sizeof(*s->list), compare_ids);
-}
-
-static int
-take_listing(struct control_session *s, struct err *e)
-{
-	free(s->list);
-	s->list = NULL;
-	s->count = 0;
-	return spool_list(s->runner->spool, &s->list, &s->count, e);
-}
-
-/* A message that moves from one file to another just now is not gone. */
-static int
-peek(struct control_session *s, const char *id, struct pool *pool,
-    struct envelope *v, struct err *e)
-{
-	const struct timespec pause = { 0, 10000000 };
-	int tries;
-
-	for (tries = 0; tries < PEEK_TRIES; tries++) {
-		if (spool_peek(s->runner->spool, id, pool, v, e) == 0)
-			return 0;
-		nanosleep(&pause, NULL);
-	}
-	return -1;
 }
 
 /* How many bytes a message adds to a page, roughly, from above. */
@@ -224,22 +265,29 @@ page_cost(const struct envelope *v)
 	return 600 + n * RECIPIENT_BYTES;
 }
 
+/* One more row; false: that was all, or the page is full. */
 static bool
-is_selected(const struct selection *sel, const struct spool_info *info)
+add_row(struct control_session *s, struct selection *sel, bool brief,
+    json_t *rows, size_t *bytes)
 {
-	size_t i;
-	json_t *id;
+	struct pool pool = { 0 };
+	struct envelope v;
+	bool found = *bytes <= PAGE_BYTES &&
+	    selection_next(s, sel, &pool, brief ? NULL : &v);
 
-	if (sel->state != NULL &&
-	    strcmp(sel->state, state_name(info->state)) != 0)
-		return false;
-	if (sel->ids == NULL)
-		return true;
-	json_array_foreach(sel->ids, i, id)
-		if (json_is_string(id) &&
-		    strcmp(json_string_value(id), info->id) == 0)
-			return true;
-	return false;
+	if (found && brief) {
+		json_array_append_new(rows,
+		    json_pack("{s:s, s:s}", "id", sel->info.id, "state",
+			states[sel->info.state]));
+		*bytes += BRIEF_COST;
+	} else if (found) {
+		json_array_append_new(
+		    rows, show_message(&sel->info, &v, LIST_RECIPIENTS));
+		*bytes += page_cost(&v);
+		envelope_release(&v);
+	}
+	pool_release(&pool);
+	return found;
 }
 
 static json_t *
@@ -247,46 +295,32 @@ verb_list(struct control_session *s, json_t *request)
 {
 	const char *after =
 	    json_string_value(json_object_get(request, "after"));
-	json_int_t limit =
-	    json_integer_value(json_object_get(request, "limit"));
-	json_t *answer, *messages;
+	size_t limit =
+	    (size_t)json_integer_value(json_object_get(request, "limit"));
+	bool brief = json_is_true(json_object_get(request, "brief"));
+	json_t *rows, *answer;
 	struct selection sel;
-	size_t i = 0, bytes = 0;
-	struct err e;
+	char last[ID_SIZE];
+	size_t bytes = 0;
 
-	(void)read_selection(request, &sel); /* none: all */
-	if (limit <= 0 || limit > PAGE_MAX)
-		limit = PAGE_MAX;
-	if ((after == NULL || s->list == NULL) && take_listing(s, &e) != 0)
-		return control_refusal("temp", e.text);
-	while (
-	    after != NULL && i < s->count && strcmp(s->list[i].id, after) <= 0)
-		i++;
-	messages = json_array();
-	answer = json_pack("{s:b, s:o}", "ok", 1, "messages", messages);
-	for (; i < s->count; i++) {
-		const struct spool_info *info = &s->list[i];
-		struct pool pool = { 0 };
-		struct envelope v;
-
-		if (!is_selected(&sel, info) ||
-		    peek(s, info->id, &pool, &v, &e) != 0)
-			continue;
-		if (fits(&v, &sel)) {
-			json_array_append_new(
-			    messages, show_message(info, &v, LIST_RECIPIENTS));
-			bytes += page_cost(&v);
-		}
-		envelope_release(&v);
-		pool_release(&pool);
-		if (bytes > PAGE_BYTES ||
-		    json_array_size(messages) >= (size_t)limit) {
-			if (i + 1 < s->count)
-				json_object_set_new(
-				    answer, "next", json_string(info->id));
-			break;
-		}
+	if (!selection_init(&sel, s, request)) {
+		selection_release(&sel);
+		return control_refusal("syntax", "not a selection");
 	}
+	if (after != NULL && id_is_valid(slice_str(after)))
+		memcpy(sel.info.id, after, ID_SIZE);
+	if (limit == 0 || limit > PAGE_MAX)
+		limit = PAGE_MAX;
+	sel.until_ms = clock_mono_ms() + LIST_MS;
+	rows = json_array();
+	while (json_array_size(rows) < limit &&
+	    add_row(s, &sel, brief, rows, &bytes))
+		;
+	answer = json_pack("{s:b, s:o}", "ok", 1, "messages", rows);
+	memcpy(last, sel.info.id, ID_SIZE);
+	if (next_candidate(s, &sel))
+		json_object_set_new(answer, "next", json_string(last));
+	selection_release(&sel);
 	return answer;
 }
 
@@ -294,186 +328,80 @@ static json_t *
 verb_show(struct control_session *s, json_t *request)
 {
 	const char *id = json_string_value(json_object_get(request, "id"));
-	struct spool_info *info, gone = { 0 };
+	const struct spool_filter own = { .owners = s->owners,
+		.owner_count = s->owner_count };
+	struct spool_info info;
 	struct pool pool = { 0 };
+	json_t *message = NULL;
 	struct envelope v;
-	json_t *message;
-	struct err e;
 
 	if (id == NULL || !id_is_valid(slice_str(id)))
 		return control_refusal("syntax", "id is not a message id");
-	if (take_listing(s, &e) != 0)
-		return control_refusal("temp", e.text);
-	info = find_info(s, id);
-	if (info == NULL || peek(s, id, &pool, &v, &e) != 0) {
-		pool_release(&pool);
+	if (spool_find(s->runner->spool, id, &info) &&
+	    peek(s, id, &pool, &v) == 0) {
+		if (spool_fits(&own, &v)) {
+			message = show_message(&info, &v, SHOW_RECIPIENTS);
+			json_object_set_new(
+			    message, "client_ip", json_string(v.client_ip));
+			json_object_set_new(
+			    message, "auth_user", json_string(v.auth_user));
+			json_object_set_new(
+			    message, "session", json_string(v.session_id));
+			put_time(message, "not_before", v.not_before_ms);
+		}
+		envelope_release(&v);
+	}
+	pool_release(&pool);
+	if (message == NULL)
 		return control_refusal(
 		    "not-found", "no such message in the queue");
-	}
-	gone = *info;
-	message = show_message(&gone, &v, SHOW_RECIPIENTS);
-	json_object_set_new(message, "client_ip", json_string(v.client_ip));
-	json_object_set_new(message, "auth_user", json_string(v.auth_user));
-	json_object_set_new(message, "session", json_string(v.session_id));
-	put_time(message, "not_before", v.not_before_ms);
-	envelope_release(&v);
-	pool_release(&pool);
 	return json_pack("{s:b, s:o}", "ok", 1, "message", message);
 }
 
-/* --- Acting -------------------------------------------------------------------- */
+/* --- Destinations --------------------------------------------------------------- */
 
-static int
-act_retry(
-    struct control_session *s, const char *id, const char *text, struct err *e)
-{
-	(void)text;
-	return spool_schedule(s->runner->spool, id, clock_wall_ms(), e);
-}
-
-static int
-act_release(
-    struct control_session *s, const char *id, const char *text, struct err *e)
-{
-	(void)text;
-	return spool_unhold(s->runner->spool, id, e);
-}
-
-static int
-act_hold(
-    struct control_session *s, const char *id, const char *text, struct err *e)
-{
-	struct spool_item *item;
-
-	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
-		return -1;
-	spool_hold(item, text != NULL ? text : "held by an administrator");
-	return 0;
-}
-
-static int
-act_bounce(
-    struct control_session *s, const char *id, const char *text, struct err *e)
-{
-	struct runner *r = s->runner;
-	struct spool_item *item;
-	struct job *j;
-
-	if (spool_claim_id(r->spool, id, &item, e) != 0)
-		return -1;
-	j = job_new(r, item, directory_settings(r->directory));
-	job_recover(j);
-	job_bounce(j, text != NULL ? text : "returned by an administrator");
-	return 0;
-}
-
-static int
-act_delete(
-    struct control_session *s, const char *id, const char *text, struct err *e)
-{
-	struct spool_item *item;
-
-	(void)text;
-	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
-		return -1;
-	spool_settle(item);
-	return 0;
-}
-
-typedef int act_function(
-    struct control_session *s, const char *id, const char *text, struct err *e);
-
-/* One administrative request under way. */
-struct deed {
-	struct control_session *session;
-	const char *verb;
-	act_function *act;
-	struct selection selection;
-	const char *text; /* or NULL */
-	json_int_t done;
-	json_t *failed;
-};
-
+/* Its name and what was said last, from its newest message. */
 static void
-deed_failed(struct deed *d, const char *id, const char *text)
+add_group(struct control_session *s, json_t *rows, const struct spool_group *g)
 {
-	if (json_array_size(d->failed) < FAILED_MAX)
-		json_array_append_new(
-		    d->failed, json_pack("{s:s, s:s}", "id", id, "text", text));
-}
-
-static bool
-deed_fits(struct deed *d, const struct spool_info *info)
-{
+	const struct envelope_recipient *r = NULL;
 	struct pool pool = { 0 };
 	struct envelope v;
-	struct err e;
-	bool fit;
 
-	if (!is_selected(&d->selection, info))
-		return false;
-	if (!needs_envelope(&d->selection))
-		return true;
-	if (peek(d->session, info->id, &pool, &v, &e) != 0) {
-		pool_release(&pool);
-		return false;
+	if (peek(s, g->newest, &pool, &v) == 0) {
+		r = spool_group_find(s->runner->spool, g, &v);
+		if (r != NULL)
+			json_array_append_new(rows,
+			    json_pack("{s:s,s:I,s:I,s:I,s:s}", "destination",
+				strrchr(r->address, '@') + 1, "count",
+				(json_int_t)g->count, "next_ms",
+				(json_int_t)g->next_try_ms, "oldest_ms",
+				(json_int_t)id_wall_ms(g->oldest), "reply",
+				r->reply != NULL ? r->reply : ""));
+		envelope_release(&v);
 	}
-	fit = fits(&v, &d->selection);
-	envelope_release(&v);
 	pool_release(&pool);
-	return fit;
-}
-
-static void
-act_on(struct deed *d, const struct spool_info *info)
-{
-	struct log_line l;
-	struct err e;
-
-	if (!deed_fits(d, info))
-		return;
-	if (d->act(d->session, info->id, d->text, &e) != 0) {
-		deed_failed(d, info->id, e.text);
-		return;
-	}
-	d->done++;
-	log_begin(&l, "control", NULL, info->id);
-	log_str(&l, "verb", d->verb);
-	log_str(&l, "actor", d->session->actor);
-	log_end(&l);
 }
 
 static json_t *
-act(struct control_session *s, json_t *request, const char *verb,
-    act_function *f)
+verb_groups(struct control_session *s, json_t *request)
 {
-	struct deed d = { .session = s, .verb = verb, .act = f };
-	struct err e;
-	json_t *id;
-	size_t i;
+	const struct spool_filter own = { .owners = s->owners,
+		.owner_count = s->owner_count };
+	json_t *rows = json_array();
+	struct spool_survey sv;
 
-	d.text = json_string_value(json_object_get(request, "reason"));
-	if (!read_selection(request, &d.selection))
-		return control_refusal("syntax", "nothing is selected");
-	if (take_listing(s, &e) != 0)
-		return control_refusal("temp", e.text);
-	d.failed = json_array();
-	if (f == act_retry)
-		lanes_revive(s->runner->lanes);
-	for (i = 0; d.selection.ids == NULL && i < s->count; i++)
-		act_on(&d, &s->list[i]);
-	json_array_foreach(d.selection.ids, i, id) {
-		const char *name = json_string_value(id);
-		struct spool_info *info = name ? find_info(s, name) : NULL;
-
-		if (info != NULL)
-			act_on(&d, info);
-		else
-			deed_failed(&d, name ? name : "",
-			    "no such message in the queue");
-	}
-	return json_pack(
-	    "{s:b, s:I, s:o}", "ok", 1, "done", d.done, "failed", d.failed);
+	(void)request;
+	spool_survey(s->runner->spool, &own, &sv);
+	for (size_t i = 0; i < sv.group_count && i < GROUPS_SHOWN; i++)
+		add_group(s, rows, &sv.groups[i]);
+	free(sv.groups);
+	return json_pack("{s:b, s:I,s:I,s:I,s:I,s:I, s:o}", "ok", 1, "at_ms",
+	    (json_int_t)clock_wall_ms(), "active",
+	    (json_int_t)sv.counts[SPOOL_ACTIVE], "deferred",
+	    (json_int_t)sv.counts[SPOOL_DEFERRED], "held",
+	    (json_int_t)sv.counts[SPOOL_HELD], "total",
+	    (json_int_t)sv.group_count, "groups", rows);
 }
 
 json_t *
@@ -481,23 +409,15 @@ control_verb(struct control_session *s, const char *verb, json_t *request)
 {
 	static const struct {
 		const char *name;
-		act_function *act;
-	} acts[] = {
-		{ "retry", act_retry },
-		{ "hold", act_hold },
-		{ "release", act_release },
-		{ "bounce", act_bounce },
-		{ "delete", act_delete },
+		json_t *(*run)(struct control_session *s, json_t *request);
+	} verbs[] = {
+		{ "list", verb_list },
+		{ "show", verb_show },
+		{ "groups", verb_groups },
 	};
 
-	size_t i;
-
-	if (strcmp(verb, "list") == 0)
-		return verb_list(s, request);
-	if (strcmp(verb, "show") == 0)
-		return verb_show(s, request);
-	for (i = 0; i < ARRAY_LEN(acts); i++)
-		if (strcmp(verb, acts[i].name) == 0)
-			return act(s, request, verb, acts[i].act);
-	return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (strcmp(verb, verbs[i].name) == 0)
+			return verbs[i].run(s, request);
+	return control_act(s, verb, request);
 }

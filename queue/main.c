@@ -8,6 +8,7 @@
  *  - one publishing thread: flushes what was delivered and publishes it;
  *  - one settling thread: about once a second, or after many messages, a shared
  *    flush of the store, and then the settled marks (I1);
+ *  - one thread that reads what envelopes lay here at the start, then ends;
  *  - the connection threads of the control socket (control.c);
  *  - the main thread's tick: settings, idle connections, run/queue.stat.
  */
@@ -58,6 +59,7 @@ enum {
 	SETTLE_LOOK_MS = 50,
 	SETTLE_EVERY_MS = 1000,
 	SETTLE_PENDING = 3000,
+	READ_PAUSE_MS = 2,
 	STOP_HURRY_MS = 2000, /* transfers under way are cut, */
 	STOP_LAST_MS = 5000,  /* those at their end as well */
 	STOP_MS = 6000,
@@ -324,6 +326,18 @@ settle_thread(struct worker *w, void *arg)
 	settle(r);
 }
 
+/* What lay in the spool at the start is read once, beside the delivery. */
+static void
+read_thread(struct worker *w, void *arg)
+{
+	const struct runner *r = arg;
+	char at[ID_SIZE] = "";
+
+	(void)w;
+	while (!service_stopping() && spool_read_on(r->spool, at))
+		nap(READ_PAUSE_MS);
+}
+
 /* --- The worker ---------------------------------------------------------------- */
 
 static int
@@ -385,7 +399,8 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 
 	r->lanes = lanes_new(remote);
 	if (worker_thread(r->worker, "publish", 0, publish_thread, r, e) != 0 ||
-	    worker_thread(r->worker, "settle", 0, settle_thread, r, e) != 0)
+	    worker_thread(r->worker, "settle", 0, settle_thread, r, e) != 0 ||
+	    worker_thread(r->worker, "read", 0, read_thread, r, e) != 0)
 		return -1;
 	for (i = 0; i < local; i++)
 		if (worker_thread(r->worker, "claim", 0, claim_thread, r, e) !=

@@ -1,6 +1,6 @@
 /*
- * The control verbs' side of the spool: counting, listing, looking, and
- * changing what waits; and making a new spool.
+ * The control verbs' side of the spool: counting, looking at one, and changing
+ * what waits; and making a new spool.  Pages of it: spool_list.c.
  *
  * Looking at a message does not claim it: its segment is held meanwhile, and
  * an envelope file that was replaced while we looked is looked for again.
@@ -55,53 +55,6 @@ spool_count(struct spool *s, struct spool_counts *out)
 	(void)pthread_mutex_unlock(&s->lock);
 }
 
-static int
-compare_infos(const void *a, const void *b)
-{
-	const struct spool_info *x = a, *y = b;
-
-	return memcmp(x->id, y->id, ID_LEN);
-}
-
-static void
-fill_info(struct spool_info *out, const struct spool_entry *en)
-{
-	memcpy(out->id, en->id, ID_SIZE);
-	out->state = SPOOL_ACTIVE;
-	out->next_try_ms = 0;
-	if (en->state == ENTRY_HELD)
-		out->state = SPOOL_HELD;
-	if (en->state == ENTRY_WAITING) {
-		out->state = SPOOL_DEFERRED;
-		out->next_try_ms = en->next_try_ms;
-	}
-}
-
-int
-spool_list(
-    struct spool *s, struct spool_info **out, size_t *count_out, struct err *e)
-{
-	struct spool_info *list;
-	size_t count = 0;
-
-	(void)pthread_mutex_lock(&s->lock);
-	list = calloc(s->entry_count + 1, sizeof(*list));
-	for (size_t i = 0; list != NULL && i < s->bucket_count; i++) {
-		for (struct spool_entry *en = s->buckets[i]; en != NULL;
-		     en = en->hash_next) {
-			if (en->state != ENTRY_SETTLED)
-				fill_info(&list[count++], en);
-		}
-	}
-	(void)pthread_mutex_unlock(&s->lock);
-	if (list == NULL)
-		return err_set(e, ERR_TEMP, "no memory for the list");
-	qsort(list, count, sizeof(*list), compare_infos);
-	*out = list;
-	*count_out = count;
-	return 0;
-}
-
 /* Under the lock: what reading needs of an entry; holds its segment. */
 static bool
 copy_entry(struct spool *s, const char *id, struct spool_entry *out)
@@ -119,10 +72,29 @@ copy_entry(struct spool *s, const char *id, struct spool_entry *out)
 	out->file_next = en->file_next;
 	out->offset = en->offset;
 	out->flags = en->flags;
+	out->outline = en->outline; /* only whether there is one */
 	out->segment = en->segment;
 	if (out->segment != NULL)
 		out->segment->unsettled++;
 	return true;
+}
+
+/* What was read stands for the entry, if it has not changed since. */
+static void
+remember(
+    struct spool *s, const struct spool_entry *read, const struct envelope *v)
+{
+	struct spool_outline *o = outline_new(s, v);
+	struct spool_entry *en;
+
+	(void)pthread_mutex_lock(&s->lock);
+	en = spool_index_find(s, read->id);
+	if (en != NULL && en->outline == NULL && en->serial == read->serial) {
+		outline_set(en, o);
+		o = NULL;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	free(o);
 }
 
 int
@@ -153,6 +125,8 @@ spool_peek(struct spool *s, const char *id, struct pool *pool,
 	if (rc == 0)
 		rc = envelope_decode(buf_slice(&raw), pool, out, e);
 	buf_release(&raw);
+	if (rc == 0 && en.outline == NULL)
+		remember(s, &en, out);
 	return rc;
 }
 

@@ -29,22 +29,19 @@ no_stores(void *arg, struct err *e)
 static int
 hold_all(struct spool *s, const char *reason, size_t *held_out, struct err *e)
 {
-	struct spool_info *list;
+	struct spool_info i = { 0 };
 	struct spool_item *it;
-	size_t count, held = 0;
+	size_t held = 0;
 
-	if (spool_list(s, &list, &count, e) != 0)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		if (list[i].state == SPOOL_HELD) {
+	while (spool_page(s, NULL, i.id, &i, 1) == 1) {
+		if (i.state == SPOOL_HELD) {
 			held++;
-		} else if (spool_claim_id(s, list[i].id, &it, e) == 0) {
+		} else if (spool_claim_id(s, i.id, &it, e) == 0) {
 			/* what cannot be read goes to corrupt/ by itself */
 			spool_hold(it, reason);
 			held++;
 		}
 	}
-	free(list);
 	*held_out = held;
 	return spool_flush(s, no_stores, NULL, NULL, e);
 }

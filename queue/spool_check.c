@@ -248,20 +248,15 @@ put_damaged_aside(struct checker *c, struct spool *s, const char *id)
 static int
 repair_spool(struct checker *c, const char *spool_dir, struct err *e)
 {
-	struct spool_info *list;
+	struct spool_info i = { 0 };
 	struct spool *s;
-	size_t count;
 	int rc;
 
 	if (spool_open(spool_dir, NULL, &s, e) < 0)
 		return -1;
-	rc = spool_list(s, &list, &count, e);
-	if (rc == 0) {
-		for (size_t i = 0; i < count; i++)
-			put_damaged_aside(c, s, list[i].id);
-		free(list);
-		rc = spool_flush(s, sync_everything, NULL, NULL, e);
-	}
+	while (spool_page(s, NULL, i.id, &i, 1) == 1)
+		put_damaged_aside(c, s, i.id);
+	rc = spool_flush(s, sync_everything, NULL, NULL, e);
 	spool_close(s);
 	return rc;
 }

@@ -132,6 +132,7 @@ spool_new(void)
 
 	s->lock_fd = s->notify_fd = s->settled_fd = s->arena.fd = -1;
 	s->ends_last = &s->ends;
+	random_bytes(&s->name_seed, sizeof(s->name_seed));
 	(void)pthread_mutex_init(&s->lock, NULL);
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -737,6 +738,7 @@ static void
 end_stored(struct spool_item *it, enum end_action action, int64_t next_try_ms)
 {
 	struct spool *s = it->spool;
+	struct spool_outline *o;
 	struct buf raw;
 	struct err e;
 
@@ -748,6 +750,10 @@ end_stored(struct spool_item *it, enum end_action action, int64_t next_try_ms)
 		spool_release(it, next_try_ms);
 		return;
 	}
+	o = outline_new(s, &it->envelope);
+	(void)pthread_mutex_lock(&s->lock);
+	outline_set(it->entry, o);
+	(void)pthread_mutex_unlock(&s->lock);
 	end_add(s, item_detach(it), action, &raw, NULL, next_try_ms);
 }
 

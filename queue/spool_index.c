@@ -1,12 +1,14 @@
 /*
  * The runner's index: every message it knows, by id, by turn and by time.
  *
- * About 130 bytes a message, so that 100,000 deferred ones cost what one big
- * message does; envelopes stay on the disk until they are claimed.
+ * About 200 bytes a message, so that 100,000 deferred ones cost what one big
+ * message does; envelopes stay on the disk until they are claimed, but for
+ * their outlines (spool_list.c).
  *
  * Pure memory; all under the spool's lock.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,72 +20,124 @@ enum {
 	RETRY_TURN = 8
 }; /* one due retry for so many new ones */
 
-/* The random part of an id is random enough. */
-static size_t
-hash_id(const char *id)
+/*
+ * By id: a treap, so that a page of the queue is read where it begins and
+ * looking one up takes some twenty steps.  An id's rank is made of its random
+ * part.
+ */
+static uint64_t
+rank_of(const struct spool_entry *en)
 {
-	size_t h = 0;
+	uint64_t random;
 
-	for (size_t i = 10; i < ID_LEN; i++)
-		h = h * 33 + (unsigned char)id[i];
-	return h;
+	memcpy(&random, en->id + ID_LEN - sizeof(random), sizeof(random));
+	random *= UINT64_C(0x9e3779b97f4a7c15);
+	return random ^ random >> 32;
+}
+
+/* Where the id is, or would be. */
+static struct spool_entry **
+slot_of(struct spool *s, const char *id)
+{
+	struct spool_entry **p = &s->by_id;
+
+	while (*p != NULL) {
+		int order = memcmp(id, (*p)->id, ID_LEN);
+
+		if (order == 0)
+			break;
+		p = order < 0 ? &(*p)->left : &(*p)->right;
+	}
+	return p;
 }
 
 static void
-rehash(struct spool *s)
+tree_add(struct spool *s, struct spool_entry *en)
 {
-	size_t count = s->bucket_count == 0 ? 1024 : s->bucket_count * 2;
-	struct spool_entry **fresh =
-	    mem_zalloc(count * sizeof(struct spool_entry *));
+	struct spool_entry **p = &s->by_id, *rest;
+	struct spool_entry **left = &en->left, **right = &en->right;
+	uint64_t rank = rank_of(en);
 
-	for (size_t i = 0; i < s->bucket_count; i++) {
-		struct spool_entry *en = s->buckets[i];
-
-		while (en != NULL) {
-			struct spool_entry *next = en->hash_next;
-			size_t b = hash_id(en->id) & (count - 1);
-
-			en->hash_next = fresh[b];
-			fresh[b] = en;
-			en = next;
+	while (*p != NULL && rank_of(*p) >= rank)
+		p = memcmp(en->id, (*p)->id, ID_LEN) < 0 ? &(*p)->left
+							 : &(*p)->right;
+	rest = *p;
+	*p = en;
+	/* What was below stands on both sides of it from now on. */
+	while (rest != NULL) {
+		if (memcmp(rest->id, en->id, ID_LEN) < 0) {
+			*left = rest;
+			left = &rest->right;
+			rest = *left;
+		} else {
+			*right = rest;
+			right = &rest->left;
+			rest = *right;
 		}
 	}
-	free(s->buckets);
-	s->buckets = fresh;
-	s->bucket_count = count;
+	*left = *right = NULL;
+}
+
+static void
+tree_remove(struct spool *s, const struct spool_entry *en)
+{
+	struct spool_entry **p = slot_of(s, en->id);
+	struct spool_entry *a = en->left, *b = en->right;
+
+	while (a != NULL && b != NULL) {
+		if (rank_of(a) >= rank_of(b)) {
+			*p = a;
+			p = &a->right;
+			a = *p;
+		} else {
+			*p = b;
+			p = &b->left;
+			b = *p;
+		}
+	}
+	*p = a != NULL ? a : b;
 }
 
 struct spool_entry *
 spool_index_find(struct spool *s, const char *id)
 {
-	struct spool_entry *en;
+	return *slot_of(s, id);
+}
 
-	if (s->bucket_count == 0)
-		return NULL;
-	en = s->buckets[hash_id(id) & (s->bucket_count - 1)];
-	while (en != NULL && memcmp(en->id, id, ID_SIZE) != 0)
-		en = en->hash_next;
-	return en;
+static bool
+walk(struct spool_entry *en, const char *after, spool_index_visit *each,
+    void *arg)
+{
+	for (; en != NULL; en = en->right) {
+		if (memcmp(en->id, after, ID_LEN) <= 0)
+			continue;
+		if (!walk(en->left, after, each, arg) || !each(arg, en))
+			return false;
+	}
+	return true;
+}
+
+void
+spool_index_walk(
+    struct spool *s, const char *after, spool_index_visit *each, void *arg)
+{
+	char from[ID_SIZE] = "";
+
+	(void)snprintf(from, sizeof(from), "%s", after);
+	(void)walk(s->by_id, from, each, arg);
 }
 
 struct spool_entry *
 spool_index_add(struct spool *s, const char *id)
 {
 	struct spool_entry *en = mem_zalloc(sizeof(*en));
-	size_t b;
 
 	memcpy(en->id, id, ID_SIZE);
 	en->state = ENTRY_SETTLED;
 	s->state_counts[ENTRY_SETTLED]++;
 	en->is_duplicate = spool_index_find(s, id) != NULL;
-	if (en->is_duplicate)
-		return en;
-	if (s->entry_count >= s->bucket_count)
-		rehash(s);
-	b = hash_id(id) & (s->bucket_count - 1);
-	en->hash_next = s->buckets[b];
-	s->buckets[b] = en;
-	s->entry_count++;
+	if (!en->is_duplicate)
+		tree_add(s, en);
 	return en;
 }
 
@@ -217,36 +271,35 @@ index_next_due(struct spool *s, int64_t now_ms, int64_t *until_ms_out)
 void
 spool_index_remove(struct spool *s, struct spool_entry *en)
 {
-	struct spool_entry **p;
-
 	if (en->state == ENTRY_READY)
 		ready_remove(s, en);
 	else if (en->state == ENTRY_WAITING)
 		heap_remove(s, en);
 	s->state_counts[en->state]--;
-	if (!en->is_duplicate) {
-		p = &s->buckets[hash_id(en->id) & (s->bucket_count - 1)];
-		while (*p != en)
-			p = &(*p)->hash_next;
-		*p = en->hash_next;
-		s->entry_count--;
-	}
+	if (!en->is_duplicate)
+		tree_remove(s, en);
+	free(en->outline);
 	free(en);
 }
 
 void
 spool_index_release(struct spool *s)
 {
-	for (size_t i = 0; i < s->bucket_count; i++) {
-		struct spool_entry *en = s->buckets[i];
+	struct spool_entry *en;
 
-		while (en != NULL) {
-			struct spool_entry *next = en->hash_next;
+	/* Turned into a list while it is freed, whatever its depth. */
+	while ((en = s->by_id) != NULL) {
+		struct spool_entry *left = en->left;
 
+		if (left != NULL) {
+			en->left = left->right;
+			left->right = en;
+			s->by_id = left;
+		} else {
+			s->by_id = en->right;
+			free(en->outline);
 			free(en);
-			en = next;
 		}
 	}
-	free(s->buckets);
 	free(s->heap);
 }

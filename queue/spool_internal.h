@@ -65,9 +65,10 @@ struct spool_entry {
 	uint64_t offset;                 /* of its record */
 	struct spool_entry *segment_next;
 	struct spool_marks *marks;
-	struct spool_entry *hash_next;
-	struct spool_entry *prev, *next; /* queue of READY */
-	size_t heap_index;               /* WAITING */
+	struct spool_entry *left, *right; /* by id */
+	struct spool_entry *prev, *next;  /* queue of READY */
+	size_t heap_index;                /* WAITING */
+	struct spool_outline *outline;    /* or NULL: not read yet */
 };
 
 struct journal_segment {
@@ -132,8 +133,8 @@ struct spool {
 	unsigned turn; /* new ones and retries take turns */
 	int64_t rescan_ms;
 
-	struct spool_entry **buckets;
-	size_t bucket_count, entry_count;
+	struct spool_entry *by_id;
+	uint64_t name_seed; /* of the outlines; const */
 	struct spool_entry *ready_first, *ready_last;
 	struct spool_entry **heap;
 	size_t heap_count, heap_alloc;
@@ -161,6 +162,10 @@ struct spool {
 /* --- spool_index.c: entries, the queue, the heap; all under the lock -------- */
 
 struct spool_entry *spool_index_find(struct spool *s, const char *id);
+/* All behind an id, in order, while `each` says true. */
+typedef bool spool_index_visit(void *arg, struct spool_entry *en);
+void spool_index_walk(
+    struct spool *s, const char *after, spool_index_visit *each, void *arg);
 /* A new entry, SETTLED and in no queue; a known id makes it a duplicate. */
 struct spool_entry *spool_index_add(struct spool *s, const char *id);
 /* Take it out of the index and free it. */
@@ -239,6 +244,14 @@ bool settled_has(const struct spool *s, uint64_t generation, uint64_t offset);
 int settled_rewrite(struct spool *s, struct err *e) MUST_CHECK;
 int settled_append(struct spool *s, const struct spool_place *places,
     size_t count, struct err *e) MUST_CHECK;
+
+/* --- spool_list.c ------------------------------------------------------------------ */
+
+/* What an envelope says, for free(). */
+struct spool_outline *outline_new(
+    const struct spool *s, const struct envelope *v);
+/* Under the lock: for the entry, in place of what it had. */
+void outline_set(struct spool_entry *en, struct spool_outline *o);
 
 /* --- spool_claim.c --------------------------------------------------------------- */
 

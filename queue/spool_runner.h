@@ -205,14 +205,67 @@ struct spool_info {
 	int64_t next_try_ms; /* 0: now */
 };
 
-/*
- * All messages, by id.  *out is an array for free(); spool_peek() reads the
- * envelope of one (ERR_PERM when it is gone meanwhile).
- */
-int spool_list(struct spool *s, struct spool_info **out, size_t *count_out,
-    struct err *e) MUST_CHECK;
+/* Is it in the queue, and how? */
+bool spool_find(struct spool *s, const char *id, struct spool_info *out);
+
+/* Read the envelope of one; ERR_PERM when it is gone. */
 int spool_peek(struct spool *s, const char *id, struct pool *pool,
     struct envelope *out, struct err *e) MUST_CHECK;
+
+/*
+ * Whose message it is: the domain of the account that signed in to send it,
+ * else of its sender address; "" for reports.
+ */
+const char *spool_owner(const struct envelope *v);
+
+/* Which messages. */
+struct spool_filter {
+	unsigned states;    /* 1 << enum spool_state...; 0 = all */
+	const char *sender; /* or NULL, as the next ones */
+	const char *recipient;
+	const char *destination;   /* domain of a recipient */
+	const char *const *owners; /* see spool_owner(); NULL: all */
+	size_t owner_count;
+	bool unread; /* only such as spool_read_on() is there for */
+};
+
+/*
+ * The next page by id behind `after` ("": from the start), up to `max`.  What
+ * comes may fit the filter; whether it does, spool_fits() says of its
+ * envelope.  What fits always comes.  NULL: all.
+ */
+size_t spool_page(struct spool *s, const struct spool_filter *f,
+    const char *after, struct spool_info *out, size_t max);
+bool spool_fits(const struct spool_filter *f, const struct envelope *v);
+
+/*
+ * Read some envelopes of what lay in the spool at the start, so that filters
+ * and surveys need not; `at` begins as "".  False when all are read.
+ */
+bool spool_read_on(struct spool *s, char at[ID_SIZE]);
+
+/* Deferred messages with recipients waiting for one domain. */
+struct spool_group {
+	uint64_t key; /* private */
+	size_t count;
+	int64_t next_try_ms; /* the earliest */
+	char oldest[ID_SIZE], newest[ID_SIZE];
+};
+
+/* Groups by falling count, for free(); counts by enum spool_state. */
+struct spool_survey {
+	size_t counts[3];
+	struct spool_group *groups;
+	size_t group_count;
+};
+
+/* Of the filter only its owners count. */
+void spool_survey(struct spool *s, const struct spool_filter *owners,
+    struct spool_survey *out);
+
+/* The recipient of one of its messages that stands for a group, or NULL. */
+const struct envelope_recipient *spool_group_find(const struct spool *s,
+    const struct spool_group *g, const struct envelope *v);
 
 /*
  * Make a new spool in an existing parent: directories 2770, a fresh uuid.

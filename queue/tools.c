@@ -30,7 +30,6 @@ static const struct {
 	{ "route", tool_route },
 	{ "relay", tool_relay },
 	{ "server", tool_server },
-	{ "queue", tool_queue },
 	{ "send", tool_send },
 };
 

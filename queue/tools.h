@@ -27,8 +27,6 @@
  *	relay    -                       {open, tried[{from, to, verdict, reply}]}
  *	server   -                       {checks[{id, state: ok|warn|bad|unknown,
  *	                                  found, fix}], certificates[], at}
- *	queue    -                       {at_ms, ms, total, groups[{destination,
- *	                                  count, next_ms, oldest_ms, reply}]}
  *	send     to                      {id}: a test message, to be traced
  *
  * A result with "error" says why there is none.  Jobs wait for one of a few
@@ -51,8 +49,7 @@ enum {
 typedef json_t *tool_function(
     struct runner *r, const json_t *args, struct err *e);
 
-tool_function tool_lookup, tool_console, tool_domain; /* tools_net.c */
-tool_function tool_queue;                             /* tools_queue.c */
+tool_function tool_lookup, tool_console, tool_domain;         /* tools_net.c */
 tool_function tool_server, tool_relay, tool_route, tool_send; /* tools_self.c */
 
 /* A text argument; "" when it is missing. */

@@ -55,7 +55,10 @@ class Matrix(unittest.TestCase):
               "roles=list_admin:news@example.org")
         # a message that was delivered, one that waits, and a tool's job
         OWN["trace"] = s.json("tool", "send", "ann@example.org")["id"]
-        OWN["queue"] = s.json("tool", "send", "x@far.example")["id"]
+        s.cli("submit", "-f", "ann@example.org", "x@far.example",
+              input="Subject: x\n\nx\n")
+        OWN["queue"] = wait_until(lambda: s.json(
+            "queue", "list", "--destination", "far.example"))[0]["id"]
         OWN["tools"] = "1"
         s.wait_log("queue-runner", OWN["trace"] + " event=deliver")
         wait_until(lambda: s.run_cli(

@@ -1,6 +1,7 @@
 """The operational pages of administration: queue, trace, log, tools,
 checks, settings, protection, backup."""
 
+import json
 import os
 import re
 import smtplib
@@ -67,11 +68,11 @@ class Ops(unittest.TestCase):
         return wait_until(lambda: (lambda p: "Working on it" not in p.text
                                    and p)(self.b.get(where)), 20)
 
-    def send(self, *to, text="Subject: x\r\n\r\nx\r\n"):
+    def send(self, *to, text="Subject: x\r\n\r\nx\r\n", by=ADMIN):
         with smtplib.SMTP(self.s.host, self.s.port["submission"]) as c:
             c.starttls()
-            c.login(ADMIN, PASSWORD)
-            c.mail(ADMIN)
+            c.login(by, PASSWORD)
+            c.mail(by)
             for rcpt in to:
                 c.rcpt(rcpt)
             return c.data(text)[1].decode().split()[-1]
@@ -103,9 +104,72 @@ class Ops(unittest.TestCase):
         self.page(f"/queue/{ident}", 404)
         self.assertEqual(len(self.mx.messages), before)
 
+    def audit(self, verb):
+        return [e for f in sorted((self.s.state / "log/audit").iterdir())
+                for e in map(json.loads, f.read_text().splitlines())
+                if e["verb"] == verb]
+
+    def state(self, ident):
+        return self.s.json("queue", "show", ident)["state"]
+
+    def wait_deferred(self, ident):
+        """Until it is no longer being worked on."""
+        wait_until(lambda: self.state(ident) == "deferred")
+
+    def test_queue_of_a_domain(self):
+        boss = "boss@other.example"
+        others = self.send("x@far.example")
+        own = self.send("y@far.example", by=boss)
+        for ident in (own, others):
+            self.wait_deferred(ident)
+        self.b = self.sign_in(boss)
+        page = wait_until(lambda: (lambda p: own in p.text and p)(
+            self.page("/queue")))
+        self.assertNotIn(others, page.text)
+        self.assertNotIn("Suspend delivery", page.text)
+        self.assertNotIn('value="bounce"', page.text)
+        self.page(f"/queue/{own}")
+        self.page(f"/queue/{others}", 404)
+        self.act("/queue", {"do": "hold", "id": own}, page)
+        wait_until(lambda: "Held by you" in self.page("/queue").text)
+        done = self.act("/queue", {"do": "hold", "id": others}, page)
+        self.assertIn("queue_some", done.header("location"))
+        self.act("/queue", {"do": "bounce", "id": own}, page, 404)
+        self.act("/queue", {"do": "suspend"}, page, 404)
+        self.assertNotEqual(self.state(others), "held")
+        self.act("/queue", {"do": "release", "id": own}, page)
+        wait_until(lambda: self.act("/queue", {"do": "delete", "id": own},
+                                    page) and own not in
+                   self.page("/queue").text)
+        entries = [e for e in self.audit("queue hold") if e["actor"] == boss]
+        self.assertEqual(entries[0]["target"], "other.example")
+        self.assertIn(own, entries[0]["before"])
+        self.assertEqual(entries[0]["after"], {own: "held"})
+        self.assertNotIn(others, str(entries))
+        self.assertIn(own, self.page("/d/other.example/audit").text)
+        # all that is left: nothing but one's own is there to be chosen
+        self.act("/queue", {"do": "delete", "destination": "far.example"},
+                 page)
+        self.assertTrue(self.state(others))
+
+    def test_queue_acts_are_in_the_audit_log(self):
+        ident = self.send("x@far.example")
+        self.wait_deferred(ident)
+        self.act("/queue", {"do": "hold", "id": ident}, self.page("/queue"))
+        wait_until(lambda: self.state(ident) == "held")
+        self.s.cli("queue", "release", ident)
+        self.s.run_cli("queue", "delete", ident, "0" * 26)
+        web = [e for e in self.audit("queue hold") if ident in e["after"]][-1]
+        self.assertEqual((web["actor"], web["program"], web["after"][ident]),
+                         (ADMIN, "queue-runner", "held"))
+        cli = [e for e in self.audit("queue release") if ident in e["after"]]
+        self.assertEqual([(e["actor"], e["before"][ident]) for e in cli],
+                         [("operator", "held")])
+        self.assertNotIn("0" * 26, str(self.audit("queue delete")))
+
     def test_queue_is_for_server_administrators(self):
         self.b = self.sign_in("boss@other.example")
-        for path in ("/queue", "/log", "/tools", "/settings/server",
+        for path in ("/log", "/tools", "/settings/server",
                      "/protection", "/checks", "/backup"):
             self.assertIn(self.b.get("/admin" + path).status, (403, 404))
 

@@ -246,19 +246,15 @@ send_one(struct spool_writer *w, const char *sender, size_t size)
 static void
 release_held(struct spool *s)
 {
-	struct spool_info *list;
-	size_t count;
+	struct spool_info i = { 0 };
 	struct err e;
 
-	if (spool_list(s, &list, &count, &e) < 0)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		if (list[i].state == SPOOL_HELD)
-			(void)!spool_unhold(s, list[i].id, &e);
-		else if (list[i].state == SPOOL_DEFERRED)
-			(void)!spool_schedule(s, list[i].id, 0, &e);
+	while (spool_page(s, NULL, i.id, &i, 1) == 1) {
+		if (i.state == SPOOL_HELD)
+			(void)!spool_unhold(s, i.id, &e);
+		else if (i.state == SPOOL_DEFERRED)
+			(void)!spool_schedule(s, i.id, 0, &e);
 	}
-	free(list);
 }
 
 static void

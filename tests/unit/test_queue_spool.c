@@ -173,9 +173,8 @@ hold_and_release(void **state)
 {
 	struct spool_writer *w = writer("mtad-0");
 	struct spool *s = runner();
-	struct spool_info *list;
+	struct spool_info list[2];
 	struct spool_item *it;
-	size_t count;
 	struct err e;
 	char id[ID_SIZE];
 
@@ -188,10 +187,8 @@ hold_and_release(void **state)
 	spool_close(s);
 	s = runner();
 	assert_null(claim(s, 0));
-	assert_int_equal(spool_list(s, &list, &count, &e), 0);
-	assert_int_equal(count, 1);
+	assert_int_equal(spool_page(s, NULL, "", list, 2), 1);
 	assert_int_equal(list[0].state, SPOOL_HELD);
-	free(list);
 	/* Looked at and put back, it stays held. */
 	assert_int_equal(spool_claim_id(s, id, &it, &e), 0);
 	assert_string_equal(it->envelope.hold_reason, "looks odd");
@@ -208,6 +205,107 @@ hold_and_release(void **state)
 	    count_files("hold", "") + count_files("deferred", ""), 0);
 	assert_int_equal(spool_claim_id(s, id, &it, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
+	spool_writer_close(w);
+	spool_close(s);
+}
+
+/* --- looking at the queue --------------------------------------------------------- */
+
+static struct envelope_recipient *
+add_recipient(struct envelope *v, const char *address)
+{
+	struct envelope_recipient *r = envelope_add(v);
+
+	r->address = address;
+	return r;
+}
+
+static size_t
+found(struct spool *s, const struct spool_filter *f)
+{
+	struct spool_info list[16];
+
+	return spool_page(s, f, "", list, ARRAY_LEN(list));
+}
+
+/* Pages and surveys say the same before and after a start. */
+static void
+check_queue(struct spool *s, const char *ids)
+{
+	static const char *const own[] = { "Example.org", "no.example" };
+	const struct spool_filter all = { 0 };
+	struct spool_survey v;
+	struct spool_info one = { 0 };
+	size_t n = 0;
+
+	while (spool_page(s, NULL, one.id, &one, 1) == 1)
+		assert_memory_equal(one.id, ids + n++ * ID_SIZE, ID_SIZE);
+	assert_int_equal(n, 3);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .sender = "A@Example.org" }), 3);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .sender = "eve@example.org" }), 0);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .recipient = "b@two.example" }),
+	    2);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .destination = "ONE.example" }),
+	    3);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .destination = "example.org" }),
+	    0);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .states = 1U << SPOOL_HELD }), 1);
+	assert_int_equal(
+	    found(s, &(struct spool_filter){ .owners = own, .owner_count = 2 }),
+	    3);
+	assert_int_equal(
+	    found(s,
+		&(struct spool_filter){ .owners = own + 1, .owner_count = 1 }),
+	    0);
+	assert_int_equal(found(s, &(struct spool_filter){ .owners = own }), 0);
+	spool_survey(s, &all, &v);
+	assert_int_equal(v.counts[SPOOL_DEFERRED], 2);
+	assert_int_equal(v.counts[SPOOL_HELD], 1);
+	/* one.example twice, two.example once: the other one is held */
+	assert_int_equal(v.group_count, 2);
+	assert_int_equal(v.groups[0].count, 2);
+	assert_string_equal(v.groups[0].oldest, ids);
+	assert_string_equal(v.groups[0].newest, ids + ID_SIZE);
+	assert_int_equal(v.groups[1].count, 1);
+	free(v.groups);
+}
+
+static void
+pages_and_groups(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	char ids[3][ID_SIZE], at[ID_SIZE] = "";
+	struct spool_item *it;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		commit(w, "body\n", ids[i]);
+		it = claim(s, 2000);
+		it->envelope.recipient_count = 0;
+		add_recipient(&it->envelope, "a@one.example");
+		if (i > 0)
+			add_recipient(&it->envelope, "b@two.example");
+		if (i == 1)
+			add_recipient(&it->envelope, "c@two.example");
+		if (i < 2)
+			spool_defer(it, clock_wall_ms() + 3600000);
+		else
+			spool_hold(it, "looks odd");
+	}
+	flush(s);
+	check_queue(s, ids[0]);
+	spool_close(s);
+	s = runner();
+	while (spool_read_on(s, at))
+		;
+	check_queue(s, ids[0]);
 	spool_writer_close(w);
 	spool_close(s);
 }
@@ -871,6 +969,7 @@ main(void)
 		T(large_bodies),
 		T(defer_and_retry),
 		T(hold_and_release),
+		T(pages_and_groups),
 		T(not_before_and_take_back),
 		T(the_same_id_counts_once),
 		T(expanded_recipients_stay),

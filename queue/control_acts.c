@@ -1,0 +1,267 @@
+/*
+ * What the control socket does to messages: retry, hold, release, bounce,
+ * delete; see control.h for the protocol.
+ *
+ * Acts go by batches: first their line in the audit log, with what each
+ * message was and becomes, then the deeds.  accountd says who acts, from the
+ * session; an operator's acts are put down by the operator's own program,
+ * which accountd knows by its credentials (mailstead/queue.c).  Each deed also
+ * is a line in our log.  Runs on the connection threads.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include "queue/control_verbs.h"
+#include "queue/job.h"
+#include "queue/lanes.h"
+
+enum {
+	BATCH = 100,
+	FAILED_MAX = 100,
+	AUDIT_MS = 10000,
+};
+
+static int
+act_retry(
+    struct control_session *s, const char *id, const char *text, struct err *e)
+{
+	(void)text;
+	return spool_schedule(s->runner->spool, id, clock_wall_ms(), e);
+}
+
+static int
+act_release(
+    struct control_session *s, const char *id, const char *text, struct err *e)
+{
+	(void)text;
+	return spool_unhold(s->runner->spool, id, e);
+}
+
+static int
+act_hold(
+    struct control_session *s, const char *id, const char *text, struct err *e)
+{
+	struct spool_item *item;
+
+	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
+		return -1;
+	spool_hold(item, text != NULL ? text : "held by an administrator");
+	return 0;
+}
+
+static int
+act_bounce(
+    struct control_session *s, const char *id, const char *text, struct err *e)
+{
+	struct runner *r = s->runner;
+	struct spool_item *item;
+	struct job *j;
+
+	if (spool_claim_id(r->spool, id, &item, e) != 0)
+		return -1;
+	j = job_new(r, item, directory_settings(r->directory));
+	job_recover(j);
+	job_bounce(j, text != NULL ? text : "returned by an administrator");
+	return 0;
+}
+
+static int
+act_delete(
+    struct control_session *s, const char *id, const char *text, struct err *e)
+{
+	struct spool_item *item;
+
+	(void)text;
+	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
+		return -1;
+	spool_settle(item);
+	return 0;
+}
+
+typedef int act_function(
+    struct control_session *s, const char *id, const char *text, struct err *e);
+
+struct act {
+	const char *name, *after; /* what becomes of the message */
+	act_function *run;
+	bool is_everybodys; /* else for server administrators only */
+};
+
+static const struct act acts[] = {
+	{ "retry", "due", act_retry, true },
+	{ "hold", "held", act_hold, true },
+	{ "release", "due", act_release, true },
+	{ "bounce", "returned", act_bounce, false },
+	{ "delete", "deleted", act_delete, true },
+};
+
+/* One administrative request under way. */
+struct deed {
+	struct control_session *session;
+	const struct act *act;
+	const char *text; /* or NULL */
+	json_int_t done;
+	json_t *failed;
+	struct spool_info batch[BATCH];
+	size_t count;
+	size_t looked;   /* of the ids that were asked for */
+	char owner[256]; /* of all in the batch, for a domain's administrator */
+};
+
+static void
+deed_failed(struct deed *d, const char *id, const char *text)
+{
+	if (json_array_size(d->failed) < FAILED_MAX)
+		json_array_append_new(
+		    d->failed, json_pack("{s:s, s:s}", "id", id, "text", text));
+}
+
+static int
+audit(struct deed *d, struct err *e)
+{
+	struct control_session *s = d->session;
+	json_t *before, *after, *ask, *reply;
+
+	if (s->token == NULL)
+		return 0;
+	before = json_object();
+	after = json_object();
+	for (size_t i = 0; i < d->count; i++) {
+		const struct spool_info *info = &d->batch[i];
+
+		json_object_set_new(before, info->id,
+		    json_string(control_state_name(info->state)));
+		json_object_set_new(
+		    after, info->id, json_string(d->act->after));
+	}
+	ask = json_pack("{s:s, s:s, s:s, s:o, s:o}", "verb", "queue act",
+	    "session", s->token, "act", d->act->name, "before", before, "after",
+	    after);
+	if (s->owners != NULL)
+		json_object_set_new(ask, "domain", json_string(d->owner));
+	if (accountd_call(s->runner->accountd, ask, AUDIT_MS, &reply, e) != 0)
+		return err_prefix(e, "audit log");
+	json_decref(reply);
+	return 0;
+}
+
+static void
+act_on(struct deed *d, const char *id)
+{
+	struct log_line l;
+	struct err e;
+
+	if (d->act->run(d->session, id, d->text, &e) != 0) {
+		deed_failed(d, id, e.text);
+		return;
+	}
+	d->done++;
+	log_begin(&l, "control", NULL, id);
+	log_str(&l, "verb", d->act->name);
+	log_str(&l, "actor", d->session->actor);
+	log_end(&l);
+}
+
+static int
+finish_batch(struct deed *d, struct err *e)
+{
+	if (d->count > 0 && audit(d, e) != 0)
+		return -1;
+	for (size_t i = 0; i < d->count; i++)
+		act_on(d, d->batch[i].id);
+	d->count = 0;
+	return 0;
+}
+
+/* The ids up to this one (NULL: all that are left) were not found. */
+static void
+not_found(struct deed *d, const struct selection *sel, const char *found)
+{
+	while (d->looked < sel->id_count) {
+		const char *id = sel->ids[d->looked];
+		int order = found != NULL ? strcmp(id, found) : -1;
+
+		if (order > 0)
+			return;
+		d->looked++;
+		if (order < 0)
+			deed_failed(d, id, "no such message in the queue");
+	}
+}
+
+/* One message more; with its owner where that matters. */
+static int
+add_to_batch(struct deed *d, const struct spool_info *info, const char *owner,
+    struct err *e)
+{
+	if ((d->count == BATCH || ascii_casecmp(owner, d->owner) != 0) &&
+	    finish_batch(d, e) != 0)
+		return -1;
+	if (!slice_copy(slice_str(owner), d->owner, sizeof(d->owner)))
+		return err_set(e, ERR_PERM, "too long: %s", owner);
+	d->batch[d->count++] = *info;
+	return 0;
+}
+
+static int
+act_on_all(struct deed *d, struct selection *sel, struct err *e)
+{
+	struct control_session *s = d->session;
+	bool by_owner = s->owners != NULL;
+	struct pool pool = { 0 };
+	struct envelope v;
+	int rc = 0;
+
+	while (rc == 0 && selection_next(s, sel, &pool, by_owner ? &v : NULL)) {
+		not_found(d, sel, sel->info.id);
+		rc = add_to_batch(
+		    d, &sel->info, by_owner ? spool_owner(&v) : "", e);
+		if (by_owner)
+			envelope_release(&v);
+	}
+	pool_release(&pool);
+	not_found(d, sel, NULL);
+	return rc == 0 ? finish_batch(d, e) : rc;
+}
+
+static json_t *
+run(struct control_session *s, const struct act *act, json_t *request)
+{
+	struct deed d = { .session = s, .act = act };
+	struct selection sel;
+	struct err e;
+	int rc;
+
+	d.text = json_string_value(json_object_get(request, "reason"));
+	if (!selection_init(&sel, s, request) || !sel.is_given) {
+		selection_release(&sel);
+		return control_refusal("syntax", "nothing is selected");
+	}
+	sel.until_ms = INT64_MAX;
+	d.failed = json_array();
+	if (act->run == act_retry && s->owners == NULL)
+		lanes_revive(s->runner->lanes);
+	rc = act_on_all(&d, &sel, &e);
+	selection_release(&sel);
+	if (rc == 0)
+		return json_pack("{s:b, s:I, s:o}", "ok", 1, "done", d.done,
+		    "failed", d.failed);
+	json_decref(d.failed);
+	return control_refusal(e.kind == ERR_PERM ? "refused" : "temp", e.text);
+}
+
+json_t *
+control_act(struct control_session *s, const char *verb, json_t *request)
+{
+	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
+		if (strcmp(verb, acts[i].name) != 0)
+			continue;
+		if (s->owners != NULL && !acts[i].is_everybodys)
+			return NULL;
+		return run(s, &acts[i], request);
+	}
+	return NULL;
+}
