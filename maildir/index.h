@@ -63,17 +63,22 @@ struct index_content {
 	bool unreadable; /* nothing else is known; it is listed all the same */
 };
 
-/*
- * Reads `count` opened messages (`fds` stay the index's).  -1 with ERR_TEMP:
- * not now; the messages are asked for again at the next index_sync().
- */
-typedef int (*index_reader)(void *arg, const int *fds, size_t count,
-    struct pool *pool, struct index_content *out, struct err *e);
+enum {
+	INDEX_ASK_MAX = 256
+};
 
 struct index_config {
 	const char *cache_dir; /* must exist */
 	int mail_root_fd;
-	index_reader read;
+	/*
+	 * The reader of messages.  ask() begins with up to INDEX_ASK_MAX opened
+	 * ones; `fds` are the index's, open until take(), which always follows
+	 * and ends it.  -1 with ERR_TEMP: not now; the messages are asked for
+	 * again at the next index_sync().
+	 */
+	void *(*ask)(void *arg, const int *fds, size_t count);
+	int (*take)(void *asked, struct pool *pool, struct index_content *out,
+	    struct err *e);
 	void *arg;
 };
 
@@ -119,7 +124,9 @@ struct index_progress {
  * Bring the index up to date, the folder `first` before the others, the
  * newest messages first, until all is known or `deadline_ms` (monotonic) has
  * passed; of `first` some messages are read even then.  While any are missing
- * a job should call it again and again.  A directory that changed within the last 2 s is always read.
+ * index_work() should be called again and again; meanwhile this looks only at
+ * directories that change.  One that changed within the last 2 s is always
+ * read.
  * ERR_PERM: there is no mailbox.
  */
 int index_sync(struct index *x, const char *first, int64_t deadline_ms,

@@ -70,8 +70,8 @@ unique_part(const char *name)
 }
 
 /* Names without a time: that of the file. */
-static int64_t
-candidate_id(struct index *x, struct index_dir *d, const char *name)
+int64_t
+index_candidate(struct index *x, const struct index_dir *d, const char *name)
 {
 	int64_t hash = index_hash(unique_part(name));
 	struct maildir_entry entry = { .arrived_ms = 0 };
@@ -138,14 +138,14 @@ is_there(struct index *x, int64_t folder, const char *name)
 }
 
 int
-index_place(struct index *x, struct index_dir *d, struct index_name *n,
+index_place(struct index *x, const struct index_dir *d, struct index_name *n,
     enum index_place *out, struct err *e)
 {
 	struct slice unique = unique_part(n->name);
 	struct known k;
 	int got;
 
-	n->id = candidate_id(x, d, n->name);
+	n->id = index_candidate(x, d, n->name);
 	for (int i = 0; i < PROBES; i++, n->id += 2) {
 		got = read_known(x, n->id, &k, e);
 		if (got < 0)

@@ -114,9 +114,16 @@ enum index_place {
 	INDEX_PLACE_RENAMED, /* known under another name, which is gone */
 };
 
+/*
+ * The id a name has if no other message has it: one that is not in the index
+ * is new.
+ */
+int64_t index_candidate(
+    struct index *x, const struct index_dir *d, const char *name);
+
 /* What is known of a name; sets its id. */
-int index_place(struct index *x, struct index_dir *d, struct index_name *n,
-    enum index_place *out, struct err *e) MUST_CHECK;
+int index_place(struct index *x, const struct index_dir *d,
+    struct index_name *n, enum index_place *out, struct err *e) MUST_CHECK;
 
 /* In a transaction.  The row of a message that was read. */
 int index_add(struct index *x, struct index_dir *d, const struct index_name *n,
@@ -157,6 +164,15 @@ int index_fill_rows(struct index *x, const int64_t *ids, size_t count,
 int index_change_some(struct index *x, const struct index_change *c,
     const int64_t *ids, size_t count, const char *undo, int64_t ends_ms,
     struct err *e) MUST_CHECK;
+
+/* --- index_sync.c, index_job.c ---------------------------------------------------- */
+
+/* index_sync(); `working`: by index_work(), others leave it what is missing. */
+int index_look(struct index *x, const char *first, bool working,
+    int64_t deadline_ms, struct index_progress *out, struct err *e) MUST_CHECK;
+
+/* Is anybody in index_work()? */
+bool index_is_worked(const struct index *x);
 
 /* --- keywords.c --------------------------------------------------------------------- */
 

@@ -6,8 +6,6 @@
  * A piece and its mark are one transaction; a piece done twice after a crash
  * changes nothing the second time.
  */
-#include <sys/file.h>
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,20 +184,40 @@ job_step(struct index *x, struct job *j, struct err *e)
 	return index_commit(x, e) == 0 ? 1 : -1;
 }
 
-/* Only one process at a time works; the lock ends with it. */
 static int
-lock_work(struct index *x)
+open_lock(const struct index *x, int flags)
 {
 	char path[INDEX_PATH_SIZE + 8];
-	int fd;
 
 	(void)snprintf(path, sizeof(path), "%s-work", x->file);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	return open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0660);
+}
+
+/* Only one handle at a time works; the lock ends with its descriptor. */
+static int
+lock_work(const struct index *x)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open_lock(x, O_CREAT);
+
+	if (fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) != 0) {
 		(void)close(fd);
 		fd = -1;
 	}
 	return fd;
+}
+
+bool
+index_is_worked(const struct index *x)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open_lock(x, 0);
+	bool held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 &&
+	    lock.l_type != F_UNLCK;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return held;
 }
 
 static bool
@@ -231,7 +249,8 @@ index_work(struct index *x)
 		return false;
 	more = work_on_jobs(x, deadline);
 	if (!more &&
-	    index_sync(x, "", clock_mono_ms() + READ_MS, &progress, &e) != 0)
+	    index_look(x, "", true, clock_mono_ms() + READ_MS, &progress, &e) !=
+		0)
 		log_warning("index of %s: %s", x->mailbox, e.text);
 	(void)close(lock);
 	return more || progress.missing > 0;

@@ -32,10 +32,9 @@
 
 enum {
 	SETTLED_MS = 2000,
-	BATCH = 512,                   /* messages of a transaction */
-	READ_AT_ONCE = 32,             /* open descriptors */
-	BATCH_BYTES = 4 * 1024 * 1024, /* of their text */
-	CHANGES = 1000,                /* renames and removals of one */
+	BATCH_BYTES = 4 * 1024 * 1024, /* of messages read at once */
+	MANY = 500,                    /* unknown names */
+	CHANGES = 1000, /* renames and removals of a transaction */
 };
 
 static int64_t
@@ -138,9 +137,13 @@ struct look {
 	struct found found;
 	int64_t *gone; /* ids whose name is not there */
 	size_t gone_count, gone_alloc;
+	int64_t *ids; /* of all folders, if has_ids */
+	size_t id_count;
+	bool has_ids;
 	struct index_name *fresh; /* to be read */
 	size_t fresh_count, fresh_alloc;
-	bool first; /* its newest messages are read whatever the time */
+	bool first;      /* its newest messages are read whatever the time */
+	bool catches_up; /* with messages that were not read before */
 };
 
 static int
@@ -208,12 +211,18 @@ compare(struct look *l, const struct index_dir *d, bool in_new, struct err *e)
 }
 
 static int
-compare_ids(const void *a, const void *b)
+compare_id(const void *a, const void *b)
 {
-	int64_t x = ((const struct index_name *)a)->id;
-	int64_t y = ((const struct index_name *)b)->id;
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+	return compare_id(&((const struct index_name *)a)->id,
+	    &((const struct index_name *)b)->id);
 }
 
 static int
@@ -225,12 +234,54 @@ flush_changes(struct look *l, struct index_dir **d, struct err *e)
 	return *d != NULL ? 0 : err_set(e, ERR_TEMP, "the folder is gone");
 }
 
+/* Every id there is, in order, into an array of the caller's. */
+static int
+read_all_ids(struct index *x, int64_t **out, size_t *count, struct err *e)
+{
+	struct sql_rows *r =
+	    sql_query(x->db, e, "SELECT id FROM messages ORDER BY id", "");
+	size_t alloc = 0;
+	int got = -1;
+
+	*count = 0;
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		*out = mem_grow(*out, &alloc, *count + 1, sizeof(**out));
+		(*out)[(*count)++] = sql_int(r, 0);
+	}
+	sql_done(r);
+	return got;
+}
+
+/*
+ * What is known of the names that are not known as they are.  Of very many
+ * most are new: those are told by their ids, without a query each.
+ */
+static int
+place_found(struct look *l, const struct index_dir *d, struct index_name *n,
+    enum index_place *out, struct err *e)
+{
+	n->id = index_candidate(l->x, d, n->name);
+	if (l->has_ids &&
+	    (l->id_count == 0 ||
+		bsearch(&n->id, l->ids, l->id_count, sizeof(n->id),
+		    compare_id) == NULL)) {
+		*out = INDEX_PLACE_NEW;
+		return 0;
+	}
+	return index_place(l->x, d, n, out, e);
+}
+
 /* In a transaction: names that are known ones changed; others are fresh. */
 static int
 take_found(struct look *l, struct index_dir **d, struct err *e)
 {
-	size_t changes = 0;
+	size_t changes = 0, unknown = 0;
 
+	for (size_t i = 0; i < l->found.count; i++)
+		unknown += !l->found.list[i].known;
+	l->has_ids = unknown > MANY;
+	if (l->has_ids && read_all_ids(l->x, &l->ids, &l->id_count, e) != 0)
+		return -1;
 	for (size_t i = 0; i < l->found.count; i++) {
 		const struct found_name *f = &l->found.list[i];
 		struct index_name n = { l->found.names + f->name, 0,
@@ -239,7 +290,7 @@ take_found(struct look *l, struct index_dir **d, struct err *e)
 
 		if (f->known)
 			continue;
-		if (index_place(l->x, *d, &n, &place, e) != 0)
+		if (place_found(l, *d, &n, &place, e) != 0)
 			return -1;
 		if (place == INDEX_PLACE_RENAMED) {
 			if (index_rename(l->x, n.id, *d, n.name, n.in_new, e) !=
@@ -382,52 +433,60 @@ record_names(struct look *l, struct err *e)
 
 /* --- Reading messages ------------------------------------------------------------------ */
 
+/* Messages that are asked for together and put in by one transaction. */
 struct batch {
-	struct index_name names[BATCH];
-	struct index_content contents[BATCH];
-	int64_t sizes[BATCH];
-	size_t count, bytes;
+	struct index_name names[INDEX_ASK_MAX];
+	struct index_content contents[INDEX_ASK_MAX];
+	int64_t sizes[INDEX_ASK_MAX];
+	int fds[INDEX_ASK_MAX];
+	size_t count;
+	size_t taken; /* those that are gone too; 0: nothing is asked */
+	void *asked;
 	struct pool pool;
 };
 
-/* Open and read up to READ_AT_ONCE of `names`; those that are gone are not. */
-static int
-read_some(struct look *l, struct batch *b, const struct index_name *names,
-    size_t count, struct err *e)
+/* The newest of the first `left` of `l->fresh`. */
+static void
+ask_batch(struct look *l, struct batch *b, size_t left)
 {
-	int fds[READ_AT_ONCE] = { -1 };
-	size_t n = 0;
-	int rc = 0;
+	const struct index_config *c = l->x->config;
+	int64_t bytes = 0;
 
-	for (size_t i = 0; i < count; i++) {
+	b->count = b->taken = 0;
+	while (b->taken < left && b->count < INDEX_ASK_MAX &&
+	    bytes < BATCH_BYTES) {
+		size_t n = b->count;
 		struct stat st;
 		struct err gone;
 
+		b->names[n] = l->fresh[left - ++b->taken];
 		if (maildir_open_message(
-			&l->m, names[i].name, &fds[n], &gone) != 0)
+			&l->m, b->names[n].name, &b->fds[n], &gone) != 0)
 			continue;
-		b->names[b->count + n] = names[i];
-		b->sizes[b->count + n] =
-		    fstat(fds[n], &st) == 0 ? st.st_size : 0;
-		n++;
+		b->sizes[n] = fstat(b->fds[n], &st) == 0 ? st.st_size : 0;
+		bytes += b->sizes[n];
+		b->count++;
 	}
-	memset(&b->contents[b->count], 0, n * sizeof(b->contents[0]));
-	if (n > 0)
-		rc = l->x->config->read(l->x->config->arg, fds, n, &b->pool,
-		    &b->contents[b->count], e);
-	for (size_t i = 0; i < n; i++) {
-		if (rc == 0)
-			b->bytes += strlen(b->contents[b->count + i].text);
-		(void)close(fds[i]);
-	}
-	if (rc == 0)
-		b->count += n;
+	memset(b->contents, 0, b->count * sizeof(b->contents[0]));
+	b->asked = c->ask(c->arg, b->fds, b->count);
+}
+
+static int
+take_batch(struct look *l, struct batch *b, struct err *e)
+{
+	int rc;
+
+	pool_reset(&b->pool);
+	rc = l->x->config->take(b->asked, &b->pool, b->contents, e);
+	for (size_t i = 0; i < b->count; i++)
+		(void)close(b->fds[i]);
+	b->asked = NULL;
 	return rc;
 }
 
 /* The oldest first: the full-text index wants ascending ids. */
 static int
-store_batch(struct look *l, struct batch *b, size_t taken, struct err *e)
+store_batch(struct look *l, struct batch *b, struct err *e)
 {
 	struct index *x = l->x;
 	struct index_dir *d;
@@ -450,7 +509,7 @@ store_batch(struct look *l, struct batch *b, size_t taken, struct err *e)
 			return -1;
 		}
 	}
-	d->missing -= (int64_t)taken;
+	d->missing -= (int64_t)b->taken;
 	if (d->missing < 0)
 		d->missing = 0;
 	d->dirty = true;
@@ -458,40 +517,39 @@ store_batch(struct look *l, struct batch *b, size_t taken, struct err *e)
 	return index_commit(x, e);
 }
 
-/* From `l->fresh`, the newest first, until the deadline. */
+/*
+ * From `l->fresh`, the newest first, until the deadline.  The reader is at the
+ * next batch while this one is stored.
+ */
 static int
 read_fresh(struct look *l, struct err *e)
 {
-	struct batch *b = mem_zalloc(sizeof(*b));
+	struct batch *two = mem_zalloc(2 * sizeof(*two));
+	struct batch *b = &two[0], *next = &two[1], *done;
 	size_t left = l->fresh_count;
+	struct err ignored;
 	int rc = 0;
 
-	qsort(l->fresh, left, sizeof(*l->fresh), compare_ids);
-	while (rc == 0 && left > 0 &&
-	    ((l->first && left == l->fresh_count) ||
-		clock_left_ms(l->deadline_ms) > 0)) {
-		size_t taken = 0;
-
-		b->count = b->bytes = 0;
-		do {
-			struct index_name some[READ_AT_ONCE];
-			size_t n = num_min(READ_AT_ONCE, left - taken);
-
-			for (size_t i = 0; i < n; i++)
-				some[i] = l->fresh[left - taken - 1 - i];
-			rc = read_some(l, b, some, n, e);
-			taken += rc == 0 ? n : 0;
-		} while (rc == 0 && taken < left &&
-		    b->count + READ_AT_ONCE <= BATCH &&
-		    b->bytes < BATCH_BYTES &&
-		    clock_left_ms(l->deadline_ms) > 0);
-		if (taken > 0 && store_batch(l, b, taken, e) != 0)
-			rc = -1;
-		left -= taken;
-		pool_reset(&b->pool);
+	qsort(l->fresh, left, sizeof(*l->fresh), compare_names);
+	if (l->first || clock_left_ms(l->deadline_ms) > 0)
+		ask_batch(l, b, left);
+	while (rc == 0 && b->taken > 0) {
+		rc = take_batch(l, b, e);
+		left -= b->taken;
+		next->taken = 0;
+		if (rc == 0 && left > 0 && clock_left_ms(l->deadline_ms) > 0)
+			ask_batch(l, next, left);
+		if (rc == 0)
+			rc = store_batch(l, b, e);
+		done = b;
+		b = next;
+		next = done;
 	}
+	if (b->asked != NULL)
+		(void)take_batch(l, b, &ignored);
 	pool_release(&b->pool);
-	free(b);
+	pool_release(&next->pool);
+	free(two);
 	return rc;
 }
 
@@ -520,7 +578,7 @@ is_unchanged(struct look *l, const struct index_dir *d, int root_fd)
 		if (fstatat(root_fd, path, &st[i], 0) != 0)
 			return 0;
 	}
-	l->read_cur = (d->missing > 0 && clock_left_ms(l->deadline_ms) > 0) ||
+	l->read_cur = (d->missing > 0 && l->catches_up) ||
 	    mtime_ns(&st[1]) != d->cur_ns || !is_settled(d, d->cur_ns);
 	return !l->read_cur && mtime_ns(&st[0]) == d->new_ns &&
 	    is_settled(d, d->new_ns);
@@ -556,9 +614,12 @@ look_inside(struct look *l, const struct index_dir *d, struct err *e)
 
 static int
 look_at(struct index *x, const struct maildir *root, const char *dir,
-    bool first, int64_t deadline_ms, struct err *e)
+    bool first, bool catches_up, int64_t deadline_ms, struct err *e)
 {
-	struct look l = { .x = x, .deadline_ms = deadline_ms, .first = first };
+	struct look l = { .x = x,
+		.deadline_ms = deadline_ms,
+		.first = first,
+		.catches_up = catches_up && clock_left_ms(deadline_ms) > 0 };
 	const struct index_dir *d = index_dir_find(x, dir);
 	int rc;
 
@@ -572,6 +633,7 @@ look_at(struct index *x, const struct maildir *root, const char *dir,
 	maildir_close(&l.m);
 	found_release(&l.found);
 	free(l.gone);
+	free(l.ids);
 	free(l.fresh);
 	return rc;
 }
@@ -645,7 +707,7 @@ sync_folders(struct index *x, const struct maildir *root, struct err *e)
 
 static int
 look_at_all(struct index *x, const struct maildir *root, const char *first,
-    int64_t deadline_ms, struct err *e)
+    bool catches_up, int64_t deadline_ms, struct err *e)
 {
 	size_t count = x->dir_count;
 	char(*dirs)[MAILDIR_NAME_SIZE];
@@ -653,7 +715,7 @@ look_at_all(struct index *x, const struct maildir *root, const char *first,
 
 	if (index_dir_find(x, first) == NULL)
 		first = "";
-	rc = look_at(x, root, first, true, deadline_ms, e);
+	rc = look_at(x, root, first, true, catches_up, deadline_ms, e);
 	if (rc != 0)
 		return -1;
 	/* looking reads the folders' rows anew: go by names of our own */
@@ -665,17 +727,30 @@ look_at_all(struct index *x, const struct maildir *root, const char *first,
 		(void)snprintf(dirs[i], sizeof(dirs[i]), "%s", x->dirs[i].dir);
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		if (strcmp(dirs[i], first) != 0)
-			rc = look_at(x, root, dirs[i], false, deadline_ms, e);
+			rc = look_at(x, root, dirs[i], false, catches_up,
+			    deadline_ms, e);
 	}
 	free(dirs);
 	return rc;
 }
 
+static void
+progress_of(const struct index *x, struct index_progress *p)
+{
+	memset(p, 0, sizeof(*p));
+	for (size_t i = 0; i < x->dir_count; i++) {
+		p->missing += (uint64_t)x->dirs[i].missing;
+		p->total += (uint64_t)(x->dirs[i].missing +
+		    x->dirs[i].messages[COUNT_TOTAL]);
+	}
+}
+
 int
-index_sync(struct index *x, const char *first, int64_t deadline_ms,
-    struct index_progress *out, struct err *e)
+index_look(struct index *x, const char *first, bool working,
+    int64_t deadline_ms, struct index_progress *out, struct err *e)
 {
 	struct maildir root;
+	bool catches_up;
 	int rc;
 
 	if (index_maildir_open(x, "", false, &root, e) != 0)
@@ -683,16 +758,19 @@ index_sync(struct index *x, const char *first, int64_t deadline_ms,
 	rc = index_load(x, e);
 	if (rc == 0)
 		rc = sync_folders(x, &root, e);
+	progress_of(x, out);
+	catches_up = working || (out->missing > 0 && !index_is_worked(x));
 	if (rc == 0)
-		rc = look_at_all(x, &root, first, deadline_ms, e);
+		rc = look_at_all(x, &root, first, catches_up, deadline_ms, e);
 	maildir_close(&root);
-	if (rc != 0)
-		return -1;
-	memset(out, 0, sizeof(*out));
-	for (size_t i = 0; i < x->dir_count; i++) {
-		out->missing += (uint64_t)x->dirs[i].missing;
-		out->total += (uint64_t)(x->dirs[i].missing +
-		    x->dirs[i].messages[COUNT_TOTAL]);
-	}
-	return 0;
+	if (rc == 0)
+		progress_of(x, out);
+	return rc;
+}
+
+int
+index_sync(struct index *x, const char *first, int64_t deadline_ms,
+    struct index_progress *out, struct err *e)
+{
+	return index_look(x, first, false, deadline_ms, out, e);
 }

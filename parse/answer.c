@@ -71,8 +71,10 @@ answer_end(struct answer *a, json_t *value)
 	char *text = json_dumps(value, JSON_COMPACT);
 
 	if (text != NULL && strlen(text) <= WIRE_JSON_MAX) {
-		send_pieces(a, WIRE_JSON, text, strlen(text));
-		send_tagged(a, WIRE_END, "", 0);
+		size_t len = strlen(text), last = len % PIECE;
+
+		send_pieces(a, WIRE_JSON, text, len - last);
+		send_tagged(a, WIRE_END, text + len - last, last);
 	} else {
 		answer_refuse(a, "the answer is too long");
 	}

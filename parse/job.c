@@ -39,8 +39,15 @@ text_of(const json_t *job, const char *key, const char *missing)
 static void
 job_summary(const struct message *m, const json_t *job, struct answer *a)
 {
+	struct buf text;
+	json_t *summary;
+
 	(void)job;
-	answer_end(a, summary_make(m));
+	buf_init(&text, MIME_SEARCH_TEXT_MAX * 2);
+	summary = summary_make(m, &text);
+	answer_data(a, text.data, text.len);
+	answer_end(a, summary);
+	buf_release(&text);
 }
 
 static bool
@@ -184,10 +191,6 @@ job_part(const struct message *m, const json_t *job, struct answer *a)
 static void
 send_text(struct answer *a, const struct buf *text, json_t *info)
 {
-	json_t *nothing = json_object();
-
-	answer_begin(a, nothing);
-	json_decref(nothing);
 	answer_data(a, text->data, text->len);
 	answer_end(a, info);
 }

@@ -1,8 +1,8 @@
 /*
  * mailstead-parse: takes strangers' messages apart, in a jail.
  *
- * A worker has no path, no socket call, no exec; it gets one descriptor and
- * one JSON object, and answers by packets (mime/wire.h).  A job that needs
+ * A worker has no path, no socket call, no exec; it gets a descriptor and a
+ * JSON object a job, and answers by packets (mime/wire.h).  A job that needs
  * more than CPU_MS of processor time ends its process: the message was a bomb
  * the guard did not know, the client hears of it, the supervisor starts
  * another.
@@ -108,18 +108,20 @@ serve(struct worker *w, struct connection *c)
 	char *packet = mem_alloc(WIRE_PACKET_MAX);
 	struct err e;
 	ssize_t len;
-	int fd = -1;
+	int fd;
 
 	(void)w;
-	len = sock_recv_packet(c->fd, packet, WIRE_PACKET_MAX, &fd,
-	    clock_mono_ms() + REQUEST_MS, &e);
-	if (len > 0)
-		answer_job(c->fd, packet, (size_t)len, fd);
-	if (fd >= 0)
-		(void)close(fd);
+	do {
+		len = sock_recv_packet(c->fd, packet, WIRE_PACKET_MAX, &fd,
+		    clock_mono_ms() + REQUEST_MS, &e);
+		if (len > 0)
+			answer_job(c->fd, packet, (size_t)len, fd);
+		if (fd >= 0)
+			(void)close(fd);
+		give_back();
+	} while (len > 0);
 	(void)close(c->fd);
 	free(packet);
-	give_back();
 }
 
 /* A second arena reserves more address space than the jail grants. */

@@ -19,6 +19,7 @@
 
 enum {
 	CHUNK = 65536,
+	SMALL_MAX = 128 * 1024,
 	HEADER_MAX = 64 * 1024,
 	RAW_TEXT_MAX = 8 * 1024 * 1024,
 };
@@ -31,6 +32,24 @@ message_prepare(void)
 }
 
 /* --- Opening ----------------------------------------------------------------- */
+
+/* A message of usual size is read once, into memory. */
+static bool
+read_small(struct message *m)
+{
+	GByteArray *bytes = g_byte_array_new();
+	struct guard guard;
+	ssize_t n;
+
+	g_byte_array_set_size(bytes, (guint)m->size);
+	n = pread(m->fd, bytes->data, bytes->len, 0);
+	g_byte_array_set_size(bytes, n > 0 ? (guint)n : 0);
+	m->stream = g_mime_stream_mem_new_with_byte_array(bytes);
+	g_mime_stream_mem_set_owner(GMIME_STREAM_MEM(m->stream), TRUE);
+	guard_init(&guard);
+	return n >= 0 &&
+	    guard_feed(&guard, (const char *)bytes->data, bytes->len);
+}
 
 static bool
 pass_guard(int fd)
@@ -60,12 +79,14 @@ message_open(struct message *m, int fd)
 		return;
 	}
 	m->size = st.st_size;
-	if (!pass_guard(fd)) {
+	if (m->size <= SMALL_MAX ? !read_small(m) : !pass_guard(fd)) {
 		m->broken = "its structure is too complex";
 		return;
 	}
-	m->stream = g_mime_stream_fs_new(fd);
-	g_mime_stream_fs_set_owner(GMIME_STREAM_FS(m->stream), FALSE);
+	if (m->stream == NULL) {
+		m->stream = g_mime_stream_fs_new(fd);
+		g_mime_stream_fs_set_owner(GMIME_STREAM_FS(m->stream), FALSE);
+	}
 	parser = g_mime_parser_new_with_stream(m->stream);
 	m->root = g_mime_parser_construct_message(parser, NULL);
 	g_object_unref(parser);

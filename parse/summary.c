@@ -281,7 +281,7 @@ snippet_json(struct slice text)
 }
 
 static void
-put_texts(const struct message *m, json_t *out)
+put_texts(const struct message *m, struct buf *text_out, json_t *out)
 {
 	struct texts t = { .has_attachments = false };
 	struct buf *text;
@@ -293,7 +293,7 @@ put_texts(const struct message *m, json_t *out)
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
 	cut_text(text, MIME_SEARCH_TEXT_MAX);
-	json_object_set_new(out, "text", json_stringn(text->data, text->len));
+	buf_addslice(text_out, buf_slice(text));
 	json_object_set_new(
 	    out, "has_attachments", json_boolean(t.has_attachments));
 	json_object_set_new(out, "has_invite", json_boolean(t.has_invite));
@@ -354,11 +354,10 @@ put_broken(const struct message *m, json_t *out)
 	struct header_field field;
 
 	json_object_update_new(out,
-	    json_pack("{ss,ss,ss,ss,ss,ss,ss,sn,sb,s[],s[],s[],s[],s[]}",
-		"broken", m->broken, "subject", "", "message_id", "",
-		"in_reply_to", "", "list_id", "", "snippet", "", "text", "",
-		"date", "has_attachments", 0, "references", "from", "reply_to",
-		"to", "cc"));
+	    json_pack("{ss,ss,ss,ss,ss,ss,sn,sb,s[],s[],s[],s[],s[]}", "broken",
+		m->broken, "subject", "", "message_id", "", "in_reply_to", "",
+		"list_id", "", "snippet", "", "date", "has_attachments", 0,
+		"references", "from", "reply_to", "to", "cc"));
 	for (int i = 0; i < BROKEN_FIELDS_MAX && header_next(&scan, &field);
 	     i++)
 		put_broken_field(out, &field);
@@ -375,12 +374,12 @@ summary_put_headers(const struct message *m, json_t *out)
 }
 
 json_t *
-summary_make(const struct message *m)
+summary_make(const struct message *m, struct buf *text)
 {
 	json_t *out = json_pack("{sI}", "size", (json_int_t)m->size);
 
 	summary_put_headers(m, out);
 	if (m->broken == NULL)
-		put_texts(m, out);
+		put_texts(m, text, out);
 	return out;
 }

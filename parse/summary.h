@@ -3,12 +3,17 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
+
 struct message;
 
-/* What mime_summary() says of a message; a new reference. */
-json_t *summary_make(const struct message *m);
+/*
+ * What mime_summary() says of a message: a new reference, and its text
+ * appended.
+ */
+json_t *summary_make(const struct message *m, struct buf *text);
 
-/* Its header fields alone, "text" and "snippet" aside. */
+/* Its header fields alone. */
 void summary_put_headers(const struct message *m, json_t *out);
 
 #endif /* PARSE_SUMMARY_H */

@@ -274,7 +274,7 @@ message_eml(struct web_request *r, struct web_response *w)
 
 	if (!letter_open(r, w, &l))
 		return;
-	if (mime_summary(webmail_of(r)->mime, l.fd, &summary, &e) != 0)
+	if (mime_summary(webmail_of(r)->mime, l.fd, &summary, NULL, &e) != 0)
 		log_warning("%s: %s", r->path, e.text);
 	web_download(
 	    w, letter_name(r, summary, ".eml"), "message/rfc822", false);

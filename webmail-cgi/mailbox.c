@@ -87,16 +87,25 @@ take_refs(const json_t *summary, struct pool *pool, struct index_content *c)
 	c->refs = list;
 }
 
+struct taking {
+	struct pool *pool;
+	struct index_content *out;
+};
+
 static void
-take_summary(const json_t *summary, struct pool *pool, struct index_content *c)
+take_summary(void *arg, size_t i, const json_t *summary, struct slice text)
 {
+	const struct taking *t = arg;
+	struct index_content *c = &t->out[i];
+	struct pool *pool = t->pool;
+
 	*c = (struct index_content){
 		.from = people_in(summary, "from", pool),
 		.to = people_in(summary, "to", pool),
 		.cc = people_in(summary, "cc", pool),
 		.subject = text_in(summary, "subject", pool),
 		.snippet = text_in(summary, "snippet", pool),
-		.text = text_in(summary, "text", pool),
+		.text = pool_strndup(pool, text.data, text.len),
 		.files = text_in(summary, "files", pool),
 		.list_id = text_in(summary, "list_id", pool),
 		.message_id = text_in(summary, "message_id", pool),
@@ -110,20 +119,21 @@ take_summary(const json_t *summary, struct pool *pool, struct index_content *c)
 	take_refs(summary, pool, c);
 }
 
-static int
-read_messages(void *arg, const int *fds, size_t count, struct pool *pool,
-    struct index_content *out, struct err *e)
+static void *
+ask_messages(void *arg, const int *fds, size_t count)
 {
 	struct webmail *m = arg;
-	json_t **summaries = pool_alloc(pool, count * sizeof(json_t *));
 
-	if (mime_summaries(m->mime, fds, count, summaries, e) != 0)
-		return -1;
-	for (size_t i = 0; i < count; i++) {
-		take_summary(summaries[i], pool, &out[i]);
-		json_decref(summaries[i]);
-	}
-	return 0;
+	return mime_ask_summaries(m->mime, fds, count);
+}
+
+static int
+take_messages(
+    void *asked, struct pool *pool, struct index_content *out, struct err *e)
+{
+	struct taking t = { pool, out };
+
+	return mime_take_summaries(asked, take_summary, &t, e);
 }
 
 /* --- Lending ---------------------------------------------------------------------- */
@@ -451,7 +461,8 @@ mailbox_start(
 	(void)pthread_cond_init(&all->wake, NULL);
 	all->config = (struct index_config){ .cache_dir = cache_dir,
 		.mail_root_fd = m->mail_root_fd,
-		.read = read_messages,
+		.ask = ask_messages,
+		.take = take_messages,
 		.arg = m };
 	m->mailboxes = all;
 	return worker_thread(w, "mailbox-work", 0, work, all, e);

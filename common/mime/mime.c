@@ -1,12 +1,14 @@
 /*
  * Asking mailstead-parse; see mime.h and wire.h.  A connection lives for one
- * job, so a parser process that is killed by a message takes nothing along.
+ * job, so a parser process that is killed by a message takes nothing along;
+ * where many messages share one, those it took along are asked for alone.
  * Any thread.
  */
 #include "mime/mime.h"
 
 #include <sys/socket.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +26,8 @@ enum {
 	TIMEOUT_MS = 10000, /* of a whole answer, or of the next piece */
 	DEATHS_MAX = 2,     /* under one message: it is to blame */
 	BUSY_PAUSE_MS = 10,
-	WINDOW = 6,     /* questions at once: fewer than the parser's threads */
-	DEATH_MS = 200, /* a busy one closes sooner */
+	CONNECTIONS = 2, /* for many: a few of the parser's threads */
+	DEATH_MS = 200,  /* a busy one closes sooner */
 };
 
 struct mime {
@@ -99,13 +101,15 @@ take_packet(struct answer *a, size_t len, json_t **out, struct err *e)
 	case WIRE_BEGIN:
 		return begin_data(a, text, e);
 	case WIRE_DATA:
-		if (a->sink == NULL || !a->begun)
+		if (a->sink == NULL)
 			break;
+		a->begun = true;
 		return a->sink->data(a->sink->arg, text.data, text.len, e);
 	case WIRE_JSON:
 		buf_addslice(&a->json, text);
 		return 0;
 	case WIRE_END:
+		buf_addslice(&a->json, text);
 		return parse_json(buf_slice(&a->json), out, e) == 0 ? 1 : -1;
 	case WIRE_REFUSED:
 		return refused(text, e);
@@ -192,67 +196,126 @@ ask(struct mime *m, json_t *question, int fd, const struct mime_sink *sink,
 
 /* --- The jobs ------------------------------------------------------------------ */
 
-int
-mime_summary(struct mime *m, int fd, json_t **out, struct err *e)
+static int
+add_to_buf(void *arg, const void *data, size_t len, struct err *e)
 {
-	return ask(m, json_pack("{ss}", "job", "summary"), fd, NULL, out, e);
+	struct buf *out = arg;
+
+	(void)e;
+	if (out != NULL)
+		buf_add(out, data, num_min(len, out->max - out->len));
+	return 0;
 }
 
-/* Ask for up to WINDOW; what fails is asked for alone afterwards. */
+int
+mime_summary(
+    struct mime *m, int fd, json_t **out, struct buf *text, struct err *e)
+{
+	const struct mime_sink sink = { .data = add_to_buf, .arg = text };
+
+	return ask(m, json_pack("{ss}", "job", "summary"), fd, &sink, out, e);
+}
+
+struct mime_asked {
+	struct mime *mime;
+	const int *fds;
+	size_t count;
+	int socks[CONNECTIONS]; /* of message i: i % CONNECTIONS; -1: lost */
+};
+
+static int *
+sock_of(struct mime_asked *a, size_t i)
+{
+	return &a->socks[i % CONNECTIONS];
+}
+
 static void
-summaries_window(
-    struct mime *m, const int *fds, size_t count, json_t **out, bool *failed)
+hang_up(int *sock)
+{
+	if (*sock >= 0)
+		(void)close(*sock);
+	*sock = -1;
+}
+
+struct mime_asked *
+mime_ask_summaries(struct mime *m, const int *fds, size_t count)
 {
 	static const char question[] = "{\"job\":\"summary\"}";
-	struct answer answers[WINDOW] = { { .sock = -1 } };
-	char *packet = mem_alloc(WIRE_PACKET_MAX);
+	struct mime_asked *a = mem_alloc(sizeof(*a));
 	struct err e;
 
-	for (size_t i = 0; i < count; i++) {
-		failed[i] = true;
-		answers[i] = (struct answer){ .sock = -1, .packet = packet };
-		buf_init(&answers[i].json, WIRE_JSON_MAX);
-		if (sock_connect_unix(
-			m->path, SOCK_SEQPACKET, &answers[i].sock, &e) != 0)
-			answers[i].sock = -1;
-		else
-			failed[i] = sock_send_packet(answers[i].sock, question,
-					sizeof(question) - 1, fds[i],
-					clock_mono_ms() + TIMEOUT_MS, &e) != 0;
+	assert(count <= MIME_ASK_MAX);
+	*a = (struct mime_asked){ .mime = m, .fds = fds, .count = count };
+	for (size_t i = 0; i < CONNECTIONS; i++) {
+		if (i >= count ||
+		    sock_connect_unix(
+			m->path, SOCK_SEQPACKET, sock_of(a, i), &e) != 0)
+			a->socks[i] = -1;
 	}
 	for (size_t i = 0; i < count; i++) {
-		if (!failed[i])
-			failed[i] = read_answer(&answers[i], &out[i], &e) != 0;
-		buf_release(&answers[i].json);
-		if (answers[i].sock >= 0)
-			(void)close(answers[i].sock);
+		if (*sock_of(a, i) >= 0 &&
+		    sock_send_packet(*sock_of(a, i), question,
+			sizeof(question) - 1, fds[i],
+			clock_mono_ms() + TIMEOUT_MS, &e) != 0)
+			hang_up(sock_of(a, i));
 	}
-	free(packet);
+	return a;
+}
+
+/* Message `i`: as asked, or alone if its connection is lost. */
+static int
+take_one(struct mime_asked *a, size_t i, struct answer *answer, json_t **out,
+    struct err *e)
+{
+	int *sock = sock_of(a, i);
+	struct buf *text = answer->sink->arg;
+
+	buf_reset(text);
+	buf_reset(&answer->json);
+	answer->sock = *sock;
+	if (*sock >= 0) {
+		if (read_answer(answer, out, e) == 0)
+			return 0;
+		if (e->kind == ERR_PERM)
+			return -1;
+		hang_up(sock);
+		if (e->kind != ERR_CLOSED)
+			return -1;
+		buf_reset(text);
+	}
+	return mime_summary(a->mime, a->fds[i], out, text, e);
 }
 
 int
-mime_summaries(
-    struct mime *m, const int *fds, size_t count, json_t **out, struct err *e)
+mime_take_summaries(
+    struct mime_asked *a, mime_summary_taker take, void *arg, struct err *e)
 {
-	bool failed[WINDOW];
+	struct buf text;
+	const struct mime_sink sink = { .data = add_to_buf, .arg = &text };
+	struct answer answer = { .sink = &sink };
 	int rc = 0;
 
-	memset(out, 0, count * sizeof(json_t *));
-	for (size_t done = 0; rc == 0 && done < count; done += WINDOW) {
-		size_t n = num_min(WINDOW, count - done);
+	answer.packet = mem_alloc(WIRE_PACKET_MAX);
+	buf_init(&answer.json, WIRE_JSON_MAX);
+	buf_init(&text, MIME_SEARCH_TEXT_MAX);
+	for (size_t i = 0; rc == 0 && i < a->count; i++) {
+		json_t *summary = NULL;
 
-		summaries_window(m, fds + done, n, out + done, failed);
-		for (size_t i = done; rc == 0 && i < done + n; i++) {
-			if (failed[i - done] &&
-			    (lseek(fds[i], 0, SEEK_SET) != 0 ||
-				mime_summary(m, fds[i], &out[i], e) != 0)) {
-				out[i] = NULL;
-				rc = e->kind == ERR_PERM ? 0 : -1;
-			}
-		}
+		if (take_one(a, i, &answer, &summary, e) == 0 ||
+		    e->kind == ERR_PERM)
+			take(arg, i, summary, buf_slice(&text));
+		else
+			rc = -1;
+		json_decref(summary);
 	}
-	for (size_t i = 0; rc != 0 && i < count; i++)
-		json_decref(out[i]);
+	if (rc != 0)
+		e->kind = ERR_TEMP;
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		hang_up(&a->socks[i]);
+	buf_release(&text);
+	buf_release(&answer.json);
+	free(answer.packet);
+	free(a);
 	return rc;
 }
 
@@ -290,16 +353,6 @@ mime_part(struct mime *m, int fd, const char *path,
 		&end, e) != 0)
 		return -1;
 	json_decref(end);
-	return 0;
-}
-
-static int
-add_to_buf(void *arg, const void *data, size_t len, struct err *e)
-{
-	struct buf *out = arg;
-
-	(void)e;
-	buf_add(out, data, num_min(len, out->max - out->len));
 	return 0;
 }
 

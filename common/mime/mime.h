@@ -12,8 +12,8 @@
 
 /*
  * The client side of mailstead-parse: everything that has to understand a
- * stranger's message asks it.  One connection to run/parse.sock a question,
- * with the message as an open descriptor; every call has a deadline.
+ * stranger's message asks it, with the message as an open descriptor; every
+ * call has a deadline.
  *
  * `fd` is a regular file opened for reading, nobody else's meanwhile: its
  * offset moves (open it for the call).  It stays the caller's.
@@ -33,6 +33,7 @@ enum {
 	MIME_TEXT_MAX = 5 * 1024 * 1024,   /* of a text or html answer */
 	MIME_SEARCH_TEXT_MAX = 256 * 1024, /* of summary's "text" */
 	MIME_PATH_SIZE = 512,
+	MIME_ASK_MAX = 256, /* summaries at once: a socket holds so many */
 };
 
 struct mime *mime_new(const char *state_dir);
@@ -46,19 +47,30 @@ void mime_free(struct mime *m);
  *	date: milliseconds, or null
  *	has_attachments, has_invite: bool; files: names of attachments, one a
  *	    line; snippet: at most 200 bytes
- *	text: for search, at most MIME_SEARCH_TEXT_MAX; size: bytes
+ *	size: bytes
  *	broken: text, only if the guard refused the structure (then all but
  *	    size may be missing content)
+ * and, appended to `text` (may be NULL), its text for search, at most MIME_SEARCH_TEXT_MAX.
  */
-int mime_summary(
-    struct mime *m, int fd, json_t **out, struct err *e) MUST_CHECK;
+int mime_summary(struct mime *m, int fd, json_t **out, struct buf *text,
+    struct err *e) MUST_CHECK;
 
 /*
- * The same for many, several asked at a time.  out[i] is NULL where that gave
- * ERR_PERM; -1: ERR_TEMP for one of them, and `out` has nothing.
+ * The same for many: ask, do something else meanwhile, and take the answers.
+ * `fds` stay open until then.
  */
-int mime_summaries(struct mime *m, const int *fds, size_t count, json_t **out,
-    struct err *e) MUST_CHECK;
+struct mime_asked;
+
+struct mime_asked *mime_ask_summaries(
+    struct mime *m, const int *fds, size_t count);
+
+/* Message `i`; NULL where mime_summary() gives ERR_PERM. */
+typedef void (*mime_summary_taker)(
+    void *arg, size_t i, const json_t *summary, struct slice text);
+
+/* The end of `a`.  -1: ERR_TEMP for one, the rest was not taken. */
+int mime_take_summaries(struct mime_asked *a, mime_summary_taker take,
+    void *arg, struct err *e) MUST_CHECK;
 
 /*
  * {broken?: text, parts: [{path, type, name, size, disposition, cid, encoding,

@@ -2,14 +2,17 @@
 #define MIME_WIRE_H
 
 /*
- * Between mime.c and mailstead-parse: run/parse.sock, SOCK_SEQPACKET, one job
- * a connection.  The question is one packet, a JSON object {"job": NAME, ...},
- * with the message's descriptor (SCM_RIGHTS, a regular file open for reading).
- * The answer is packets that begin with a tag:
+ * Between mime.c and mailstead-parse: run/parse.sock, SOCK_SEQPACKET.  A
+ * question is one packet, a JSON object {"job": NAME, ...}, with the message's
+ * descriptor (SCM_RIGHTS, a regular file open for reading).  A connection
+ * takes any number of them, without waiting for answers, and answers in their
+ * order.  An answer is packets that begin with a tag:
  *
- *	J, J, ... E            JSON text in pieces
- *	B, D, D, ... J... E    what is to come, data, and a JSON text
- *	F                      refused: a text; nothing follows
+ *	B    what the data is (some jobs)
+ *	D    data
+ *	J    JSON text, a piece of it
+ *	E    the last piece of the JSON text; the answer's end
+ *	F    refused: a text; the answer's end
  *
  * A connection that ends otherwise: the parser died.
  *

@@ -58,6 +58,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static bool prepared;
 	struct message m;
 	json_t *summary;
+	struct buf text;
 	int fd = memfd_create("message", MFD_CLOEXEC);
 
 	if (!prepared)
@@ -66,7 +67,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	message_open(&m, fd);
 	message_walk(&m, visit, NULL);
-	summary = summary_make(&m);
+	buf_init(&text, OUT_MAX);
+	summary = summary_make(&m, &text);
+	assert(utf8_is_valid(buf_slice(&text)));
+	buf_release(&text);
 	check_texts(summary);
 	json_decref(summary);
 	json_decref(view_make(&m, false));

@@ -50,21 +50,40 @@ fixture_people(struct pool *pool, const char *address)
 	return p;
 }
 
-static inline int
-fixture_read(void *arg, const int *fds, size_t count, struct pool *pool,
-    struct index_content *out, struct err *e)
-{
-	struct fixture *f = arg;
+/* What was asked for. */
+struct fixture_asked {
+	struct fixture *fixture;
+	const int *fds;
+	size_t count;
+};
 
-	if (f->parser_dead)
+static inline void *
+fixture_ask(void *arg, const int *fds, size_t count)
+{
+	struct fixture_asked *a = malloc(sizeof(*a));
+
+	if (a == NULL)
+		abort();
+	*a = (struct fixture_asked){ arg, fds, count };
+	return a;
+}
+
+static inline int
+fixture_take(
+    void *asked, struct pool *pool, struct index_content *out, struct err *e)
+{
+	struct fixture_asked a = *(struct fixture_asked *)asked;
+
+	free(asked);
+	if (a.fixture->parser_dead)
 		return err_set(e, ERR_TEMP, "the parser is dead");
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < a.count; i++) {
 		struct index_content *c = &out[i];
 		char *text = pool_zalloc(pool, 8192);
 		const char **refs = pool_zalloc(pool, sizeof(*refs));
 		const char *body;
 
-		if (read(fds[i], text, 8191) < 0)
+		if (read(a.fds[i], text, 8191) < 0)
 			return err_errno(e, "read");
 		body = strstr(text, "\n\n");
 		refs[0] = fixture_field(pool, text, "References: ");
@@ -83,7 +102,7 @@ fixture_read(void *arg, const int *fds, size_t count, struct pool *pool,
 			.ref_count = refs[0][0] != '\0',
 		};
 		c->has_files = c->files[0] != '\0';
-		f->reads++;
+		a.fixture->reads++;
 	}
 	return 0;
 }
@@ -101,7 +120,8 @@ fixture_init(struct fixture *f)
 	f->config = (struct index_config){
 		.cache_dir = f->cache,
 		.mail_root_fd = open(f->top, O_RDONLY | O_DIRECTORY),
-		.read = fixture_read,
+		.ask = fixture_ask,
+		.take = fixture_take,
 		.arg = f,
 	};
 	f->now_ms = clock_wall_ms() - INT64_C(100) * 86400 * 1000;

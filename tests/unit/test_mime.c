@@ -36,9 +36,11 @@ enum {
 static char top[] = "/tmp/mailstead-mime-XXXXXX";
 static int listen_fd;
 static pthread_t server;
-static _Atomic int mode; /* 0 answer, 1 close at once, 2 die on it, 3 lie */
+/* 0 answer, 1 close at once, 2 die on it, 3 lie, 4 close after an answer */
+static _Atomic int mode;
 
-static void
+/* true: the connection goes on */
+static bool
 answer_one(int sock)
 {
 	char *packet = mem_alloc(WIRE_PACKET_MAX);
@@ -57,26 +59,41 @@ answer_one(int sock)
 	if (mode == 3)
 		(void)!sock_send_packet(
 		    sock, "E", 1, -1, clock_mono_ms() + WAIT_MS, &e);
-	if (mode == 0 && job != NULL && fd >= 0)
+	if ((mode == 0 || mode == 4) && job != NULL && fd >= 0)
 		job_run(job, fd, &a);
 	json_decref(job);
 	if (fd >= 0)
 		(void)close(fd);
 	free(packet);
+	return n > 0 && mode == 0;
+}
+
+static void *
+serve_connection(void *arg)
+{
+	int sock = (int)(intptr_t)arg;
+
+	while (answer_one(sock))
+		continue;
+	(void)close(sock);
+	return NULL;
 }
 
 static void *
 serve(void *arg)
 {
+	pthread_t thread;
 	int sock;
 
 	(void)arg;
 	while ((sock = accept(listen_fd, NULL, NULL)) >= 0) {
-		if (mode == 1)
+		if (mode == 1) {
 			mode = 0; /* busy once */
-		else
-			answer_one(sock);
-		(void)close(sock);
+			(void)close(sock);
+		} else if (pthread_create(&thread, NULL, serve_connection,
+			       (void *)(intptr_t)sock) == 0) {
+			(void)pthread_detach(thread);
+		}
 	}
 	return NULL;
 }
@@ -148,15 +165,19 @@ test_summary(void **state)
 {
 	int fd = message(sample);
 	json_t *s, *from;
+	struct buf body;
 	struct err e;
 
-	assert_int_equal(mime_summary(*state, fd, &s, &e), 0);
+	buf_init(&body, TEXT_MAX);
+	assert_int_equal(mime_summary(*state, fd, &s, &body, &e), 0);
 	from = json_array_get(json_object_get(s, "from"), 0);
 	assert_string_equal(text_of(from, "name"), "J\xc3\xb6rg");
 	assert_string_equal(text_of(from, "address"), "j@example.org");
 	assert_string_equal(text_of(s, "subject"), "\xc3\xa4 b");
 	assert_string_equal(text_of(s, "message_id"), "a@b");
 	assert_string_equal(text_of(s, "snippet"), "hello you");
+	assert_string_equal(body.data, "hello\nyou");
+	buf_release(&body);
 	assert_true(json_is_true(json_object_get(s, "has_attachments")));
 	assert_int_equal(
 	    json_integer_value(json_object_get(s, "date")), 1795207463000);
@@ -251,7 +272,7 @@ test_odd_messages(void **state)
 		int fd = message(odd[i]);
 		json_t *s;
 
-		assert_int_equal(mime_summary(*state, fd, &s, &e), 0);
+		assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), 0);
 		json_decref(s);
 		assert_int_equal(mime_structure(*state, fd, &s, &e), 0);
 		json_decref(s);
@@ -290,19 +311,71 @@ test_failures(void **state)
 	struct err e;
 
 	mode = 1; /* busy: asked again */
-	assert_int_equal(mime_summary(*state, fd, &s, &e), 0);
+	assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), 0);
 	json_decref(s);
 	mode = 2; /* the message kills it */
-	assert_int_equal(mime_summary(*state, fd, &s, &e), -1);
+	assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
 	mode = 3;
-	assert_int_equal(mime_summary(*state, fd, &s, &e), -1);
+	assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), -1);
 	assert_int_equal(e.kind, ERR_TEMP);
 	mode = 0;
-	assert_int_equal(mime_summary(nobody, fd, &s, &e), -1);
+	assert_int_equal(mime_summary(nobody, fd, &s, NULL, &e), -1);
 	assert_int_equal(e.kind, ERR_TEMP);
 	mime_free(nobody);
 	(void)close(fd);
+}
+
+struct seen {
+	size_t count, known;
+	char texts[64];
+};
+
+static void
+take_seen(void *arg, size_t i, const json_t *summary, struct slice text)
+{
+	struct seen *s = arg;
+
+	assert_int_equal(i, s->count);
+	s->count++;
+	s->known += summary != NULL;
+	(void)snprintf(s->texts + strlen(s->texts),
+	    sizeof(s->texts) - strlen(s->texts), "%.*s", SLICE_ARGS(text));
+}
+
+/* Asked together; where a connection ends, the rest is asked alone. */
+static void
+test_many_messages(void **state)
+{
+	int fds[7];
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		char text[] = "Subject: x\n\n0";
+
+		text[sizeof(text) - 2] = (char)('0' + i);
+		fds[i] = message(text);
+	}
+	for (int how = 0; how <= 4; how += 4) {
+		struct seen s = { .count = 0 };
+
+		mode = how;
+		assert_int_equal(mime_take_summaries(mime_ask_summaries(*state,
+							 fds, ARRAY_LEN(fds)),
+				     take_seen, &s, &e),
+		    0);
+		assert_int_equal(s.count, ARRAY_LEN(fds));
+		assert_int_equal(s.known, ARRAY_LEN(fds));
+		assert_string_equal(s.texts, "0123456");
+	}
+	mode = 3;
+	assert_int_equal(mime_take_summaries(mime_ask_summaries(*state, fds, 3),
+			     take_seen, &(struct seen){ .count = 0 }, &e),
+	    -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	mode = 0;
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		(void)close(fds[i]);
 }
 
 static void
@@ -378,6 +451,7 @@ main(void)
 		cmocka_unit_test(test_odd_messages),
 		cmocka_unit_test(test_many_parts),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_many_messages),
 		cmocka_unit_test(test_l17_names),
 		cmocka_unit_test(test_flowed),
 	};
