@@ -173,6 +173,8 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/d/{}/dns",      IN(ROLE_SERVER),  dns_page },
 	{ WEB_POST, "/d/{}/dns",      IN(ROLE_SERVER),  dns_post },
 	{ WEB_GET,  "/log",           IN(ROLE_SERVER),  log_page },
+	{ WEB_GET,  "/certificates",  IN(ROLE_SERVER),  certificates_page },
+	{ WEB_POST, "/certificates",  IN(ROLE_SERVER),  certificates_post },
 	{ WEB_GET,  "/backup",        IN(ROLE_SERVER),  backup_page },
 	{ WEB_GET,  "/settings/{}",   IN(ROLE_SERVER),  settings_page },
 	{ WEB_POST, "/settings/{}",   IN(ROLE_SERVER),  settings_post },

@@ -59,7 +59,9 @@ send_confirm(struct web_request *r, struct web_response *w, const char *error)
 	for (size_t i = 0; i < r->form.count; i++) {
 		const struct web_param *p = &r->form.list[i];
 
+		/* a private key does not go out again */
 		if (strcmp(p->name, "csrf") != 0 &&
+		    strcmp(p->name, "key") != 0 &&
 		    strcmp(p->name, "confirm") != 0)
 			json_array_append_new(fields,
 			    json_pack(

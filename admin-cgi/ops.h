@@ -51,6 +51,10 @@ void settings_post(struct web_request *r, struct web_response *w);
 void protection_page(struct web_request *r, struct web_response *w);
 void protection_post(struct web_request *r, struct web_response *w);
 
+/* --- certs.c ---------------------------------------------------------------------- */
+void certificates_page(struct web_request *r, struct web_response *w);
+void certificates_post(struct web_request *r, struct web_response *w);
+
 /* --- care.c ----------------------------------------------------------------------- */
 void backup_page(struct web_request *r, struct web_response *w);
 

@@ -174,7 +174,7 @@ add_certificates(struct web_request *r, json_t *todo)
 		add_todo(r, todo, strcmp(state, "bad") == 0, "certificate",
 		    pool_printf(
 			&r->pool, "%s, %s", id + sizeof(prefix) - 1, found),
-		    "/checks");
+		    "/certificates");
 	}
 	json_decref(health);
 }

@@ -21,6 +21,7 @@ for program in "$build"/bin/*; do
 	*) install -m 755 "$program" "$dest$libexec/" ;;
 	esac
 done
+install -m 755 "$here/packaging/acme-hook" "$dest$libexec/"
 ln -sf ../bin/mailstead "$dest$prefix/sbin/sendmail"
 
 for page in "$here"/*/*.[158]; do

@@ -5,6 +5,9 @@ import json
 import os
 import re
 import smtplib
+import socket
+import ssl
+import subprocess
 import sys
 import time
 import unittest
@@ -15,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 from lib.fakedns import FakeDNS  # noqa: E402
 from lib.fakemx import FakeMX  # noqa: E402
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import (  # noqa: E402
+    BIN, PASSWORD, ROOT, Server, wait_until)
+from test_monitoring import make_certificate  # noqa: E402
 
 ADMIN = "admin@example.org"
 ZONE = {"far.example": {"MX": ["10 mx.far.example"]},
@@ -314,6 +319,74 @@ class Ops(unittest.TestCase):
         self.assertIn("nonsense", bad.text)
         wait_until(lambda: "open relay.</b>" not in
                    self.page("/protection").text, 10, "a closed relay")
+
+    def shown_certificate(self, name):
+        """Until when the certificate POP3 shows for this name is good."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with socket.create_connection((self.s.host, self.s.port["pop3s"])) \
+                as c, context.wrap_socket(c, server_hostname=name) as t:
+            return ssl.DER_cert_to_PEM_cert(t.getpeercert(True))
+
+    def test_certificates(self):
+        s = self.s
+        cert, key = (Path(p).read_text() for p in make_certificate(
+            s.top, "mx.example.org", 90))
+        page = self.page("/certificates")
+        self.assertIn("certbot certonly --webroot -w ", page.text)
+        self.assertIn("dehydrated", page.text)
+        form = {"name": "mx.example.org", "certificate": cert, "key": key}
+        # the key does not come back to be posted once more
+        asked = self.act("/certificates", dict(form, confirm="no"), page, 403)
+        self.assertIn("BEGIN CERTIFICATE", asked.text)
+        self.assertNotIn("PRIVATE KEY", asked.text)
+        bad = self.act("/certificates", dict(form, confirm=PASSWORD,
+                       key=s.state.joinpath("tls/default.key").read_text()),
+                       page, 422)
+        self.assertIn("does not fit", bad.text)
+        self.assertIn("BEGIN CERTIFICATE", bad.text)
+        self.assertNotIn("PRIVATE KEY", bad.text)
+        self.act("/certificates", form, page)
+        page = self.page("/certificates")
+        self.assertIn("<b>mx.example.org</b>", page.text)
+        for name in ("../x", "a/b", ""):
+            self.act("/certificates", dict(form, name=name), page, 422)
+        wait_until(lambda: self.shown_certificate("mx.example.org") == cert)
+        # an ACME client's hook, by links as certbot makes them
+        live = s.top / "live"
+        live.mkdir()
+        new, new_key = make_certificate(s.top, "mx.example.org", 91)
+        (live / "fullchain.pem").symlink_to(new)
+        (live / "privkey.pem").symlink_to(new_key)
+        tool = ROOT / "packaging/acme-hook"
+        env = dict(os.environ, MAILSTEAD=str(BIN / "mailstead"),
+                   MAILSTEAD_STATE=str(s.state))
+        subprocess.run([tool], check=True, capture_output=True, env=dict(
+            env, RENEWED_LINEAGE=str(live), RENEWED_DOMAINS="mx.example.org"))
+        new = Path(new).read_text()
+        wait_until(lambda: self.shown_certificate("mx.example.org") == new)
+        subprocess.run([tool, "deploy_cert", "imap.example.org", new_key, "-",
+                        live / "fullchain.pem", "-"], check=True,
+                       capture_output=True, env=env)
+        subprocess.run([tool, "startup_hook"], check=True, env=env)
+        self.act("/certificates", {"made": "own.example.org"}, page)
+        self.assertEqual(
+            [(c["name"], c["self_signed"]) for c in s.json("tls", "list")],
+            [("default", True), ("imap.example.org", True),
+             ("mx.example.org", True), ("own.example.org", True)])
+        for name in ("imap.example.org", "own.example.org"):
+            self.act("/certificates", {"drop": name}, page)
+        self.act("/certificates", {"drop": "default"}, page, 422)
+        self.act("/certificates", {"drop": "none.example"}, page, 422)
+        self.assertEqual(sorted(os.listdir(s.state / "tls")),
+                         ["default.crt", "default.key", "mx.example.org.crt",
+                          "mx.example.org.key"])
+        s.cli("tls", "delete", "mx.example.org")
+        audit = "".join(p.read_text()
+                        for p in (s.state / "log/audit").iterdir())
+        self.assertIn("tls install", audit)
+        self.assertNotIn("PRIVATE KEY", audit)
 
     def test_backup(self):
         self.assertIn("mailstead restore", self.page("/backup").text)
