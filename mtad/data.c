@@ -67,6 +67,23 @@ may_write_as(void *arg, struct slice text)
 	return may;
 }
 
+/* On whichever address it came: who reads the mailbox trusts them all. */
+static bool
+claims_our_name(void *arg, struct slice results)
+{
+	const struct session *s = arg;
+	const struct settings *set = s->settings;
+
+	for (size_t i = 0; i < settings_count(set, SET_SMTP_NAMES); i++) {
+		const char *row = settings_item(set, SET_SMTP_NAMES, i);
+		const char *name = strchr(row, '=');
+
+		if (name != NULL && message_results_claim(results, name + 1))
+			return true;
+	}
+	return message_results_claim(results, settings_text(set, SET_HOSTNAME));
+}
+
 /* --- reading ------------------------------------------------------------------ */
 
 static void
@@ -310,6 +327,7 @@ make_rules(struct session *s, const char *protocol, const char **recipients,
 		    s->user != NULL && s->facts.send_as != POLICY_SEND_ANYONE
 		    ? may_write_as
 		    : NULL,
+		.claims_our_name = claims_our_name,
 		.arg = s };
 	if (s->stream.tls != NULL) {
 		out->trace.tls_version = tls_version(s->stream.tls);

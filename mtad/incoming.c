@@ -135,7 +135,7 @@ is_dropped(const struct incoming *in, const struct header_field *h)
 	return header_is(h, "Return-Path") ||
 	    (header_is(h, "Bcc") && in->rules->is_submission) ||
 	    (header_is(h, "Authentication-Results") &&
-		message_results_claim(h->value, in->rules->trace.host));
+		in->rules->claims_our_name(in->rules->arg, h->value));
 }
 
 /* --- writing ------------------------------------------------------------------ */

@@ -46,6 +46,8 @@ struct incoming_rules {
 	bool is_submission; /* add what is missing */
 	/* May the signed-in user write as this address?  NULL: not asked. */
 	bool (*may_write_as)(void *arg, struct slice address);
+	/* Does an Authentication-Results field speak in a name of ours? */
+	bool (*claims_our_name)(void *arg, struct slice value);
 	void *arg;
 };
 

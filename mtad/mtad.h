@@ -134,6 +134,9 @@ void session_forget_user(struct session *s);
 /* Our own name on the address this client came to. */
 const char *session_own_name(const struct session *s);
 
+/* The greeting. */
+int session_greet(struct session *s);
+
 bool session_may_auth(const struct session *s);
 
 /* May the client sign in without more ado (TLS, or a listed network)? */

@@ -125,6 +125,5 @@ smtp_xclient(void *session, struct slice args)
 	ip_format(&s->client, s->client_ip);
 	session_forget_user(s);
 	session_forget_greeting(s);
-	return session_reply(s, 220, NULL, "%s %s", session_own_name(s),
-	    settings_text(s->settings, SET_SMTP_GREETING));
+	return session_greet(s);
 }

@@ -127,20 +127,24 @@ log_session(struct session *s, const char *event, const char *reason)
 const char *
 session_own_name(const struct session *s)
 {
-	size_t count = settings_count(s->settings, SET_SMTP_NAMES);
+	return settings_own_name(s->settings, &s->local);
+}
 
-	for (size_t i = 0; i < count; i++) {
-		const char *item =
-		    settings_item(s->settings, SET_SMTP_NAMES, i);
-		struct slice ip_text, name;
-		struct ip ip;
+int
+session_greet(struct session *s)
+{
+	const char *text =
+	    settings_for_ip(s->settings, SET_SMTP_GREETINGS, &s->local);
+	char own[REPLY_MAX];
 
-		name = slice_cut(slice_str(item), '=', &ip_text);
-		if (name.len > 0 && ip_parse(ip_text, &ip) &&
-		    ip_eq(&ip, &s->local))
-			return name.data;
+	if (text == NULL || !slice_copy(slice_str(text), own, sizeof(own)))
+		return session_reply(s, 220, NULL, "%s %s", session_own_name(s),
+		    settings_text(s->settings, SET_SMTP_GREETING));
+	for (char *c = own; *c != '\0'; c++) {
+		if (*c == '_')
+			*c = ' ';
 	}
-	return settings_text(s->settings, SET_HOSTNAME);
+	return session_reply(s, 220, NULL, "%s %s", session_own_name(s), own);
 }
 
 bool
@@ -629,8 +633,7 @@ open_session(struct session *s, struct err *e)
 		    s, 554, "5.5.0", "You talk before the greeting");
 		return err_set(e, ERR_PERM, "talks before the greeting");
 	}
-	(void)session_reply(s, 220, NULL, "%s %s", session_own_name(s),
-	    settings_text(s->settings, SET_SMTP_GREETING));
+	(void)session_greet(s);
 	return 0;
 }
 

@@ -137,7 +137,10 @@ choose_smarthost(const struct settings *s, const char *sender_domain,
 	    : NULL;
 }
 
-/* "address/name", either may be missing: "192.0.2.1", "/mail.example.org". */
+/*
+ * "address/name", either may be missing: "192.0.2.1", "/mail.example.org".
+ * An address without a name has the one it greets with.
+ */
 static void
 set_source(
     const struct settings *s, const char *sender_domain, struct route *out)
@@ -151,6 +154,8 @@ set_source(
 		return;
 	name = slice_cut(slice_str(row), '/', &ip);
 	out->has_source = ip_parse(ip, &out->source);
+	if (name.len == 0 && out->has_source)
+		name = slice_str(settings_own_name(s, &out->source));
 	if (name.len > 0 && name.len < sizeof(out->helo))
 		(void)snprintf(
 		    out->helo, sizeof(out->helo), "%.*s", SLICE_ARGS(name));

@@ -486,3 +486,27 @@ settings_has_ip(
 			return true;
 	return false;
 }
+
+const char *
+settings_for_ip(
+    const struct settings *s, enum setting_id id, const struct ip *ip)
+{
+	for (size_t i = 0; i < settings_count(s, id); i++) {
+		struct slice address, value;
+		struct ip own;
+
+		value = slice_cut(
+		    slice_str(settings_item(s, id, i)), '=', &address);
+		if (value.len > 0 && ip_parse(address, &own) && ip_eq(&own, ip))
+			return value.data;
+	}
+	return NULL;
+}
+
+const char *
+settings_own_name(const struct settings *s, const struct ip *ip)
+{
+	const char *name = settings_for_ip(s, SET_SMTP_NAMES, ip);
+
+	return name != NULL ? name : settings_text(s, SET_HOSTNAME);
+}

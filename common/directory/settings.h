@@ -100,6 +100,13 @@ struct ip;
 bool settings_has_ip(
     const struct settings *s, enum setting_id id, const struct ip *ip);
 
+/* LIST of rows address=value: the value for this address, or NULL. */
+const char *settings_for_ip(
+    const struct settings *s, enum setting_id id, const struct ip *ip);
+
+/* Our own name on this address: smtp.names, else server.hostname. */
+const char *settings_own_name(const struct settings *s, const struct ip *ip);
+
 /*
  * Used by the store: a new set from (name, text) rows over the defaults; rows
  * that are unknown or do not check are logged and left at their default.

@@ -44,6 +44,23 @@ class Bytes(SmtpCase):
             r"\n\tfor <bob@example\.org>; "))
         self.assertEqual(lines[-1], "Subject: x")
 
+    def test_own_names_by_address(self):
+        self.change("smtp.names", "127.0.0.1=mail.second.test", "")
+        self.change("smtp.greetings", "127.0.0.1=Hello_there", "")
+        c = self.connect()
+        self.assertEqual(c.reply(), (220, "220 mail.second.test Hello there"))
+        c.send(b"EHLO client.example\r\n")
+        self.assertEqual(c.line(), "250-mail.second.test")
+        self.assertEqual(c.reply()[0], 250)
+        got = self.deliver(
+            b"Authentication-Results: mail.example.org; spf=pass\r\n"
+            b"Authentication-Results: mail.second.test; spf=pass\r\n"
+            b"Authentication-Results: mx.else.test; spf=pass\r\n"
+            b"\r\nx\r\n", c=c)
+        self.assertIn(b"by mail.second.test with ", got)
+        self.assertEqual(re.findall(rb"Results: (\S+);", got),
+                         [b"mx.else.test"])
+
     def test_nothing_is_added_for_strangers(self):
         got = self.deliver(b"X-Only: this\r\n\r\nx\r\n")
         self.assertNotRegex(got, rb"(?m)^(Date|From|Message-ID):")

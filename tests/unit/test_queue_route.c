@@ -18,10 +18,12 @@ with(const char *mode, const char *host, const char *senders,
 {
 	const char *names[] = { "smarthost.mode", "smarthost.host",
 		"smarthost.senders", "smarthost.domains", "remote.sources",
-		"remote.tls_policy", "server.hostname" };
+		"remote.tls_policy", "server.hostname", "smtp.names" };
 	const char *values[] = { mode, host, senders, domains,
-		"s.example=192.0.2.5/mail.s.example, *=/out.example.org",
-		"strict.example=verify", "mail.example.org" };
+		"s.example=192.0.2.5/mail.s.example, t.example=192.0.2.6,"
+		" *=/out.example.org",
+		"strict.example=verify", "mail.example.org",
+		"192.0.2.6=mail.t.example" };
 
 	return settings_build(names, values, ARRAY_LEN(names));
 }
@@ -60,6 +62,9 @@ test_direct(void **state)
 	assert_string_equal(r.host, "");
 	assert_true(r.has_source);
 	assert_string_equal(r.helo, "mail.s.example");
+	/* the name that address has for those who come to it */
+	route_plan(s, "a@t.example", "far.example", 0, &q);
+	assert_string_equal(q.helo, "mail.t.example");
 	route_plan(s, "", "far.example", 0, &q);
 	assert_false(q.has_source);
 	assert_string_equal(q.helo, "out.example.org");
