@@ -46,7 +46,7 @@ HARDEN += -D_FORTIFY_SOURCE=3
 endif
 CFLAGS = -std=c11 $(OPT) -fPIE -pthread $(HARDEN) $(SANFLAGS) $(WARN)
 LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed $(SANFLAGS)
-LIBS = -lssl -lcrypto -lresolv -lsqlite3 -ljansson -lidn2 -lseccomp -linih \
+LIBS = -lssl -lcrypto -lresolv -lsqlite3 -ljansson -lidn2 -lunistring -lseccomp -linih \
     -lgsasl -lcrypt -lfcgi $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 # --- what is built -----------------------------------------------------------

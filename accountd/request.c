@@ -335,16 +335,16 @@ req_address(struct request *q, const char *text, struct err *e)
 		return refuse(q, e, "missing", "address is missing");
 	if (address_parse(slice_str(text), ADDRESS_UTF8, &q->pool, &a, e) !=
 		0 ||
-	    a.is_literal) {
+	    a.is_literal || address_has_hidden(a.local)) {
 		q->code = "bad-address";
 		err_set(e, ERR_PERM, "not an address: %s", text);
 		return -1;
 	}
 	if (load_domain(q, a.domain, e) != 0)
 		return -1;
-	q->target.local = a.local;
+	q->target.local = address_key(slice_str(a.local), &q->pool);
 	q->target.address =
-	    pool_printf(&q->pool, "%s@%s", a.local, q->target.domain);
+	    pool_printf(&q->pool, "%s@%s", q->target.local, q->target.domain);
 	return 0;
 }
 

@@ -72,6 +72,7 @@ home_of() {
 	resolv.h | arpa/nameser.h)	echo "common/net/dns.c" ;;
 	fcgiapp.h | fcgi_stdio.h | fcgi_config.h)	echo "common/web/fcgi.c" ;;
 	gmime/* | glib.h | libxml/*)	echo "parse/*" ;;
+	idn2.h | unicase.h | unictype.h | uninorm.h | unistr.h)	echo "common/mail/address.c" ;;
 	sqlite3.h)		echo "*store*.c common/directory/sql.*" ;;
 	gsasl.h)		echo "accountd/*" ;;
 	seccomp.h | linux/seccomp.h | linux/landlock.h)	echo "common/proc/*" ;;

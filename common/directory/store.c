@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "directory/sql.h"
+#include "mail/address.h"
 
 enum {
 	STORE_CONNECTIONS = 4,
@@ -375,6 +376,7 @@ store_targets(struct store *s, struct slice local, int64_t domain_id,
 
 	if (db == NULL)
 		return DIR_TEMP;
+	local = slice_str(address_key(local, pool));
 	out->kind = TARGET_ALIAS;
 	got = collect(db, query_alias, domain_id, local, pool, out, e);
 	if (got == 0) {

@@ -1,6 +1,6 @@
 /*
  * Addresses: parsing, canonical form, text form; domain names through
- * libidn2.  For SMTP paths and for addresses typed by people; not for header
+ * libidn2, what is not ASCII in local parts through libunistring.  For SMTP paths and for addresses typed by people; not for header
  * fields with display names and groups.
  *
  * The parser walks the bytes once and refuses what it does not know: there is
@@ -15,7 +15,12 @@
 #include <idn2.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unicase.h>
+#include <unictype.h>
+#include <uninorm.h>
+#include <unistr.h>
 
 enum {
 	ROUTE_MAX = 1024 /* bytes of a source route that we care to read */
@@ -495,13 +500,6 @@ address_format(const struct address *a, struct pool *pool)
 }
 
 bool
-address_same(const struct address *a, const struct address *b)
-{
-	return ascii_casecmp(a->local, b->local) == 0 &&
-	    strcmp(a->domain, b->domain) == 0;
-}
-
-bool
 address_is_utf8(const struct address *a)
 {
 	for (const char *c = a->local; *c != '\0'; c++) {
@@ -509,4 +507,49 @@ address_is_utf8(const struct address *a)
 			return true;
 	}
 	return false;
+}
+
+char *
+address_key(struct slice local, struct pool *pool)
+{
+	struct address a = { .local =
+				 pool_strndup(pool, local.data, local.len) };
+	uint8_t *key;
+	size_t len = 0;
+
+	if (!address_is_utf8(&a))
+		return a.local;
+	key = u8_tolower((const uint8_t *)local.data, local.len, NULL,
+	    UNINORM_NFC, NULL, &len);
+	/* not UTF-8: equal to nothing but itself */
+	if (key == NULL)
+		return a.local;
+	a.local = pool_strndup(pool, (const char *)key, len);
+	free(key);
+	return a.local;
+}
+
+bool
+address_has_hidden(const char *local)
+{
+	const uint8_t *next = (const uint8_t *)local;
+	ucs4_t c;
+
+	while ((next = u8_next(&c, next)) != NULL) {
+		if (uc_is_property_default_ignorable_code_point(c))
+			return true;
+	}
+	return false;
+}
+
+bool
+address_same(const struct address *a, const struct address *b)
+{
+	struct pool pool = { 0 };
+	bool same = strcmp(a->domain, b->domain) == 0 &&
+	    ascii_casecmp(address_key(slice_str(a->local), &pool),
+		address_key(slice_str(b->local), &pool)) == 0;
+
+	pool_release(&pool);
+	return same;
 }

@@ -16,8 +16,8 @@
  * Canonical form: the local part without quotes or backslashes where they are
  * not needed (its bytes are `local`; case kept), the domain lower case in
  * A-labels without a trailing dot, or an address literal.  Two addresses are
- * the same mailbox's if `local` is equal without ASCII case and `domain` is
- * equal.
+ * the same mailbox's if address_key(local) is equal without ASCII case and
+ * `domain` is equal.
  */
 struct address {
 	char *local;  /* unquoted bytes, 1..64 (SRS: 200), no control bytes */
@@ -56,8 +56,18 @@ int address_parse(struct slice s, unsigned allow, struct pool *pool,
 /* The text form, quoted where needed: local@domain or local. */
 char *address_format(const struct address *a, struct pool *pool);
 
-/* local parts are compared without ASCII case, domains exactly. */
+/* Do both mean the same mailbox?  See above. */
 bool address_same(const struct address *a, const struct address *b);
+
+/*
+ * The one form under which a local part of ours that is not ASCII is kept and
+ * looked up: lower case, NFC.  A letter with its accent as one character or as
+ * two, small or capital, is the same letter.  ASCII stays as it is.
+ */
+char *address_key(struct slice local, struct pool *pool);
+
+/* Has it characters nobody sees, or that turn the direction of text? */
+bool address_has_hidden(const char *local);
 
 /* Bytes above 127 in the local part: needs SMTPUTF8. */
 bool address_is_utf8(const struct address *a);

@@ -61,6 +61,25 @@ class Bytes(SmtpCase):
         self.assertEqual(re.findall(rb"Results: (\S+);", got),
                          [b"mx.else.test"])
 
+    def test_B15_one_alias_in_every_unicode_form(self):
+        self.server.cli("alias", "add", "jo\u0308rg@example.org",
+                        "bob@example.org")
+        got = self.server.run_cli("alias", "add", "bo\u200bb@example.org",
+                                  "bob@example.org")
+        self.assertEqual(got.returncode, 1, got)
+        before = len(self.server.messages("bob@example.org"))
+        c = self.greeted()
+        self.assertEqual(c.ask("MAIL FROM:<a@remote.test> SMTPUTF8"), 250)
+        for name in "j\u00f6rg", "jo\u0308rg", "J\u00d6RG":
+            self.assertEqual(c.ask(f"RCPT TO:<{name}@example.org>"), 250)
+        self.assertEqual(c.ask("RCPT TO:<jorg@example.org>"), 550)
+        self.assertEqual(c.ask("DATA"), 354)
+        self.assertEqual(c.ask("Subject: once\r\n\r\nx\r\n."), 250)
+        self.server.wait_messages("bob@example.org", before + 1)
+        self.server.cli("wait", "--for", "empty")
+        self.assertEqual(len(self.server.messages("bob@example.org")),
+                         before + 1)
+
     def test_nothing_is_added_for_strangers(self):
         got = self.deliver(b"X-Only: this\r\n\r\nx\r\n")
         self.assertNotRegex(got, rb"(?m)^(Date|From|Message-ID):")

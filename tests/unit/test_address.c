@@ -220,6 +220,16 @@ test_same(void **state)
 	    address_parse(slice_str("\"jOE\"@x.ORG"), 0, &pool, &b, &e), 0);
 	assert_true(address_same(&a, &b));
 	assert_false(address_is_utf8(&a));
+	/* an accent as one character and as two; a capital; not without it */
+	assert_int_equal(address_parse(slice_str("j\xc3\xb6@x.org"),
+			     ADDRESS_UTF8, &pool, &a, &e),
+	    0);
+	assert_int_equal(address_parse(slice_str("JO\xcc\x88@x.org"),
+			     ADDRESS_UTF8, &pool, &b, &e),
+	    0);
+	assert_true(address_same(&a, &b));
+	b.local[2] = '\0';
+	assert_false(address_same(&a, &b));
 	pool_release(&pool);
 }
 
