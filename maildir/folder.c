@@ -189,12 +189,45 @@ is_below(const char *dir, const char *parent)
 	return strncmp(dir, parent, len) == 0 && dir[len] == '.';
 }
 
+/* What a folder below `from` is called below `to`; false: too long. */
+static bool
+moved_name(const char *dir, const char *from, const char *to,
+    char out[MAILDIR_NAME_SIZE])
+{
+	int n =
+	    snprintf(out, MAILDIR_NAME_SIZE, "%s%s", to, dir + strlen(from));
+
+	return n > 0 && n < MAILDIR_NAME_SIZE;
+}
+
+/* Is there a place for each folder that would move? */
+static int
+check_places(int root_fd, const struct maildir_folders *all, const char *from,
+    const char *to, struct err *e)
+{
+	char moved[MAILDIR_NAME_SIZE];
+	struct stat st;
+
+	for (size_t i = 0; i < all->count; i++) {
+		const char *dir = all->items[i].dir;
+
+		if (!is_below(dir, from))
+			continue;
+		if (!moved_name(dir, from, to, moved))
+			return err_set(e, ERR_PERM, "folder name too long");
+		if (fstatat(root_fd, moved, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			return err_set(
+			    e, ERR_PERM, "the folder exists already");
+	}
+	return 0;
+}
+
 int
 maildir_folder_rename(
     const struct maildir *root, const char *from, const char *to, struct err *e)
 {
+	char moved[MAILDIR_NAME_SIZE];
 	struct maildir_folders all;
-	size_t len = strlen(from);
 	int rc;
 
 	if (check_dir(from, e) != 0 || check_dir(to, e) != 0)
@@ -204,18 +237,13 @@ maildir_folder_rename(
 		    e, ERR_PERM, "a folder cannot move below itself");
 	if (maildir_folder_list(root, &all, e) != 0)
 		return -1;
-	rc = rename_one(root->root_fd, from, to, e);
+	rc = check_places(root->root_fd, &all, from, to, e);
+	if (rc == 0)
+		rc = rename_one(root->root_fd, from, to, e);
 	for (size_t i = 0; i < all.count && rc == 0; i++) {
 		const char *dir = all.items[i].dir;
-		char moved[MAILDIR_NAME_SIZE];
-		int n;
 
-		if (!is_below(dir, from))
-			continue;
-		n = snprintf(moved, sizeof(moved), "%s%s", to, dir + len);
-		if (n < 0 || (size_t)n >= sizeof(moved))
-			rc = err_set(e, ERR_PERM, "folder name too long");
-		else
+		if (is_below(dir, from) && moved_name(dir, from, to, moved))
 			rc = rename_one(root->root_fd, dir, moved, e);
 	}
 	maildir_folders_release(&all);

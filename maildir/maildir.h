@@ -238,7 +238,7 @@ void maildir_folders_release(struct maildir_folders *f);
 /* ERR_PERM: exists already (create, rename), not there (rename, delete). */
 int maildir_folder_create(
     const struct maildir *root, const char *dir, struct err *e) MUST_CHECK;
-/* With all folders below it. */
+/* With all folders below it, or none if one of them has no place there. */
 int maildir_folder_rename(const struct maildir *root, const char *from,
     const char *to, struct err *e) MUST_CHECK;
 /* With its messages; folders below it stay. */

@@ -19,6 +19,7 @@ enum {
 	LOGIN_MAX = 512,
 	RESPONSE_MAX = 12288,
 	DAY_MS = 86400000,
+	ASK_TIMEOUT_MS = 2000,
 };
 
 const char *
@@ -69,6 +70,31 @@ refuse(struct session *s, enum mailbox_result why)
 	return pop3_err(s, "[SYS/TEMP] the mailbox cannot be opened");
 }
 
+void
+pop3_room_made(struct session *s)
+{
+	struct slice all = slice_str(s->account);
+	size_t at = (size_t)slice_rchr(all, '@');
+	struct pool pool = { 0 };
+	struct dir_account a;
+	json_t *ask, *reply;
+	struct err e;
+
+	if (dir_find_account(s->popd->directory, slice_of(all.data, at),
+		s->account + at + 1, &pool, &a, &e) == DIR_FOUND &&
+	    a.quota_full &&
+	    mailbox_has_room(&s->box, a.quota_bytes, a.quota_messages)) {
+		ask = json_pack("{s:s,s:s,s:b}", "verb", "user usage",
+		    "address", s->account, "full", 0);
+		if (accountd_call(s->popd->accountd, ask, ASK_TIMEOUT_MS,
+			&reply, &e) == 0)
+			json_decref(reply);
+		else
+			log_warning("quota of %s: %s", s->account, e.text);
+	}
+	pool_release(&pool);
+}
+
 static int
 enter(struct session *s, const char *account)
 {
@@ -89,6 +115,8 @@ enter(struct session *s, const char *account)
 	free(s->account);
 	s->account = mem_strdup(account);
 	s->state = POP3_TRANSACTION;
+	if (s->box.expired > 0)
+		pop3_room_made(s);
 	log_login(s, "ok", account, NULL);
 	return pop3_ok(s, "%zu messages, %llu octets", s->box.all.count,
 	    (unsigned long long)s->box.all.total);

@@ -96,6 +96,12 @@ int pop3_pass(void *session, struct slice args);
 int pop3_auth(void *session, struct slice args);
 int pop3_stls(void *session, struct slice args);
 
+/*
+ * Messages went: tell accountd when a mailbox that was full has room again,
+ * so that its mail is no longer refused at the door.
+ */
+void pop3_room_made(struct session *s);
+
 /* Mechanisms offered on this connection now, or "". */
 const char *login_mechanisms(const struct session *s);
 

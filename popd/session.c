@@ -7,12 +7,10 @@
  */
 #include <sys/socket.h>
 
-#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,7 +24,6 @@ enum {
 	/* RFC 2449 4: 255; passwords and initial responses are longer */
 	LINE_MAX_BYTES = 12288,
 	TLS_TIMEOUT_MS = 30000,
-	ASK_TIMEOUT_MS = 2000,
 };
 
 #define STOPPING "[SYS/TEMP] the server is stopping"
@@ -257,35 +254,6 @@ verb_rset(void *session, struct slice args)
 	return pop3_ok(s, "%zu messages", s->box.all.count);
 }
 
-/*
- * Tell accountd when a mailbox that was full has room again, so that its mail
- * is no longer refused at the door.
- */
-static void
-clear_quota_flag(struct session *s)
-{
-	struct slice all = slice_str(s->account);
-	size_t at = (size_t)slice_rchr(all, '@');
-	struct pool pool = { 0 };
-	struct dir_account a;
-	json_t *ask, *reply;
-	struct err e;
-
-	if (dir_find_account(s->popd->directory, slice_of(all.data, at),
-		s->account + at + 1, &pool, &a, &e) == DIR_FOUND &&
-	    a.quota_full &&
-	    mailbox_has_room(&s->box, a.quota_bytes, a.quota_messages)) {
-		ask = json_pack("{s:s,s:s,s:b}", "verb", "user usage",
-		    "address", s->account, "full", 0);
-		if (accountd_call(s->popd->accountd, ask, ASK_TIMEOUT_MS,
-			&reply, &e) == 0)
-			json_decref(reply);
-		else
-			log_warning("quota of %s: %s", s->account, e.text);
-	}
-	pool_release(&pool);
-}
-
 /* UPDATE (RFC 1939 6): the only place where messages are deleted. */
 static int
 verb_quit(void *session, struct slice args)
@@ -300,7 +268,7 @@ verb_quit(void *session, struct slice args)
 	mailbox_unlock(&s->box);
 	s->deleted = s->box.deleted - left;
 	if (s->deleted > 0)
-		clear_quota_flag(s);
+		pop3_room_made(s);
 	s->end = "quit";
 	if (left > 0)
 		(void)pop3_err(s,

@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import PASSWORD, SLOW, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, SLOW, Server, wait_steady, wait_until  # noqa: E402
 from test_first_path import trusting  # noqa: E402
 
 ANN = "ann@example.org"
@@ -62,6 +62,28 @@ class Quota(unittest.TestCase):
         self.assertEqual(self.usage(), (0, 0))
         self.send()
         self.s.wait_messages(ANN, 1)
+
+    def test_room_by_expiry(self):
+        """What signing in deletes for its age makes room as DELE does."""
+        self.s.cli("user", "set", ANN, "quota_messages=1")
+        self.s.set("popd.expire_days", "7")
+        self.send()
+        self.s.wait_messages(ANN, 1)
+        self.send()
+        wait_until(self.is_full, what="the mark that it is full")
+        new = self.s.mailbox(ANN) / "new"
+        for path in new.iterdir():
+            path.rename(new / "1600000000.old.host")
+        wait_steady(lambda: "EXPIRE" in self.expiry())
+        self.assertEqual(self.pop().stat()[0], 0)
+        wait_until(lambda: not self.is_full(), what="room again")
+
+    def expiry(self):
+        p = poplib.POP3_SSL(self.s.host, self.s.port["pop3s"],
+                            context=trusting(), timeout=60)
+        self.addCleanup(p.close)
+        return {"EXPIRE" for name, value in p.capa().items()
+                if name == "EXPIRE" and value == ["7"]}
 
     def test_idle_sessions_do_not_hold_up_a_stop(self):
         self.pop().quit()

@@ -139,6 +139,7 @@ test_j15_folder_names(void **state)
 static void
 test_folders(void **state)
 {
+	char longest[MAILDIR_NAME_SIZE];
 	struct maildir m, sub;
 	struct maildir_folders f;
 	struct err e;
@@ -171,6 +172,18 @@ test_folders(void **state)
 	assert_string_equal(f.items[1].name, "Play/Old");
 	assert_string_equal(f.items[2].name, "Workshop");
 	maildir_folders_release(&f);
+
+	/* all folders below go along, or none */
+	assert_int_equal(maildir_folder_create(&m, ".Gone.Old", &e), 0);
+	assert_int_equal(maildir_folder_rename(&m, ".Play", ".Gone", &e), -1);
+	assert_int_equal(e.kind, ERR_PERM);
+	assert_true(is_there(m.root_fd, ".Play"));
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[0] = '.';
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(maildir_folder_rename(&m, ".Play", longest, &e), -1);
+	assert_int_equal(e.kind, ERR_PERM);
+	assert_true(is_there(m.root_fd, ".Play"));
 
 	assert_int_equal(maildir_folder_delete(&m, ".Play", &e), 0);
 	assert_int_equal(maildir_folder_delete(&m, ".Play", &e), -1);
