@@ -75,6 +75,13 @@ staged(struct local *l, size_t i)
 	l->staged++;
 }
 
+static bool
+is_stale(const struct job *j)
+{
+	return j->now_ms - id_wall_ms(j->item->id) >=
+	    INT64_C(1000) * MAILDIR_TMP_SECONDS;
+}
+
 /* What an earlier attempt left.  True: nothing remains to be done. */
 static bool
 resume(struct local *l, const struct maildir *m, const char *name, size_t i)
@@ -94,8 +101,12 @@ resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 	}
 	if (place == MAILDIR_TMP)
 		(void)unlinkat(m->tmp_fd, name, 0);
-	/* I2: prepared and no longer in tmp/ means delivered */
-	if ((place == MAILDIR_TMP || place == MAILDIR_NOWHERE) && !prepared)
+	/*
+	 * I2: prepared and no longer in tmp/ means delivered, unless somebody
+	 * may have tidied tmp/ since: then rather twice than never.
+	 */
+	if (place == MAILDIR_TMP ||
+	    (place == MAILDIR_NOWHERE && (!prepared || is_stale(l->job))))
 		return false;
 	succeed(l->job, i);
 	return true;

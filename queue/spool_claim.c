@@ -100,9 +100,22 @@ adopt_marks(struct spool *s)
 	}
 }
 
+/* When a message was put off last: no retry time is much after it. */
+static int64_t
+last_used_ms(const struct spool *s)
+{
+	struct stat st;
+
+	if (fstat(files_dir(s, DIR_DEFERRED), &st) != 0)
+		return 0;
+	return (int64_t)st.st_mtim.tv_sec * 1000;
+}
+
 static int
 recover(struct spool *s, const char *marks_name, struct err *e)
 {
+	int64_t used_ms = last_used_ms(s);
+
 	if (marks_open(&s->arena, marks_name, e) < 0)
 		return -1;
 	if (settled_load(s, e) < 0 || journal_rescan(s, e) < 0 ||
@@ -121,6 +134,8 @@ recover(struct spool *s, const char *marks_name, struct err *e)
 	s->settled = NULL;
 	s->settled_count = s->settled_alloc = 0;
 	s->rescan_ms = s->clean_ms = clock_mono_ms();
+	s->wall_ahead_ms = clock_wall_ms() - s->rescan_ms;
+	spool_index_follow_clock(s, used_ms - clock_wall_ms());
 	return 0;
 }
 
@@ -452,6 +467,16 @@ is_put_aside(struct spool_item *it)
 	return false;
 }
 
+static int64_t
+read_clock(struct spool *s)
+{
+	int64_t now = clock_wall_ms(), ahead = now - clock_mono_ms();
+
+	spool_index_follow_clock(s, s->wall_ahead_ms - ahead);
+	s->wall_ahead_ms = ahead;
+	return now;
+}
+
 /* How long to wait: until the deadline, the next retry, the next full look. */
 static int
 wait_time(int64_t deadline_ms, int64_t until_wall_ms, int64_t now_wall_ms)
@@ -499,7 +524,7 @@ spool_claim(
 	(void)pthread_mutex_lock(&s->lock);
 	wakes = s->wakes;
 	while (rc == 0) {
-		int64_t until, now = clock_wall_ms();
+		int64_t until, now = read_clock(s);
 		struct spool_entry *en = index_next_due(s, now, &until);
 		struct spool_item *it;
 		char id[ID_SIZE];

@@ -45,6 +45,7 @@ end_add(struct spool *s, struct spool_entry *en, enum end_action action,
 	else
 		buf_init(&end->envelope, 0);
 	(void)pthread_mutex_lock(&s->lock);
+	end->set_back_ms = s->set_back_ms;
 	spool_index_set(s, en, ENTRY_PENDING);
 	*s->ends_last = end;
 	s->ends_last = &end->next;
@@ -356,7 +357,8 @@ finish_entry(struct spool *s, struct spool_end *end)
 	en->dir = end->action == END_HOLD ? DIR_HOLD : DIR_DEFERRED;
 	en->serial++;
 	en->file_next = end->next_try_ms;
-	en->next_try_ms = end->next_try_ms;
+	en->next_try_ms =
+	    end->next_try_ms - (s->set_back_ms - end->set_back_ms);
 	en->flags = 0;
 	spool_index_set(
 	    s, en, end->action == END_HOLD ? ENTRY_HELD : ENTRY_WAITING);

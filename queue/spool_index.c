@@ -17,8 +17,9 @@
 #include "queue/spool_internal.h"
 
 enum {
-	RETRY_TURN = 8
-}; /* one due retry for so many new ones */
+	RETRY_TURN = 8, /* one due retry for so many new ones */
+	CLOCK_STEP_MS = 1000,
+};
 
 /*
  * By id: a treap, so that a page of the queue is read where it begins and
@@ -246,6 +247,16 @@ spool_index_set(struct spool *s, struct spool_entry *en, enum entry_state st)
 		ready_add(s, en);
 	else if (st == ENTRY_WAITING)
 		heap_add(s, en);
+}
+
+void
+spool_index_follow_clock(struct spool *s, int64_t back_ms)
+{
+	if (back_ms <= CLOCK_STEP_MS)
+		return;
+	s->set_back_ms += back_ms;
+	for (size_t i = 0; i < s->heap_count; i++)
+		s->heap[i]->next_try_ms -= back_ms;
 }
 
 struct spool_entry *

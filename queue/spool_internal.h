@@ -109,7 +109,7 @@ struct spool_end {
 	struct spool_end *next;
 	struct spool_entry *entry;
 	enum end_action action;
-	int64_t next_try_ms;
+	int64_t next_try_ms, set_back_ms;
 	char *reason;        /* END_CORRUPT */
 	struct buf envelope; /* END_DEFER, END_HOLD: encoded */
 	bool failed;         /* could not be done; goes back */
@@ -132,6 +132,8 @@ struct spool {
 	enum spool_gate gate;
 	unsigned turn; /* new ones and retries take turns */
 	int64_t rescan_ms;
+	int64_t wall_ahead_ms; /* of the monotonic clock, at the last look */
+	int64_t set_back_ms;   /* by how much it was set back altogether */
 
 	struct spool_entry *by_id;
 	uint64_t name_seed; /* of the outlines; const */
@@ -173,6 +175,11 @@ void spool_index_remove(struct spool *s, struct spool_entry *en);
 /* Move it to a state and its queue; `next_try_ms` for READY and WAITING. */
 void spool_index_set(
     struct spool *s, struct spool_entry *en, enum entry_state st);
+/*
+ * The wall clock was set back by this (less than a second is nothing): what
+ * waits does not wait so much longer.
+ */
+void spool_index_follow_clock(struct spool *s, int64_t back_ms);
 /* The next one to give out, or NULL; *until_ms_out: when to look again. */
 struct spool_entry *index_next_due(
     struct spool *s, int64_t now_ms, int64_t *until_ms_out);

@@ -78,7 +78,7 @@ class Lab(QueueLab):
 
     def revive(self):
         """What an init system does when a supervisor died."""
-        if self.process.poll() is not None:
+        if self.process is None or self.process.poll() is not None:
             self.process = self.spawn('queue-runner')
         if self.mtad.poll() is not None:
             self.mtad = self.spawn('mtad')
@@ -203,6 +203,61 @@ class EachCall(unittest.TestCase):
 
     def test_H04_no_descriptors(self):
         self.each_call(FAIL, 24, OPEN)  # EMFILE
+
+
+DAY = 86400
+
+
+@unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
+class Clock(unittest.TestCase):
+    def setUp(self):
+        self.mx = self.enterContext(FakeMX(replies={'RCPT': '451 4.7.1 later'}))
+        self.lab = self.enterContext(Lab(self.mx))
+
+    def attempts(self):
+        return self.lab.log().count('event=defer ')
+
+    def tries_again(self, when):
+        before = self.attempts()
+        self.lab.wait(lambda: self.attempts() > before, 10,
+                      'an attempt ' + when)
+
+    def test_clock_jumps_stall_and_expire_nothing(self):
+        lab = self.lab
+        lab.send('tag-0', ['x@far.example'])
+        self.tries_again('before any jump')
+        for jump in (DAY, 0, -DAY):
+            lab.faults.clock(jump)
+            self.tries_again('after the clock went to %d' % jump)
+        for jump in (DAY, -DAY):
+            lab.faults.clock(0)
+            self.tries_again('between')
+            lab.stop()
+            lab.faults.clock(jump)
+            lab.revive()
+            self.tries_again('of a start at %d' % jump)
+        self.assertNotIn('event=expire', lab.log())
+        self.mx.script({})
+        lab.wait_log('event=sent ')
+        self.assertEqual(len(self.mx.messages), 1)
+
+    def test_I10_stopped_for_days_between_prepared_and_delivered(self):
+        """What is tidied out of tmp/ meanwhile was not delivered."""
+        lab = self.lab
+        supervisor = lab.process
+        supervisor.send_signal(signal.SIGSTOP)
+        self.addCleanup(supervisor.kill)
+        lab.arm(KILL, 1, 0, NAME)  # the first name made is the one in new/
+        self.assertTrue(lab.send('tag-1', [BOB]))
+        lab.wait(lab.struck)
+        lab.arm(OFF)
+        supervisor.kill()
+        supervisor.wait()
+        self.assertEqual(lab.seen, [])
+        lab.faults.clock(3 * DAY)
+        lab.revive()
+        lab.wait(lambda: lab.seen)
+        self.assertEqual(lab.seen, [(BOB, 'tag-1', False)])
 
 
 if __name__ == '__main__':
