@@ -45,6 +45,7 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	out->lang = prefs->value[PREF_LANG];
 	out->theme = prefs->value[PREF_THEME];
 	out->density = prefs->value[PREF_DENSITY];
+	out->keys = prefs->value[PREF_KEYS];
 	if (values != NULL) {
 		outgoing_settle(r);
 		json_object_set_new(values, "notice", outgoing_notice(r));

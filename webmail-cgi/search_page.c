@@ -270,5 +270,5 @@ help_page(struct web_request *r, struct web_response *w)
 			page_text(
 			    r, pool_printf(&r->pool, "help.key.%zu", i))));
 	page_send(r, w, "help", page_text(r, "help.title"),
-	    json_pack("{so,so}", "operators", shown, "keys", pressed));
+	    json_pack("{so,so}", "operators", shown, "shortcuts", pressed));
 }

@@ -179,6 +179,9 @@ change_prefs(struct web_request *r, const struct topic *t)
 			continue;
 		if (t->prefs[i] == PREF_ZONE && !zone_is_known(r, value))
 			return "settings.bad_zone";
+		if (t->prefs[i] == PREF_LANG && value[0] != '\0' &&
+		    !template_has_lang(webmail_of(r)->templates, value))
+			return "settings.bad_value";
 		if (user_store(r, true, &db, &e) != 0)
 			return trouble(r, &e);
 		if (store_pref_set(db, t->prefs[i], value, &e) != 0)

@@ -20,7 +20,8 @@ look_of(struct web_request *r, json_t *values)
 		.zone = "",
 		.lang = "",
 		.theme = "auto",
-		.density = "cozy" };
+		.density = "cozy",
+		.keys = "yes" };
 
 	r->app->look(r, &look, values);
 	return look;
@@ -99,6 +100,7 @@ add_common(const struct page_look *look, const char *title, json_t *values)
 	json_object_set_new(values, "title", json_string(title));
 	json_object_set_new(values, "theme", json_string(look->theme));
 	json_object_set_new(values, "density", json_string(look->density));
+	json_object_set_new(values, "keys", json_string(look->keys));
 	json_object_set_new(values, "brand",
 	    json_pack("{ss,ss*,ss*}", "name", look->brand, "css", look->css,
 		"logo", look->logo));

@@ -21,6 +21,7 @@ struct page_look {
 	const char *zone;   /* "" = UTC */
 	const char *lang;   /* "" = as the browser says */
 	const char *theme, *density;
+	const char *keys;           /* "no": no keyboard shortcuts */
 	const char *address, *name; /* who is signed in; NULL = nobody */
 };
 

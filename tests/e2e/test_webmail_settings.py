@@ -162,7 +162,30 @@ class Settings(unittest.TestCase):
         self.assertIn('data-theme="auto"',
                       self.browser("carl").get("/webmail/m/inbox").text)
         self.assertEqual(b.get("/webmail/settings/nothing").status, 404)
+        # keys can be turned off, for every page
+        self.assertIn('data-keys="yes"', page.text)
+        self.change(b, "reading", keys="no")
+        self.assertIn('data-keys="no"', b.get("/webmail/m/inbox").text)
         self.assertEqual(b.get("/webmail/settings").status, 303)
+
+    def test_language(self):
+        arabic = '<html lang="ar" dir="rtl"'
+        english = '<html lang="en" dir="ltr"'
+        for wish, head in (("ar-EG, en;q=0.5", arabic), ("en, ar;q=0.5",
+                           english), ("xx", english), ("ar;q=0", english)):
+            page = Browser(self.socket).get("/webmail/login",
+                                            HTTP_ACCEPT_LANGUAGE=wish)
+            self.assertIn(head, page.text, wish)
+        b = self.browser("bob")
+        self.assertIn(english, b.get("/webmail/m/inbox").text)
+        self.assertIn(arabic, b.get("/webmail/m/inbox",
+                                    HTTP_ACCEPT_LANGUAGE="ar").text)
+        self.change(b, "look", lang="ar")
+        page = b.get("/webmail/m/inbox", HTTP_ACCEPT_LANGUAGE="en")
+        self.assertIn(arabic, page.text)
+        self.assertIn("الوارد", page.text)
+        self.change(b, "look", 422, lang="xx")
+        self.change(b, "look", lang="")
 
     def test_labels(self):
         b = self.browser()
