@@ -41,7 +41,7 @@ struct scoreboard {
 	_Atomic uint32_t connections[WORKERS_MAX + RETIRED_MAX];
 };
 
-/* ERR_PERM: another supervisor has it. */
+/* ERR_PERM: another supervisor has it and keeps it for some seconds. */
 int scoreboard_open(const char *state_dir, const char *name,
     struct scoreboard **out, int *fd_out, struct err *e) MUST_CHECK;
 

@@ -1,6 +1,6 @@
 /*
  * run/<name>.stat: what a service is doing, for everybody who asks, and the
- * lock that keeps a second supervisor away.  Nothing here waits.
+ * lock that keeps a second supervisor away.  Only that lock is waited for.
  */
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -22,7 +23,9 @@
 #define SCOREBOARD_MAGIC 0x5441534dU /* "MSAT" */
 
 enum {
-	PATH_SIZE = 4096
+	PATH_SIZE = 4096,
+	LOCK_WAIT_MS = 5000,
+	LOCK_LOOK_MS = 20
 };
 
 static int
@@ -64,6 +67,25 @@ map_board(const char *path, struct err *e)
 	return board == MAP_FAILED ? NULL : board;
 }
 
+/*
+ * A supervisor that was killed keeps its lock until the kernel has ended it,
+ * which may take a while on a busy machine; so does a worker that it forked
+ * just before.  Whoever starts it again right away waits for them.
+ */
+static int
+lock_board(int fd)
+{
+	const struct timespec pause = { 0, LOCK_LOOK_MS * 1000000 };
+	int64_t until = clock_mono_ms() + LOCK_WAIT_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || clock_mono_ms() >= until)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int
 scoreboard_open(const char *state_dir, const char *name,
     struct scoreboard **out, int *fd_out, struct err *e)
@@ -77,7 +99,7 @@ scoreboard_open(const char *state_dir, const char *name,
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_errno(e, "%s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+	if (lock_board(fd) != 0) {
 		(void)close(fd);
 		return err_set(
 		    e, ERR_PERM, "%s is running already (%s)", name, path);

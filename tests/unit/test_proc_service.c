@@ -1,4 +1,6 @@
 /* The supervisor and its workers: dying, stopping, reloading, sharing. */
+#include <sys/file.h>
+
 #include "proc_fixture.h"
 
 static void
@@ -332,6 +334,31 @@ test_second_supervisor(void **state)
 	assert_int_equal(status_now().pid, supervisor);
 }
 
+/* One that is being killed lets go of the lock a while later. */
+static void
+test_second_while_first_dies(void **state)
+{
+	char path[sizeof(dir) + 24];
+	pid_t dying;
+	int fd;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/run/fixture.stat", dir);
+	start();
+	assert_int_equal(stop(), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	dying = fork();
+	if (dying == 0) {
+		nap_ms(500);
+		_exit(0);
+	}
+	(void)close(fd); /* the child has the lock now */
+	start();
+	assert_int_equal(exit_code(dying), 0);
+}
+
 /* kill -9 of the supervisor: its workers go, the next one starts at once. */
 static void
 test_killed_supervisor(void **state)
@@ -398,6 +425,7 @@ main(void)
 		TEST(test_disabled),
 		TEST(test_full),
 		TEST(test_second_supervisor),
+		TEST(test_second_while_first_dies),
 		TEST(test_killed_supervisor),
 		TEST(test_wrong_use),
 	};
