@@ -19,13 +19,14 @@
 #include "admin-cgi/ops.h"
 
 enum {
-	TRACE_DAYS = 30,
 	TRACE_ROWS = 25,
 	LOG_ROWS = 200,
 	LOG_SCAN_MAX = 8 * 1024 * 1024, /* bytes looked at for one page */
 	BLOCK = 256 * 1024,
 	DAYS_SHOWN = 31,
 };
+
+static const int64_t trace_ms = INT64_C(30) * 86400 * 1000;
 
 static const char *const programs[] = { "mtad", "queue-runner", "popd",
 	"accountd", "webmail-cgi", "admin-cgi", "mailstead-parse" };
@@ -171,6 +172,7 @@ trace_page(struct web_request *r, struct web_response *w)
 	const char *what = web_query(r, "q");
 	char ids[TRACE_IDS_MAX][ID_SIZE];
 	json_t *page = json_object(), *rows = json_array(), *domains;
+	int64_t now = clock_wall_ms();
 	size_t count = 0;
 	struct err e;
 
@@ -188,8 +190,8 @@ trace_page(struct web_request *r, struct web_response *w)
 		if (id_is_valid(slice_str(what))) {
 			memcpy(ids[0], what, ID_SIZE);
 			count = 1;
-		} else if (trace_find(log_dir(r), what, TRACE_DAYS, ids, &count,
-			       &e) != 0) {
+		} else if (trace_find(log_dir(r), what, now - trace_ms, now,
+			       ids, &count, &e) != 0) {
 			count = 0;
 		}
 		json_object_set_new(page, "searched", json_true());

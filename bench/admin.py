@@ -3,9 +3,10 @@
 
 usage: bench/admin.py [BUILD]     (default build/gcc)
 
-1,000 domains and 100,000 users are put into directory.db directly; then each
-page is asked for 20 times.  Wall time is that of the whole FastCGI request;
-CPU time is what admin-cgi and accountd together used, a page."""
+1,000 domains and 100,000 users are put into directory.db directly, and 100,000
+messages into the queue; then each page is asked for 20 times.  Wall time is
+that of the whole FastCGI request; CPU time is what admin-cgi, accountd and
+queue-runner together used, a page."""
 
 import os
 import sqlite3
@@ -18,8 +19,11 @@ TOP = Path(__file__).resolve().parent.parent
 os.environ.setdefault("MAILSTEAD_BUILD", str(
     Path(sys.argv[1] if len(sys.argv) > 1 else TOP / "build/gcc").resolve()))
 sys.path.insert(0, str(TOP / "tests/e2e"))
+sys.path.insert(0, str(TOP / "tests/e2e/lib"))
+sys.path.insert(0, str(TOP / "bench"))
+from fullqueue import MESSAGES, control, fill_queue, refused_mail  # noqa: E402
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 DOMAINS, USERS, TIMES = 1000, 100000, 20
 PAGES = ["/", "/domains", "/domains?q=*77*", "/d/d0500.example",
@@ -29,7 +33,9 @@ PAGES = ["/", "/domains", "/domains?q=*77*", "/d/d0500.example",
          "/users?after=user050000%40d0000.example", "/users?q=user0999*",
          "/users?q=*nobody*", "/users?q=user099999@d0999*",
          "/u/user050000@d0000.example", "/aliases", "/aliases?q=*zz*",
-         "/lists", "/admins", "/audit", "/me"]
+         "/lists", "/admins", "/audit", "/me", "/queue",
+         "/queue?destination=d33.example", "/queue?sender=user7@s07.example",
+         "/queue?sender=no@where.example"]
 
 
 def fill(state):
@@ -64,7 +70,8 @@ def cpu(state):
         try:
             line = (process / "cmdline").read_bytes()
             if str(state).encode() not in line or not (
-                    line.startswith((b"admin-cgi", b"accountd"))):
+                    line.startswith((b"admin-cgi", b"accountd",
+                                     b"queue-runner"))):
                 continue
             stat = (process / "stat").read_text().rsplit(") ", 1)[1].split()
         except (OSError, IndexError):
@@ -88,13 +95,18 @@ def rss(state):
 
 
 def main():
-    s = Server()
+    settings, world = refused_mail()
+    s = Server(settings=settings)
     try:
+        s.start()
+        fill_queue(s)
         started = time.monotonic()
         fill(s.state)
         print(f"{USERS} users, {DOMAINS} domains in "
               f"{time.monotonic() - started:.1f} s")
         s.start()
+        wait_until(lambda: sum(g["count"] for g in control(
+            s, verb="groups")["groups"]) >= MESSAGES, 300)
         b = Browser(s.state / "run/web/admin.sock")
         form = b.get("/admin/login")
         b.post("/admin/login", {"user": "admin@example.org", "pass": PASSWORD,
@@ -117,6 +129,8 @@ def main():
         s.stop()
     finally:
         s.close()
+        for w in world:
+            w.__exit__()
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ const struct command commands_mail[] = {
 	    "--recipient A|--destination D|--all; suspend|resume [--all]; check "
 	    "[--repair]",
 	    "See and change what waits for delivery.", false, command_queue },
-	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N]",
+	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N|--hour YYYY-MM-DDTHH]",
 	    "Tell a message's whole story from the logs.", false,
 	    command_trace },
 	{ "check", "; route FROM TO --ip A [--user U]; domain DOMAIN",

@@ -2,7 +2,7 @@
  * `mailstead trace`: a message's whole story from the event logs.
  *
  * An address or a Message-ID is looked for in the last days (--days, default
- * 2); each message's story is then told in full (directory/trace.h).
+ * 2) or in one hour; each message's story is then told in full (directory/trace.h).
  */
 #include "mailstead/trace.h"
 
@@ -10,11 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "directory/trace.h"
 
 enum {
 	DAYS_DEFAULT = 2,
+	HOUR_MS = 3600 * 1000,
 };
 
 static int
@@ -70,23 +72,46 @@ tell(struct cli *c, const char *log_dir, char ids[TRACE_IDS_MAX][ID_SIZE],
 	return CLI_DONE;
 }
 
+/* --hour 2026-01-31T14 (UTC), or --days N until now. */
+static int
+read_time(struct cli *c, int64_t *from_out, int64_t *to_out)
+{
+	const char *days_text = cli_option(c, "--days");
+	const char *hour = cli_option(c, "--hour");
+	uint64_t days = DAYS_DEFAULT;
+	char text[CLOCK_RFC3339_SIZE];
+
+	if (days_text != NULL && !num_parse(slice_str(days_text), 400, &days))
+		return cli_usage("--days %s is not a number", days_text);
+	*to_out = clock_wall_ms();
+	*from_out = *to_out - (int64_t)days * 24 * HOUR_MS;
+	if (hour == NULL)
+		return CLI_DONE;
+	(void)snprintf(text, sizeof(text), "%s:00:00Z", hour);
+	if (!clock_parse_rfc3339(slice_str(text), from_out))
+		return cli_usage("--hour %s is not like 2026-01-31T14", hour);
+	*to_out = *from_out + HOUR_MS;
+	return CLI_DONE;
+}
+
 int
 command_trace(struct cli *c)
 {
-	const char *days_text = cli_option(c, "--days");
+	int64_t from = 0, to = 0;
+	int rc = read_time(c, &from, &to);
 	char *what = cli_argument(c);
 	char log_dir[CONFIG_PATH_SIZE * 2];
 	char ids[TRACE_IDS_MAX][ID_SIZE];
-	uint64_t days = DAYS_DEFAULT;
 	size_t count = 1;
 	struct err e;
 
+	if (rc != CLI_DONE)
+		return rc;
 	if (what == NULL)
-		return cli_usage("trace ID|ADDRESS|MESSAGE-ID [--days N]");
+		return cli_usage(
+		    "trace ID|ADDRESS|MESSAGE-ID [--days N|--hour H]");
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
-	if (days_text != NULL && !num_parse(slice_str(days_text), 400, &days))
-		return cli_usage("--days %s is not a number", days_text);
 	if (log_path(c, log_dir, sizeof(log_dir), &e) != 0)
 		return cli_fail(&e);
 	/* the log has Message-IDs without their brackets */
@@ -98,7 +123,7 @@ command_trace(struct cli *c)
 	bool one = id_is_valid(slice_str(what));
 	if (one)
 		memcpy(ids[0], what, ID_SIZE);
-	else if (trace_find(log_dir, what, days, ids, &count, &e) != 0)
+	else if (trace_find(log_dir, what, from, to, ids, &count, &e) != 0)
 		return cli_fail(&e);
 	return tell(c, log_dir, ids, count, one);
 }

@@ -51,24 +51,25 @@ enum entry_dir {
 };
 
 struct spool_entry {
+	/* First what walks through the index look at: one cache line. */
 	char id[ID_SIZE];
-	uint8_t state;       /* enum entry_state */
-	uint8_t place;       /* enum entry_place */
-	uint8_t dir;         /* enum entry_dir */
-	bool is_duplicate;   /* of an id we have; never given out */
-	bool was_claimed;    /* marks are from a runner that died */
-	uint32_t flags;      /* enum spool_record_flags, while in a segment */
-	uint32_t serial;     /* of the envelope file, 0 = none */
-	int64_t file_next;   /* the time in the envelope file's name */
-	int64_t next_try_ms; /* 0 = now */
+	uint8_t state;     /* enum entry_state */
+	uint8_t place;     /* enum entry_place */
+	uint8_t dir;       /* enum entry_dir */
+	bool is_duplicate; /* of an id we have; never given out */
+	bool was_claimed;  /* marks are from a runner that died */
+	struct spool_entry *left, *right; /* by id */
+	struct spool_outline *outline;    /* or NULL: not read yet */
+	int64_t next_try_ms;              /* 0 = now */
+	uint32_t flags;    /* enum spool_record_flags, while in a segment */
+	uint32_t serial;   /* of the envelope file, 0 = none */
+	int64_t file_next; /* the time in the envelope file's name */
 	struct journal_segment *segment; /* or NULL */
 	uint64_t offset;                 /* of its record */
 	struct spool_entry *segment_next;
 	struct spool_marks *marks;
-	struct spool_entry *left, *right; /* by id */
-	struct spool_entry *prev, *next;  /* queue of READY */
-	size_t heap_index;                /* WAITING */
-	struct spool_outline *outline;    /* or NULL: not read yet */
+	struct spool_entry *prev, *next; /* queue of READY */
+	size_t heap_index;               /* WAITING */
 };
 
 struct journal_segment {

@@ -18,7 +18,7 @@
 #include "queue/spool_internal.h"
 
 enum {
-	STEP = 1000,
+	STEP = 4000, /* some 0.3 ms */
 	STEP_PAUSE_NS = 10000, /* lets those in who wait for the lock */
 	PLACES_MAX = 1000,     /* domains of one message that are counted */
 	READ_AT_ONCE = 64,
@@ -74,7 +74,7 @@ static void
 bloom_bits(uint64_t h, uint64_t out[2])
 {
 	out[0] = out[1] = 0;
-	for (int i = 0; i < 3; i++, h >>= 7)
+	for (int i = 0; i < 4; i++, h >>= 7)
 		out[h >> 6 & 1] |= UINT64_C(1) << (h & 63);
 }
 

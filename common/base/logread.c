@@ -22,6 +22,7 @@
 
 enum {
 	SKEW_MS = 5000,
+	BISECT_BYTES = 4096,
 	DAY_MS = 86400000,
 	DAYS_MAX = 400
 };
@@ -64,7 +65,7 @@ bisect(const char *text, const char *end, int64_t ms)
 {
 	const char *low = text;
 	const char *high = end;
-	while (high - low > 4096) {
+	while (high - low > BISECT_BYTES) {
 		const char *middle = line_start(text, low + (high - low) / 2);
 		int64_t at = line_time(middle, line_end(middle, end));
 		if (middle <= low)
@@ -111,6 +112,10 @@ search_text(
     struct search *s, const char *program, const char *text, const char *end)
 {
 	const char *at = bisect(text, end, s->q.from_ms - SKEW_MS);
+	/* what is later begins within the last piece of the bisection */
+	const char *last = bisect(text, end, s->q.to_ms + SKEW_MS);
+	if (end - last > BISECT_BYTES)
+		end = line_end(last + BISECT_BYTES, end);
 	while (at < end && !s->out->truncated) {
 		if (s->q.needle_count == 1)
 			at = memmem(at, (size_t)(end - at), s->q.needles[0],

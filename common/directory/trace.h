@@ -13,7 +13,7 @@
  * What the event logs tell of messages, for `mailstead trace` and the pages.
  *
  * An id carries its own time, so its search starts there.  An address or a
- * Message-ID (without brackets) is looked for in the last days to find ids.
+ * Message-ID (without brackets) is looked for within a time to find ids.
  * A session's lines (connect, auth) belong to every message that came in by it.
  */
 enum {
@@ -24,8 +24,8 @@ enum {
 json_t *trace_story(const char *log_dir, const char *id, struct err *e);
 
 /* Ids whose lines mention `what`, oldest first, each once; none is ERR_PERM. */
-int trace_find(const char *log_dir, const char *what, uint64_t days,
-    char ids[TRACE_IDS_MAX][ID_SIZE], size_t *count_out,
+int trace_find(const char *log_dir, const char *what, int64_t from_ms,
+    int64_t to_ms, char ids[TRACE_IDS_MAX][ID_SIZE], size_t *count_out,
     struct err *e) MUST_CHECK;
 
 #endif /* DIRECTORY_TRACE_H */

@@ -34,6 +34,12 @@ class Trace(unittest.TestCase):
                          "<one@elsewhere.example>"):
                 self.assertEqual([t["id"] for t in s.json("trace", what)],
                                  [ident])
+            hour = story["events"][0]["time"][:13]
+            self.assertTrue(s.json("trace", "one@elsewhere.example",
+                                   "--hour", hour))
+            for hour, code in (("2026-01-01T00", 1), ("noon", 2)):
+                p = s.run_cli("trace", "one@elsewhere.example", "--hour", hour)
+                self.assertEqual(p.returncode, code)
             p = s.run_cli("trace", "nobody@nowhere.example")
             self.assertEqual(p.returncode, 1)
 
