@@ -6,6 +6,8 @@
  */
 #include "base/num.h"
 
+#include <stdio.h>
+
 /* Take leading digits off *s; false without digits or above `max`. */
 static bool
 num_take(struct slice *s, uint64_t max, uint64_t *out)
@@ -81,13 +83,20 @@ num_parse_size(struct slice s, uint64_t max, uint64_t *out)
 {
 	static const struct num_unit units[] = {
 		{ "", 1 },
+		{ "B", 1 },
 		{ "bytes", 1 },
 		{ "K", 1U << 10 },
+		{ "KB", 1U << 10 },
 		{ "KiB", 1U << 10 },
 		{ "M", 1U << 20 },
+		{ "MB", 1U << 20 },
 		{ "MiB", 1U << 20 },
 		{ "G", 1U << 30 },
+		{ "GB", 1U << 30 },
 		{ "GiB", 1U << 30 },
+		{ "T", UINT64_C(1) << 40 },
+		{ "TB", UINT64_C(1) << 40 },
+		{ "TiB", UINT64_C(1) << 40 },
 	};
 	uint64_t value, factor;
 
@@ -101,6 +110,24 @@ num_parse_size(struct slice s, uint64_t max, uint64_t *out)
 		return false;
 	*out = value;
 	return true;
+}
+
+void
+num_format_size(uint64_t n, char out[NUM_SIZE_TEXT])
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
+	double value = (double)n;
+	size_t unit = 0;
+
+	/* so that what is rounded up to 1024 is one of the next unit */
+	while (value >= 1023.5 && unit + 1 < ARRAY_LEN(units)) {
+		value /= 1024;
+		unit++;
+	}
+	(void)snprintf(out, NUM_SIZE_TEXT,
+	    unit > 0 && value < 9.95 && value != (double)(int)value ? "%.1f %s"
+								    : "%.0f %s",
+	    value, units[unit]);
 }
 
 bool

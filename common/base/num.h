@@ -21,8 +21,18 @@ bool num_parse(struct slice s, uint64_t max, uint64_t *out) MUST_CHECK;
 bool num_parse_signed(
     struct slice s, int64_t min, int64_t max, int64_t *out) MUST_CHECK;
 
-/* Bytes: digits and an optional unit K, M, G (1024), KiB, MiB, GiB, "bytes". */
+/*
+ * Bytes: digits and an optional unit, a power of 1024 however it is written:
+ * K, KB, KiB, M, MB, MiB, G, GB, GiB, T, TB, TiB; B, "bytes".
+ */
 bool num_parse_size(struct slice s, uint64_t max, uint64_t *out) MUST_CHECK;
+
+/* For people, in the same units: "50 MB", "1.2 kB". */
+enum {
+	NUM_SIZE_TEXT = 32
+};
+
+void num_format_size(uint64_t n, char out[NUM_SIZE_TEXT]);
 
 /*
  * Durations in seconds: digits and an optional unit s, m, h, d, w; several in

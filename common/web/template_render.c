@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/id.h"
+#include "base/num.h"
 #include "web/template_internal.h"
 
 enum {
@@ -247,16 +248,10 @@ print_icon(struct render *r, const struct template_node *node)
 static void
 print_size(struct buf *out, int64_t size)
 {
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-	double n = size < 0 ? 0 : (double)size;
-	size_t unit = 0;
+	char text[NUM_SIZE_TEXT];
 
-	while (n >= 1000 && unit + 1 < ARRAY_LEN(units)) {
-		n /= 1000;
-		unit++;
-	}
-	buf_addf(
-	    out, unit > 0 && n < 10 ? "%.1f %s" : "%.0f %s", n, units[unit]);
+	num_format_size(size < 0 ? 0 : (uint64_t)size, text);
+	buf_addstr(out, text);
 }
 
 /* Groups of three behind a thin space, which every language reads. */

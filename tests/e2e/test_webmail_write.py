@@ -151,7 +151,7 @@ class Writing(unittest.TestCase):
     def test_attachments(self):
         b = self.browser("carl")
         letter = Letter(b)
-        data = os.urandom(200000)
+        data = os.urandom(200 << 10)
         letter.post("attach", [("file", "plan.pdf", "application/pdf", data),
                                ("file", "Größe.txt", "text/plain", b"a\r\nb")],
                     text="see", subject="files")

@@ -176,6 +176,22 @@ test_num_parse(void **state)
 static void
 test_num_units(void **state)
 {
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+		bool is_round;
+	} sizes[] = {
+		{ 0, "0 B", true },
+		{ 1023, "1023 B", true },
+		{ 1024, "1 kB", true },
+		{ 1536, "1.5 kB", false },
+		{ UINT64_C(50) << 20, "50 MB", true },
+		{ (UINT64_C(1) << 20) - 1, "1.0 MB", false },
+		{ UINT64_C(3) << 40, "3 TB", true },
+		{ UINT64_MAX, "16777216 TB", false },
+	};
+
+	char text[NUM_SIZE_TEXT];
 	uint64_t u = 7;
 
 	(void)state;
@@ -187,11 +203,20 @@ test_num_units(void **state)
 	assert_int_equal(u, 10);
 	assert_true(num_parse_size(SLICE_LIT("4k"), 4096, &u));
 	assert_int_equal(u, 4096);
+	/* what is shown for a round size is read back as that */
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		num_format_size(sizes[i].bytes, text);
+		assert_string_equal(text, sizes[i].text);
+		assert_int_equal(
+		    num_parse_size(slice_str(text), UINT64_MAX, &u) &&
+			u == sizes[i].bytes,
+		    sizes[i].is_round);
+	}
 	u = 7;
 	assert_false(num_parse_size(SLICE_LIT("4K"), 4095, &u));
 	assert_false(num_parse_size(SLICE_LIT("17179869184G"), UINT64_MAX, &u));
 	assert_false(num_parse_size(SLICE_LIT("1 "), UINT64_MAX, &u));
-	assert_false(num_parse_size(SLICE_LIT("1T"), UINT64_MAX, &u));
+	assert_false(num_parse_size(SLICE_LIT("1P"), UINT64_MAX, &u));
 	assert_false(num_parse_size(SLICE_LIT("M"), UINT64_MAX, &u));
 	assert_false(num_parse_size(SLICE_LIT("1.5M"), UINT64_MAX, &u));
 	assert_int_equal(u, 7);
