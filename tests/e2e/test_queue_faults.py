@@ -247,10 +247,10 @@ class Clock(unittest.TestCase):
         supervisor = lab.process
         supervisor.send_signal(signal.SIGSTOP)
         self.addCleanup(supervisor.kill)
-        lab.arm(KILL, 1, 0, NAME)  # the first name made is the one in new/
+        rule = lab.faults.add('rename', 0, '/bob/new/')
         self.assertTrue(lab.send('tag-1', [BOB]))
-        lab.wait(lab.struck)
-        lab.arm(OFF)
+        lab.wait(lambda: lab.faults.hits(rule))
+        lab.faults.clear()
         supervisor.kill()
         supervisor.wait()
         self.assertEqual(lab.seen, [])

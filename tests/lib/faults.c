@@ -9,7 +9,8 @@
  * - the at-th of some kinds of calls, counted over all processes, on paths
  *   below `prefix` (and /dev/shm/mailstead-*);
  * - rules: a call by name on paths that contain a text ("" = all) fails with
- *   an error `times` times after letting `skip` pass, and counts in `hits`.
+ *   an error (0: kills its process) `times` times after letting `skip` pass,
+ *   and counts in `hits`.
  *
  * Time passes for programs whose name contains `passing`: CLOCK_MONOTONIC is
  * so many seconds further, and waits of theirs that began before end as if
@@ -143,6 +144,8 @@ breaks_rule(const char *call, const char *path)
 		    atomic_fetch_sub(&r->times, 1) <= 0)
 			continue;
 		atomic_fetch_add(&r->hits, 1);
+		if (r->error == 0)
+			(void)syscall(SYS_kill, getpid(), SIGKILL);
 		errno = r->error;
 		return true;
 	}

@@ -82,7 +82,7 @@ class Faults:
         return self._get("struck") > 0
 
     def add(self, call, error, path="", times=1 << 30, skip=0):
-        """A rule; its number, for hits()."""
+        """A rule; its number, for hits().  Error 0: the process is killed."""
         number = self._get("rules")
         RULE.pack_into(self.map, RULES_AT + RULE.size * number, call.encode(),
                        path.encode(), error, skip, times, 0)
