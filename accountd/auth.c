@@ -121,6 +121,11 @@ auth_begin(struct core *c, struct auth_attempt *a, struct slice login)
 	ascii_lower_str(a->name);
 	if (load_keys(c, a) == AUTH_BUSY)
 		return busy(a);
+	if (!a->known &&
+	    bans_until(c->bans, &a->client.ip, clock_wall_ms()) != 0) {
+		a->reason = "banned";
+		return busy(a);
+	}
 	if (throttle_wait(c->throttle, p, &a->client.ip, a->name, a->known,
 		clock_mono_ms()) > 0) {
 		a->reason = "throttled";
@@ -248,18 +253,47 @@ succeeded(struct core *c, struct auth_attempt *a)
 	log_login(a, "ok");
 }
 
+/* The address's failures are too many: it may not sign in for a while. */
+static void
+ban(struct core *c, const struct auth_attempt *a)
+{
+	struct settings *s = directory_settings(c->directory);
+	int64_t limit = settings_int(s, SET_BAN_FAILURES);
+	int64_t time_s = settings_int(s, SET_BAN_TIME), now = clock_wall_ms();
+	bool never = settings_has_ip(s, SET_BAN_NEVER, &a->client.ip);
+	int64_t count =
+	    throttle_failures(c->throttle, &a->client.ip, clock_mono_ms());
+	struct log_line l;
+
+	settings_free(s);
+	if (limit == 0 || never || count < limit)
+		return;
+	bans_add(c->bans, &a->client.ip, a->client.service, count, now,
+	    now + time_s * 1000);
+	log_begin(&l, "ban", a->client.log_id, NULL);
+	log_str(&l, "ip", a->client.ip_text);
+	log_str(&l, "service", a->client.service);
+	log_int(&l, "failures", count);
+	log_int(&l, "seconds", time_s);
+	log_end(&l);
+}
+
 static void
 failed(struct core *c, struct auth_attempt *a)
 {
 	int64_t cache_ms;
 	struct throttle_policy p = policy(c, &cache_ms);
+	bool waits;
 	struct log_line l;
 
 	if (a->reason == NULL)
 		a->reason = a->found ? "wrong-password" : "unknown-user";
 	log_login(a, "failed");
-	if (!throttle_failed(
-		c->throttle, p, &a->client.ip, a->name, clock_mono_ms()))
+	waits = throttle_failed(
+	    c->throttle, p, &a->client.ip, a->name, clock_mono_ms());
+	if (!a->known)
+		ban(c, a);
+	if (!waits)
 		return;
 	log_begin(&l, "throttle", a->client.log_id, NULL);
 	log_str(&l, "ip", a->client.ip_text);

@@ -68,6 +68,7 @@ core_open(const char *state_dir, struct core **out, struct err *e)
 	c->state_dir = mem_strdup(state_dir);
 	pthread_mutex_init(&c->write_lock, NULL);
 	c->throttle = throttle_new();
+	c->bans = bans_new(state_dir);
 	c->cache = login_cache_new();
 	c->dkim = dkim_keys_new();
 	if (open_parts(c, e) != 0) {
@@ -90,6 +91,7 @@ core_close(struct core *c)
 	login_cache_free(c->cache);
 	dkim_keys_free(c->dkim);
 	throttle_free(c->throttle);
+	bans_free(c->bans);
 	pthread_mutex_destroy(&c->write_lock);
 	free(c->state_dir);
 	free(c);

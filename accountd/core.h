@@ -13,6 +13,7 @@
 #include "directory/directory.h"
 #include "directory/sql.h"
 
+#include "ban.h"
 #include "dkim.h"
 #include "login_cache.h"
 #include "store_secrets.h"
@@ -28,6 +29,7 @@ struct core {
 	struct directory *directory;
 	struct secrets *secrets;
 	struct throttle *throttle;
+	struct bans *bans;
 	struct login_cache *cache;
 	struct dkim_keys *dkim;
 	Gsasl *gsasl;

@@ -53,6 +53,7 @@ enum path {
 	PATH_AUDIT,
 	PATH_LOG,
 	PATH_TLS,
+	PATH_CACHE,
 	PATH_COUNT
 };
 
@@ -119,7 +120,7 @@ configure_paths(
     const struct config *c, struct service_config *out, struct err *e)
 {
 	static const char *const names[PATH_COUNT] = { "directory",
-		"log/audit", "log/accountd", "tls" };
+		"log/audit", "log/accountd", "tls", "cache/auth" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,

@@ -179,6 +179,7 @@ verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
     verb_setting_export, verb_setting_apply;
 verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
     verb_credential_delete;
+verb_handler verb_ban_list, verb_ban_check, verb_ban_lift;
 verb_handler verb_tls_list, verb_tls_install, verb_tls_self_signed,
     verb_tls_delete;
 verb_handler verb_signup_offer, prepare_signup, verb_signup;

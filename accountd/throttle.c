@@ -218,3 +218,25 @@ throttle_succeeded(struct throttle *t, const struct ip *ip, const char *account)
 	forget(t, n.pair);
 	pthread_mutex_unlock(&t->lock);
 }
+
+int64_t
+throttle_failures(struct throttle *t, const struct ip *ip, int64_t now_ms)
+{
+	struct names n = make_names(t, ip, "");
+	int64_t failures;
+
+	pthread_mutex_lock(&t->lock);
+	failures = failures_now(find(t, n.address), now_ms);
+	pthread_mutex_unlock(&t->lock);
+	return failures;
+}
+
+void
+throttle_forget(struct throttle *t, const struct ip *ip)
+{
+	struct names n = make_names(t, ip, "");
+
+	pthread_mutex_lock(&t->lock);
+	forget(t, n.address);
+	pthread_mutex_unlock(&t->lock);
+}

@@ -45,4 +45,9 @@ bool throttle_failed(struct throttle *t, struct throttle_policy p,
 void throttle_succeeded(
     struct throttle *t, const struct ip *ip, const char *account);
 
+/* Failures an address has to its name now; and none any more. */
+int64_t throttle_failures(
+    struct throttle *t, const struct ip *ip, int64_t now_ms);
+void throttle_forget(struct throttle *t, const struct ip *ip);
+
 #endif /* ACCOUNTD_THROTTLE_H */

@@ -13,9 +13,11 @@
 
 #include "base/clock.h"
 
+#include "admin-cgi/health.h"
 #include "admin-cgi/ops.h"
 
 enum {
+	BANS_SHOWN = 100,
 	ANSWER_MS = 1500, /* a short job is waited for in the page */
 	TEXT_MAX = 256 * 1024
 };
@@ -281,6 +283,9 @@ static const enum setting_id protection[] = {
 	SET_LIMIT_CONNECTIONS_PER_USER,
 	SET_LIMIT_MESSAGES_PER_ADDRESS,
 	SET_LIMIT_MESSAGES_PER_USER,
+	SET_BAN_FAILURES,
+	SET_BAN_TIME,
+	SET_BAN_NEVER,
 };
 
 /* A job that is done at once; NULL: not in time, or refused. */
@@ -339,12 +344,50 @@ put_question(struct web_request *r, json_t *page)
 	json_object_set_new(page, "answer", answer);
 }
 
+/* Who may not sign in now, and what would happen to the address typed. */
+static void
+put_bans(struct web_request *r, json_t *page)
+{
+	const char *ip = web_query(r, "ban_ip"), *until;
+	json_t *reply, *row;
+	struct err e;
+	size_t i;
+
+	if (admin_ask(r,
+		json_pack("{s:s,s:i}", "verb", "ban list", "limit", BANS_SHOWN),
+		&reply, &e) == 0) {
+		json_array_foreach(json_object_get(reply, "items"), i, row) {
+			until =
+			    json_string_value(json_object_get(row, "until"));
+			ops_put_time(row, "until", until);
+		}
+		json_object_set(page, "bans", json_object_get(reply, "items"));
+		json_object_set_new(page, "more_bans",
+		    json_boolean(json_object_get(reply, "next") != NULL));
+		json_decref(reply);
+	}
+	if (ip == NULL)
+		return;
+	json_object_set_new(page, "ban_ip", json_string(ip));
+	if (admin_ask(r, json_pack("{s:s,s:s}", "verb", "ban check", "ip", ip),
+		&reply, &e) != 0) {
+		json_object_set_new(page, "ban_answer", json_string(e.text));
+		return;
+	}
+	json_object_set_new(page, "ban_answer",
+	    json_string(page_text(r,
+		pool_printf(&r->pool, "bans.%s",
+		    json_string_value(json_object_get(reply, "verdict"))))));
+	json_object_set(page, "ban_check", reply);
+	json_decref(reply);
+}
+
 static void
 show_protection(
     struct web_request *r, struct web_response *w, json_t *page, json_t *wrong)
 {
 	struct settings *now = directory_settings(admin_of(r)->directory);
-	json_t *fields = json_array(), *relay;
+	json_t *fields = json_array(), *health, *is_open;
 
 	for (size_t i = 0; i < ARRAY_LEN(protection); i++)
 		json_array_append_new(fields,
@@ -352,14 +395,16 @@ show_protection(
 	settings_free(now);
 	json_object_set_new(page, "fields", fields);
 	json_decref(wrong);
-	/* after every change, and whenever somebody looks */
-	relay = quick_job(r, "relay", json_object());
-	if (relay != NULL)
-		json_object_set_new(page, "relay", relay);
-	json_object_set_new(page, "is_open",
-	    json_boolean(
-		relay != NULL && json_is_true(json_object_get(relay, "open"))));
+	/* the runner tries it after every change of policy */
+	health = health_read(admin_of(r)->state_dir);
+	is_open = json_object_get(health, "relay_open");
+	json_object_set_new(
+	    page, "relay", json_boolean(json_is_boolean(is_open)));
+	json_object_set_new(
+	    page, "is_open", json_boolean(json_is_true(is_open)));
+	json_decref(health);
 	put_question(r, page);
+	put_bans(r, page);
 	admin_page(r, w, "protection", "protection", page);
 }
 
@@ -375,13 +420,24 @@ protection_post(struct web_request *r, struct web_response *w)
 	struct settings *now = directory_settings(admin_of(r)->directory);
 	json_t *page = json_object(), *wrong = json_object();
 	json_t *set = read_posted(r, now, wrong);
+	const char *lift = web_form(r, "lift");
+	struct problem p = { 0 };
 	int rc = 1;
 
 	settings_free(now);
-	if (json_object_size(wrong) == 0)
-		rc = apply(r, w, set, page);
-	else
+	if (lift != NULL) {
 		json_decref(set);
+		rc = admin_write(r, w,
+		    json_pack("{s:s,s:s}", "verb", "ban lift", "ip", lift),
+		    NULL, &p);
+		if (rc > 0 && p.text != NULL)
+			json_object_set_new(
+			    page, "problem", json_string(p.text));
+	} else if (json_object_size(wrong) == 0) {
+		rc = apply(r, w, set, page);
+	} else {
+		json_decref(set);
+	}
 	if (rc > 0) {
 		w->status = 422;
 		show_protection(r, w, page, wrong);

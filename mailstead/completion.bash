@@ -10,7 +10,7 @@ _mailstead()
 	done
 	local offer
 	case ${words[0]:-} in
-	"") offer="init run wait status version tls domain user alias dkim set get
+	"") offer="init run wait status version ban tls domain user alias dkim set get
 		settings submit queue mailbox trace check help --state --json" ;;
 	domain) offer="add list show set disable enable delete --alias-of --default" ;;
 	user) offer="add list show set passwd disable enable delete --name --role
@@ -24,6 +24,7 @@ _mailstead()
 	mailbox) offer="list show views check repair recount aside purge" ;;
 	wait) offer="--for --timeout ready empty" ;;
 	check) offer="route domain --ip --user" ;;
+	ban) offer="list check lift" ;;
 	tls) offer="list install self-signed delete" ;;
 	*) offer= ;;
 	esac

@@ -265,6 +265,19 @@ check_certificates(struct check *c)
 }
 
 static void
+check_relay(struct check *c)
+{
+	struct err e;
+	json_t *result = tool_relay(c->r, NULL, &e);
+	bool open = json_is_true(json_object_get(result, "open"));
+
+	add(c, "relay", open ? "bad" : "ok",
+	    "Set relay.mode: spammers find such a server within hours.", "%s",
+	    open ? "strangers may send to strangers" : "not an open relay");
+	json_decref(result);
+}
+
+static void
 check_backup(struct check *c)
 {
 	char path[320];
@@ -303,6 +316,7 @@ tools_health(struct runner *r, const struct settings *s)
 	check_services(&c);
 	check_disk(&c);
 	check_queue(&c);
+	check_relay(&c);
 	certificates = check_certificates(&c);
 	return json_pack(
 	    "{s:o,s:o}", "checks", c.list, "certificates", certificates);

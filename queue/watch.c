@@ -25,6 +25,7 @@ enum {
 	MAIL_MAX = 64 * 1024,
 	FILE_MAX = 1024 * 1024,
 	NAP_MS = 200,
+	RELAY_MS = 1000,
 };
 
 enum badness {
@@ -44,6 +45,8 @@ struct watch {
 	struct runner *r;
 	struct cause *causes;
 	size_t count, alloc;
+	json_t *health; /* of the last look */
+	bool relay_open;
 };
 
 static const char *const badness_names[] = { "ok", "warn", "bad" };
@@ -203,7 +206,7 @@ path_of(const struct watch *w, char *out, size_t size)
 }
 
 static void
-write_health(struct watch *w, const json_t *health)
+write_health(struct watch *w)
 {
 	json_t *told = json_array(), *all;
 	char path[4096], at[CLOCK_RFC3339_SIZE], *text;
@@ -218,9 +221,10 @@ write_health(struct watch *w, const json_t *health)
 				badness_names[c->told], "text", c->text));
 	}
 	clock_rfc3339(clock_wall_ms(), at);
-	all = json_pack("{s:s,s:O,s:O,s:o}", "at", at, "checks",
-	    json_object_get(health, "checks"), "certificates",
-	    json_object_get(health, "certificates"), "told", told);
+	all = json_pack("{s:s,s:O,s:O,s:o,s:b}", "at", at, "checks",
+	    json_object_get(w->health, "checks"), "certificates",
+	    json_object_get(w->health, "certificates"), "told", told,
+	    "relay_open", w->relay_open);
 	text = json_dumps(all, JSON_INDENT(1));
 	path_of(w, path, sizeof(path));
 	if (text == NULL ||
@@ -261,34 +265,68 @@ read_told(struct watch *w)
 
 /* --- the thread ---------------------------------------------------------------------- */
 
+/* The whole look; nothing is told of one while all stop together. */
+static void
+look(struct watch *w, const struct settings *s)
+{
+	json_t *health = tools_health(w->r, s);
+
+	if (service_stopping()) {
+		json_decref(health);
+		return;
+	}
+	json_decref(w->health);
+	w->health = health;
+	note_checks(w, json_object_get(health, "checks"));
+	tell(w, s);
+	write_health(w);
+}
+
+/* True: it is not as it was. */
+static bool
+look_at_relay(struct watch *w)
+{
+	struct err e;
+	json_t *result = tool_relay(w->r, NULL, &e);
+	bool was_open = w->relay_open;
+
+	w->relay_open = json_is_true(json_object_get(result, "open"));
+	json_decref(result);
+	return was_open != w->relay_open;
+}
+
 static void
 run(struct worker *worker, void *arg)
 {
 	struct watch w = { .r = arg };
-	int64_t last = clock_mono_ms();
+	int64_t last = clock_mono_ms(), relay_ms = 0;
+	uint64_t seen = 0;
 
 	(void)worker;
 	read_told(&w);
 	while (!service_stopping()) {
 		struct settings *s = directory_settings(w.r->directory);
-		json_t *health;
+		int64_t now = clock_mono_ms();
 
-		if (clock_mono_ms() - last >=
-		    settings_int(s, SET_ALERT_INTERVAL) * 1000) {
-			health = tools_health(w.r, s);
-			/* when all stop together, nobody is missing */
-			if (!service_stopping()) {
-				note_checks(
-				    &w, json_object_get(health, "checks"));
-				tell(&w, s);
-				write_health(&w, health);
-			}
-			json_decref(health);
-			last = clock_mono_ms();
+		if (w.health == NULL ||
+		    (now - relay_ms >= RELAY_MS &&
+			directory_changed(w.r->directory, &seen))) {
+			bool first = w.health == NULL;
+
+			relay_ms = now;
+			if (first)
+				w.health = tools_health(w.r, s);
+			if (look_at_relay(&w) || first)
+				write_health(&w);
+		}
+		if (now - last >= settings_int(s, SET_ALERT_INTERVAL) * 1000) {
+			last = now;
+			look(&w, s);
 		}
 		settings_free(s);
 		(void)usleep(NAP_MS * 1000);
 	}
+	json_decref(w.health);
 	free(w.causes);
 }
 

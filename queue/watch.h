@@ -17,9 +17,11 @@
  * After each look run/health.json is replaced, for pages and for metrics:
  *
  *	{at, checks[{id, state, found, fix}], certificates[], told[{id, state,
- *	text}]}
+ *	text}], relay_open}
  *
  * `told` is what was told and is not over; it is read again at start.
+ * Whether the server is an open relay (the tool "relay") is also tried right
+ * after each change of the directory.
  */
 int watch_start(struct runner *r, struct err *e) MUST_CHECK;
 

@@ -4,6 +4,7 @@ checks, settings, protection, backup."""
 import json
 import os
 import re
+import signal
 import smtplib
 import socket
 import ssl
@@ -308,7 +309,7 @@ class Ops(unittest.TestCase):
         self.act("/protection", {"relay.mode": "anyone"}, page)
         # the runner, which tries it, sees settings within a second
         wait_until(lambda: "This server is an open relay" in
-                   self.page(ask).text, 10, "an open relay")
+                   self.page(ask).text, 20, "an open relay")
         wait_until(lambda: "<b>accept</b>" in self.page(ask).text, 10,
                    "the new verdict")
         self.act("/protection", {"relay.mode": "none", "relay.trusted":
@@ -318,7 +319,68 @@ class Ops(unittest.TestCase):
         bad = self.act("/protection", {"relay.trusted": "nonsense"}, page, 422)
         self.assertIn("nonsense", bad.text)
         wait_until(lambda: "open relay.</b>" not in
-                   self.page("/protection").text, 10, "a closed relay")
+                   self.page("/protection").text, 20, "a closed relay")
+
+    def pop3(self, source, password):
+        """What POP3 says to bob's password from this address."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with socket.create_connection(
+                (self.s.host, self.s.port["pop3s"]), 20,
+                source_address=(source, 0)) as c, \
+                context.wrap_socket(c) as t, t.makefile("rw") as f:
+            f.readline()
+            f.write(f"USER bob@example.org\nPASS {password}\n")
+            f.flush()
+            f.readline()
+            return f.readline().split()[0]
+
+    def test_bans(self):
+        s = self.s
+        s.set("ban.failures", 3)
+        s.set("auth.delay_after", 50)
+        wait_until(lambda: s.json("ban", "check", "127.0.0.7")["limit"] == 3)
+        self.assertEqual(self.pop3("127.0.0.8", PASSWORD), "+OK")
+        for source in ("127.0.0.7", "127.0.0.8", "127.0.0.1"):
+            for _ in range(4):
+                self.assertEqual(self.pop3(source, "wrong"), "-ERR")
+        self.assertEqual(self.pop3("127.0.0.7", PASSWORD), "-ERR")
+        # who signed in from there before, and what is never banned
+        self.assertEqual(self.pop3("127.0.0.8", PASSWORD), "+OK")
+        self.assertEqual(self.pop3("127.0.0.1", PASSWORD), "+OK")
+        w = Browser(s.state / "run/web/webmail.sock",
+                    REMOTE_ADDR="2001:db8:1:2:3::4", HTTPS="on")
+        for n in range(4):
+            form = w.get("/webmail/login")
+            w.post("/webmail/login", {"user": f"x{n}@example.org",
+                                      "pass": "wrong", "back": "/"}, form)
+        bans = {b["address"]: b for b in s.json("ban", "list")}
+        self.assertEqual(set(bans), {"127.0.0.7", "2001:db8:1:2::"})
+        self.assertEqual((bans["127.0.0.7"]["service"],
+                          bans["127.0.0.7"]["failures"]), ("pop3", 3))
+        s.wait_log("accountd", "event=ban ip=127.0.0.7 service=pop3")
+        self.assertEqual(s.json("ban", "check", "2001:db8:1:2:ffff::1")
+                         ["verdict"], "ban")
+        # a restart forgives nobody
+        os.kill(s.workers("accountd")[0], signal.SIGKILL)
+        wait_until(lambda: s.run_cli("ban", "list").returncode == 0)
+        self.assertEqual(self.pop3("127.0.0.7", PASSWORD), "-ERR")
+        page = self.page("/protection")
+        self.assertIn("<code>127.0.0.7</code>", page.text)
+        self.assertIn("Is banned", self.page(
+            "/protection?ban_ip=127.0.0.7").text)
+        self.assertIn("is never banned", self.page(
+            "/protection?ban_ip=127.0.0.1").text)
+        self.assertIn("not an address: &lt;x", self.page(
+            "/protection?ban_ip=%3Cx").text)
+        self.act("/protection", {"lift": "127.0.0.7"}, page)
+        self.assertEqual(self.pop3("127.0.0.7", PASSWORD), "+OK")
+        self.act("/protection", {"lift": "127.0.0.7"}, page, 422)
+        s.cli("ban", "lift", "2001:db8:1:2::")
+        self.assertEqual(s.json("ban", "list"), [])
+        s.set("ban.failures", 10)
+        s.set("auth.delay_after", 5)
 
     def shown_certificate(self, name):
         """Until when the certificate POP3 shows for this name is good."""
