@@ -415,8 +415,6 @@ lane_failed(struct slot *s, struct delivery *d, const struct outcome *o)
 static bool
 transfer(struct slot *s, struct delivery *d, struct client_recipient *rcpts)
 {
-	unsigned limit =
-	    (unsigned)settings_int(s->settings, SET_REMOTE_PER_DESTINATION);
 	uint32_t index[CLIENT_RECIPIENTS_MAX];
 	struct outcome o = { 0 };
 	struct client_message m;
@@ -455,7 +453,9 @@ transfer(struct slot *s, struct delivery *d, struct client_recipient *rcpts)
 	spool_body_close(&body);
 	free(extra);
 	if (s->connected)
-		lanes_good(s->runner->lanes, s->lane, limit);
+		lanes_good(s->runner->lanes, s->lane,
+		    (unsigned)settings_int(
+			s->settings, SET_REMOTE_PER_DESTINATION));
 	if (unreachable && service_stopping()) {
 		job_release(d->job, 0);
 		count = 0;

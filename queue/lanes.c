@@ -28,6 +28,8 @@ enum {
 	CEILING_MS = 60000, /* how long a refused connection is minded */
 	DEAD_FIRST_MS = 15000,
 	LETTERS_PER_BULK = 3,
+	MINUTE_MS = 60000,
+	BURST_MS = 1000, /* of deliveries that a rate lets go at once */
 };
 
 struct fifo {
@@ -56,6 +58,7 @@ struct lane {
 	bool well;         /* the last thing it did was answer well */
 	unsigned failures; /* in a row */
 	int64_t dead_until_ms, used_ms;
+	int64_t paced_ms;      /* when, by its rate, all it got would be over */
 	struct outcome reason; /* of being dead */
 	struct idle *idle;
 };
@@ -136,13 +139,44 @@ unready(struct lanes *l, struct lane *lane)
 	l->ready[lane->well].count--;
 }
 
+/* How long one delivery takes by the rate of the route; 0 = no rate. */
+static int64_t
+interval_ms(const struct lane *lane)
+{
+	return lane->route.rate > 0
+	    ? (MINUTE_MS + lane->route.rate - 1) / lane->route.rate
+	    : 0;
+}
+
+/* Must the next delivery wait, for the rate's sake? */
+static bool
+is_paced(const struct lane *lane)
+{
+	int64_t interval = interval_ms(lane);
+
+	return interval > 0 &&
+	    lane->paced_ms + interval - clock_mono_ms() >
+	    (interval > BURST_MS ? interval : BURST_MS);
+}
+
+static void
+pace(struct lane *lane)
+{
+	int64_t now = lane->route.rate > 0 ? clock_mono_ms() : 0;
+
+	if (lane->paced_ms < now)
+		lane->paced_ms = now;
+	lane->paced_ms += interval_ms(lane);
+}
+
 /* Put the lane where it belongs now; call after every change. */
 static void
 place(struct lanes *l, struct lane *lane)
 {
 	struct lane *head = &l->ready[lane->well].head;
 
-	if (lane->queued == 0 || lane->active >= lane->limit) {
+	if (lane->queued == 0 || lane->active >= lane->limit ||
+	    is_paced(lane)) {
 		unready(l, lane);
 		return;
 	}
@@ -200,6 +234,14 @@ find(struct lanes *l, const struct route *r)
 	return lane;
 }
 
+static size_t
+queued_max(const struct lane *lane)
+{
+	uint32_t rate = lane->route.rate;
+
+	return rate > 0 && rate < QUEUED_MAX ? rate : QUEUED_MAX;
+}
+
 enum lanes_answer
 lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
     struct outcome *o)
@@ -216,7 +258,7 @@ lanes_add(struct lanes *l, const struct route *r, struct delivery *d,
 	if (now < lane->dead_until_ms) {
 		answer = LANES_DEAD;
 		*o = lane->reason;
-	} else if (lane->queued >= QUEUED_MAX || l->stopping ||
+	} else if (lane->queued >= queued_max(lane) || l->stopping ||
 	    l->queued >= (size_t)(lane->well ? QUEUED_ALL : QUEUED_UNSURE)) {
 		answer = LANES_FULL;
 	} else {
@@ -281,7 +323,7 @@ lanes_next(struct lanes *l, struct lane *lane)
 
 	pthread_mutex_lock(&l->lock);
 	others = l->waiting == 0 && l->ready[0].count + l->ready[1].count > 0;
-	if (l->stopping || lane->active > lane->limit ||
+	if (l->stopping || lane->active > lane->limit || is_paced(lane) ||
 	    (others && lane->turn >= TURN_MAX))
 		goto out;
 	if (lane->letters_in_row < LETTERS_PER_BULK ||
@@ -297,6 +339,7 @@ lanes_next(struct lanes *l, struct lane *lane)
 		lane->queued--;
 		l->queued--;
 		lane->turn++;
+		pace(lane);
 		place(l, lane);
 	}
 out:
@@ -316,6 +359,8 @@ lanes_good(struct lanes *l, struct lane *lane, unsigned limit)
 	lane->used_ms = now;
 	if (now < lane->ceiling_until_ms && limit > lane->ceiling)
 		limit = lane->ceiling;
+	if (lane->route.connections > 0 && limit > lane->route.connections)
+		limit = lane->route.connections;
 	if (lane->limit < limit)
 		lane->limit++;
 	else
@@ -467,6 +512,7 @@ lanes_tick(struct lanes *l)
 	for (i = 0; i < BUCKETS; i++) {
 		for (p = &l->buckets[i]; (lane = *p) != NULL;) {
 			collect_idle(l, lane, now - IDLE_MS, &old);
+			place(l, lane);
 			if (!is_unused(lane, now)) {
 				p = &lane->chain;
 				continue;

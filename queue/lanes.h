@@ -24,6 +24,9 @@
  *    what comes meanwhile is put off at once.  Then one slot probes.
  *  - Lanes not known to be well get at most half of the threads, so that black
  *    holes never take the last one.
+ *  - A smart host's own limits hold: so many connections, and deliveries
+ *    spaced evenly, a second's worth at once at most; no more wait in its
+ *    lane than a minute lets through.
  *  - In a lane, letters go before bulk (many recipients) three times in four.
  *    A slot is given up after a few deliveries while other lanes wait.
  *
@@ -92,7 +95,7 @@ bool lanes_take_idle(struct lanes *l, struct lane *lane, struct client *out);
  */
 void lanes_give(struct lanes *l, struct lane *lane, struct client *c);
 
-/* About twice a second: close idle connections, forget unused lanes. */
+/* About twice a second: go on in lanes that had to wait, close idle connections, forget unused lanes. */
 void lanes_tick(struct lanes *l);
 
 /* Forget that anything is dead (an administrator said retry). */

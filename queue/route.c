@@ -11,7 +11,8 @@
 #include "base/num.h"
 
 enum {
-	SMARTHOST_PORT = 25
+	SMARTHOST_PORT = 25,
+	SMARTHOST_LIMIT_MAX = 100000
 };
 
 static bool
@@ -62,24 +63,50 @@ parse_host_port(struct slice s, struct route *out)
 	return s.len > 0 && slice_copy(s, out->host, sizeof(out->host));
 }
 
+/* "connections=N" or "rate=N"; false: neither. */
+static bool
+parse_limit(struct slice word, struct route *out)
+{
+	struct slice name, value = slice_cut(word, '=', &name);
+	uint64_t n;
+
+	if (value.data == NULL || !num_parse(value, SMARTHOST_LIMIT_MAX, &n) ||
+	    n == 0)
+		return false;
+	if (slice_eq_str(name, "connections"))
+		out->connections = (uint32_t)n;
+	else if (slice_eq_str(name, "rate"))
+		out->rate = (uint32_t)n;
+	else
+		return false;
+	return true;
+}
+
 bool
 route_parse_smarthost(const char *text, struct route *out)
 {
 	struct route r = *out;
 	struct slice word, rest = slice_cut(slice_str(text), '/', &word);
+	size_t plain = 0; /* words that are no limits: TLS, then credential */
 
 	r.tls = CLIENT_TLS_MAY;
 	r.credential[0] = '\0';
+	r.connections = r.rate = 0;
 	if (!parse_host_port(word, &r))
 		return false;
-	if (rest.data != NULL) {
+	while (rest.data != NULL) {
 		rest = slice_cut(rest, '/', &word);
-		if (!parse_tls(word, &r.tls))
+		if (slice_chr(word, '=') >= 0) {
+			if (!parse_limit(word, &r))
+				return false;
+		} else if (plain == 0 ? !parse_tls(word, &r.tls)
+				      : !slice_copy(word, r.credential,
+					    sizeof(r.credential))) {
 			return false;
+		} else if (++plain > 2) {
+			return false;
+		}
 	}
-	if (rest.data != NULL &&
-	    !slice_copy(rest, r.credential, sizeof(r.credential)))
-		return false;
 	*out = r;
 	return true;
 }

@@ -25,6 +25,9 @@ struct route {
 	uint16_t port;
 	enum client_tls tls;
 	char credential[64]; /* for AUTH at the smart host, or "" */
+	uint32_t
+	    connections; /* to it at most at once; 0 = no limit of its own */
+	uint32_t rate;   /* messages a minute; 0 = any */
 	bool has_source;
 	struct ip source;
 	char helo[256];
@@ -37,7 +40,10 @@ struct route {
 void route_plan(const struct settings *s, const char *sender,
     const char *domain, uint32_t attempts, struct route *out);
 
-/* "host[:port][/tls][/credential]" of the smart host settings. */
+/*
+ * "host[:port][/tls][/credential][/connections=N][/rate=N]" of the smart host
+ * settings.
+ */
 bool route_parse_smarthost(const char *text, struct route *out) MUST_CHECK;
 
 enum {

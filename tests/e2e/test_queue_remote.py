@@ -408,6 +408,18 @@ class SmartHost(unittest.TestCase):
             lab.wait(lambda: smart.messages)
             self.assertGreaterEqual(lab.log().count('event=defer'), 2)
 
+    def test_limits_of_its_own(self):
+        with FakeMX(replies={'DOT': Delay(0.2, '250 2.0.0 ok')}) as mx, \
+                lab_for(mx, {}, smarthost__mode='always', smarthost__host='[127.0.0.1]:%d'
+                        '/none/connections=1/rate=240' % mx.port) as lab:
+            start = time.monotonic()
+            for n in range(14):
+                lab.submit('bob@example.org', ['x%d@nowhere.example' % n])
+            lab.wait(lambda: len(mx.messages) == 14, 20)
+            # four a second after the first four
+            self.assertGreater(time.monotonic() - start, 2.2)
+            self.assertEqual(mx.connections, 1)
+
     def test_not_set_holds_the_mail(self):
         with FakeMX() as mx, lab_for(mx, smarthost__mode='always') as lab:
             lab.submit('bob@example.org', [FAR])

@@ -45,6 +45,17 @@ test_smarthost_text(void **state)
 	assert_int_equal(r.port, 587);
 	assert_int_equal(r.tls, CLIENT_TLS_WRAPPED);
 	assert_string_equal(r.credential, "isp");
+	assert_int_equal(r.connections + r.rate, 0);
+	assert_true(route_parse_smarthost(
+	    "relay.example/rate=60/encrypt/isp/connections=2", &r));
+	assert_int_equal(r.tls, CLIENT_TLS_ENCRYPT);
+	assert_string_equal(r.credential, "isp");
+	assert_int_equal(r.connections, 2);
+	assert_int_equal(r.rate, 60);
+	assert_false(route_parse_smarthost("h/rate=0", &r));
+	assert_false(route_parse_smarthost("h/rate=many", &r));
+	assert_false(route_parse_smarthost("h/speed=9", &r));
+	assert_false(route_parse_smarthost("h/may/isp/other", &r));
 	assert_false(route_parse_smarthost("", &r));
 	assert_false(route_parse_smarthost("h:0", &r));
 	assert_false(route_parse_smarthost("h:70000", &r));
