@@ -82,12 +82,22 @@ parse_limit(struct slice word, struct route *out)
 	return true;
 }
 
+/* What is no limit: the TLS mode first, then the credential. */
+static bool
+parse_word(struct slice word, size_t place, struct route *out)
+{
+	if (place == 0)
+		return parse_tls(word, &out->tls);
+	return place == 1 &&
+	    slice_copy(word, out->credential, sizeof(out->credential));
+}
+
 bool
 route_parse_smarthost(const char *text, struct route *out)
 {
 	struct route r = *out;
 	struct slice word, rest = slice_cut(slice_str(text), '/', &word);
-	size_t plain = 0; /* words that are no limits: TLS, then credential */
+	size_t place = 0;
 
 	r.tls = CLIENT_TLS_MAY;
 	r.credential[0] = '\0';
@@ -95,17 +105,13 @@ route_parse_smarthost(const char *text, struct route *out)
 	if (!parse_host_port(word, &r))
 		return false;
 	while (rest.data != NULL) {
+		bool is_limit;
+
 		rest = slice_cut(rest, '/', &word);
-		if (slice_chr(word, '=') >= 0) {
-			if (!parse_limit(word, &r))
-				return false;
-		} else if (plain == 0 ? !parse_tls(word, &r.tls)
-				      : !slice_copy(word, r.credential,
-					    sizeof(r.credential))) {
+		is_limit = slice_chr(word, '=') >= 0;
+		if (is_limit ? !parse_limit(word, &r)
+			     : !parse_word(word, place++, &r))
 			return false;
-		} else if (++plain > 2) {
-			return false;
-		}
 	}
 	*out = r;
 	return true;
