@@ -35,10 +35,9 @@ each() {
 
 printf '%s\n' "/* Made by common/web/embed.sh. */" \
     "#include \"web/web.h\"" \
-    "extern const struct web_assets ${name}_assets;" \
-    "__asm__(\".section .rodata\\n\""
-each "    \"%1: .incbin \\\"%4\\\"\\n%1_end: .byte 0\\n\"" "$@"
-printf '%s\n' "    \".previous\\n\");"
+    "extern const struct web_assets ${name}_assets;"
+each "__asm__(\".section .rodata\\n%1: .incbin \\\"%4\\\"\\n\"
+    \"%1_end: .byte 0\\n.previous\");" "$@"
 each 'extern const char %1[], %1_end[];' "$@"
 # lengths are differences of addresses, which only code may compute
 printf '%s\n' "static struct web_asset list[] = {"

@@ -447,8 +447,8 @@ test_m10_limits(void **state)
 {
 	static const char *const bad[] = { "multipart/form-data",
 		"multipart/form-data; boundary=",
-		"multipart/form-data; boundary=012345678901234567890123456789"
-		"01234567890123456789012345678901234567890123456789" };
+		("multipart/form-data; boundary=0123456789012345678901234567"
+		 "8901234567890123456789012345678901234567890123456789") };
 	char *large = mem_alloc(150001);
 	char *body;
 
