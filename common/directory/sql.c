@@ -22,11 +22,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
 	STATEMENTS_MAX = 256,
-	BUSY_MS = 5000
+	BUSY_MS = 5000,
+	LOOK_US = 20000,
 };
 
 struct sql_rows {
@@ -119,6 +121,23 @@ configure_library(void)
 	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+/*
+ * A reader that may not write the -shm file meets one that is not made ready
+ * while accountd is just about to, after a crash of all.
+ */
+static int
+set_up_patiently(struct sql *db, enum sql_mode mode, struct err *e)
+{
+	int64_t deadline = clock_mono_ms() + BUSY_MS;
+	int rc;
+
+	while ((rc = set_up(db, mode, e)) != 0 && mode == SQL_READ &&
+	    (sqlite3_extended_errcode(db->handle) & 0xff) == SQLITE_READONLY &&
+	    clock_left_ms(deadline) > 0)
+		(void)usleep(LOOK_US);
+	return rc;
+}
+
 int
 sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 {
@@ -133,7 +152,7 @@ sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 	r = sqlite3_open_v2(path, &db->handle, flags, NULL);
 	if (r != SQLITE_OK)
 		sql_error(db, r, e);
-	if (r != SQLITE_OK || set_up(db, mode, e) != 0) {
+	if (r != SQLITE_OK || set_up_patiently(db, mode, e) != 0) {
 		e->kind = ERR_PERM;
 		err_prefix(e, "%s", path);
 		sql_close(db);

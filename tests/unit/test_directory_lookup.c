@@ -3,8 +3,11 @@
  * when a change is seen, and what a damaged store answers.
  */
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "directory/directory.h"
@@ -269,6 +272,60 @@ newer(void **state)
 	sql_close(db);
 }
 
+static int
+read_as_nobody(const char *path)
+{
+	struct sql *db;
+	struct err e = { 0 };
+
+	if (seteuid(65534) != 0 || sql_open(path, SQL_READ, &db, &e) != 0) {
+		fprintf(stderr, "%s\n", e.text);
+		return 1;
+	}
+	sql_close(db);
+	return 0;
+}
+
+/* After a crash of all: accountd has -shm open, but did not fill it yet. */
+static void
+not_ready_yet(void **state)
+{
+	static const char *const steps[] = { "CREATE TABLE t (x)" };
+	struct flock shared = { .l_type = F_RDLCK, .l_start = 128, .l_len = 1 };
+	const char zeros[136] = { 0 };
+	char path[PATH_MAX], shm[PATH_MAX + 8];
+	struct sql *db;
+	struct err e;
+	int fd, status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/early.db", fx.dir);
+	snprintf(shm, sizeof(shm), "%s-shm", path);
+	assert_int_equal(chmod(fx.dir, 0755), 0);
+	assert_int_equal(sql_create(path, 0644, &e), 0);
+	assert_int_equal(sql_open(path, SQL_WRITE, &db, &e), 0);
+	assert_int_equal(sql_migrate(db, 78, steps, 1, &e), 0);
+	sql_close(db);
+	fd = open(shm, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_SETLK, &shared), 0);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+	pid = fork();
+	if (pid == 0)
+		_exit(read_as_nobody(path));
+	usleep(200000);
+	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	assert_int_equal(sql_open(path, SQL_WRITE, &db, &e), 0);
+	assert_int_equal(sql_check_version(db, 78, 1, 1, &e), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	sql_close(db);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -280,6 +337,7 @@ main(void)
 		cmocka_unit_test(until),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(newer),
+		cmocka_unit_test(not_ready_yet),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
