@@ -154,14 +154,44 @@ verb_statistics(struct control_session *s)
 
 /* --- The connection -------------------------------------------------------------- */
 
+/*
+ * What the administrator of some domains may have done: the look at the DNS of
+ * an own one, without connecting to anybody; and only such a job is shown.
+ */
+static json_t *
+owners_tool(struct control_session *s, const char *verb, json_t *request)
+{
+	bool is_start = strcmp(verb, "tool start") == 0;
+	json_t *job = is_start ? json_incref(request)
+	    : strcmp(verb, "tool show") == 0
+	    ? tools_verb(s->runner, verb, request)
+	    : NULL;
+	json_t *args = json_object_get(job, "args");
+	const char *domain = tool_arg(args, "domain");
+	bool may = strcmp(tool_arg(job, "tool"), "domain") == 0 &&
+	    json_object_get(args, "connect") == NULL;
+	bool own = false;
+
+	for (size_t i = 0; i < s->owner_count; i++)
+		own |= strcmp(s->owners[i], domain) == 0;
+	if (!may || !own) {
+		json_decref(job);
+		return control_refusal(
+		    "forbidden", "only for server administrators");
+	}
+	if (!is_start)
+		return job;
+	json_decref(job);
+	return tools_verb(s->runner, verb, request);
+}
+
 static json_t *
 administer(struct control_session *s, const char *verb, json_t *request)
 {
 	json_t *a = control_verb(s, verb, request);
 
 	if (a == NULL && s->owners != NULL)
-		return control_refusal(
-		    "forbidden", "only for server administrators");
+		return owners_tool(s, verb, request);
 	if (a == NULL && strcmp(verb, "statistics") == 0)
 		a = verb_statistics(s);
 	if (a == NULL)

@@ -278,6 +278,17 @@ class Ops(unittest.TestCase):
         self.assertIn("Copy zone file", done.text)
         self.assertIn("example.org. IN MX", done.text)
         self.page("/d/nowhere.example/dns", 404)
+        # a domain's administrator looks at the own one, and at no other job
+        job = done.text.split("job=")[1].split('"')[0].split("&")[0] \
+            if "job=" in done.text else "1"
+        self.b = self.sign_in("boss@other.example")
+        page = self.page("/d/other.example/users")
+        self.assertIn('href="/admin/d/other.example/dns"', page.text)
+        page = self.page("/d/other.example/dns")
+        done = self.job(self.act("/d/other.example/dns", {}, page))
+        self.assertIn("other.example. IN MX", done.text)
+        self.act("/d/example.org/dns", {}, page, 404)
+        self.page(f"/d/other.example/dns?job={job}", 404)
 
     def test_settings(self):
         page = self.page("/settings/queue")
