@@ -15,6 +15,7 @@
 
 #include "webmail-cgi/list.h"
 #include "webmail-cgi/mailbox.h"
+#include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/user.h"
 
 enum {
@@ -368,14 +369,41 @@ start_job(struct web_request *r, struct web_response *w, struct index *x,
 	buf_release(&back);
 }
 
+/* What leaves Scheduled is not to be sent.  How many that was, or -1. */
+static int
+cancel(struct web_request *r, struct index *x, const struct deed *d)
+{
+	struct index_message m;
+	struct err e;
+	int n = 0, rc = 0;
+
+	if ((d->change.verb != INDEX_MOVE && d->change.verb != INDEX_REMOVE) ||
+	    (d->dir != NULL && strcmp(d->dir, MAILBOX_SCHEDULED) != 0))
+		return 0;
+	for (size_t i = 0; i < d->count && rc >= 0; i++) {
+		if (index_find(x, d->ids[i], &r->pool, &m, &e) != 0)
+			continue;
+		rc = outgoing_cancel(r, &m, &e);
+		n += rc > 0;
+	}
+	if (rc < 0)
+		log_warning("take back: %s", e.text);
+	return rc < 0 ? -1 : n;
+}
+
 static void
 do_it(struct web_request *r, struct web_response *w, struct index *x,
     const struct deed *d)
 {
 	char undo[INDEX_TOKEN_SIZE];
 	uint64_t changed = 0;
+	int cancelled = cancel(r, x, d);
 	struct err e;
 
+	if (cancelled < 0) {
+		go_back(r, w, "failed", 0, "");
+		return;
+	}
 	if (d->count > INLINE_MAX) {
 		start_job(r, w, x, d);
 		return;
@@ -389,7 +417,12 @@ do_it(struct web_request *r, struct web_response *w, struct index *x,
 	if (d->change.verb == INDEX_REMOVE || d->change.verb == INDEX_COPY)
 		mailbox_tell_usage(
 		    webmail_of(r), session_of(r)->local, session_of(r)->domain);
-	go_back(r, w, changed > 0 ? d->verb->flash : "nothing", d->rows, undo);
+	/* back in Scheduled it would look as if it were sent after all */
+	if (cancelled > 0)
+		go_back(r, w, "cancelled", d->rows, "");
+	else
+		go_back(r, w, changed > 0 ? d->verb->flash : "nothing", d->rows,
+		    undo);
 }
 
 void

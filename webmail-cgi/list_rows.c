@@ -249,7 +249,8 @@ list_groups(struct web_request *r, struct index *x,
 /* Fixed texts, whatever the URL has. */
 static const char *const flashes[] = { "archived", "junked", "trashed", "moved",
 	"copied", "deleted", "read", "unread", "starred", "unstarred",
-	"labelled", "unlabelled", "undone", "too-late", "nothing", "failed" };
+	"labelled", "unlabelled", "cancelled", "undone", "too-late", "nothing",
+	"failed" };
 
 json_t *
 list_flash(struct web_request *r)

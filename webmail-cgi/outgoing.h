@@ -3,7 +3,10 @@
 
 #include <stdint.h>
 
+#include "maildir/index.h"
+
 #include "webmail-cgi/draft.h"
+#include "webmail-cgi/store_user.h"
 #include "webmail-cgi/webmail.h"
 
 /*
@@ -53,6 +56,21 @@ void outgoing_settle(struct web_request *r);
  * texts): {text, undo_send: id while there is time}, or NULL.
  */
 json_t *outgoing_notice(struct web_request *r);
+
+/*
+ * A copy in Scheduled or Sent whose message waits for its time yet: what is
+ * known of it.
+ */
+bool outgoing_waits(struct web_request *r, const struct index_message *m,
+    struct outgoing_row *out);
+
+/*
+ * Whoever puts a copy out of Scheduled does not want it sent: 1 taken back, 0
+ * it did not wait (or it is too late).  ERR_TEMP: the runner does not answer;
+ * it will be sent.
+ */
+int outgoing_cancel(struct web_request *r, const struct index_message *m,
+    struct err *e) MUST_CHECK;
 
 /*
  * POST /undo-send/<id>: take it back and open it as a draft again.

@@ -140,6 +140,41 @@ ask_runner(struct web_request *r, const char *verb, const char *id,
 	    RUNNER_TIMEOUT_MS, reply, e);
 }
 
+bool
+outgoing_waits(struct web_request *r, const struct index_message *m,
+    struct outgoing_row *out)
+{
+	struct sql *db;
+	struct err e;
+
+	return (strcmp(m->dir, MAILBOX_SCHEDULED) == 0 ||
+		   strcmp(m->dir, INDEX_SENT) == 0) &&
+	    user_store(r, false, &db, &e) == 0 &&
+	    store_outgoing_find_copy(db,
+		pool_strndup(&r->pool, m->name, strcspn(m->name, ":")),
+		&r->pool, out, &e) == 1 &&
+	    out->due_ms > clock_wall_ms();
+}
+
+int
+outgoing_cancel(
+    struct web_request *r, const struct index_message *m, struct err *e)
+{
+	struct outgoing_row o;
+	json_t *reply;
+	struct sql *db;
+
+	if (strcmp(m->dir, MAILBOX_SCHEDULED) != 0 || !outgoing_waits(r, m, &o))
+		return 0;
+	if (ask_runner(r, "take back", o.id, &reply, e) != 0)
+		return e->kind == ERR_PERM ? 0 : -1;
+	json_decref(reply);
+	if (user_store(r, false, &db, e) != 0 ||
+	    store_outgoing_delete(db, o.id, e) < 0)
+		log_warning("%s: %s", o.id, e->text);
+	return 1;
+}
+
 /* The copy becomes a draft again, and goes. */
 static int
 reopen(struct web_request *r, const struct outgoing_row *o, struct draft *d,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
+#include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/user.h"
 
@@ -92,8 +93,13 @@ static json_t *
 message_value(struct web_request *r, struct letter *l, bool fill, size_t *room)
 {
 	json_t *msg = message_head(r, l);
+	struct outgoing_row waits;
 	struct err e;
 
+	if (outgoing_waits(r, &l->message, &waits))
+		json_object_set_new(msg, "waits",
+		    json_pack("{ss,sI}", "id", waits.id, "due",
+			(json_int_t)waits.due_ms));
 	json_object_set_new(msg, "filled", json_boolean(fill));
 	if (!fill)
 		return msg;

@@ -422,6 +422,23 @@ class Writing(unittest.TestCase):
         self.assertIn("/d/", answer.header("Location"))
         self.assertEqual(self.folder("dora", "Scheduled"), [])
         self.wait_taken("dora")
+        # from the list of what waits: opened, it says when; deleted, it is
+        # not sent, and cannot be put back as if it were
+        letter.post("later:tomorrow", to="bob@example.org", subject="never",
+                    text="x")
+        page = b.get("/webmail/m/scheduled")
+        talk = re.search(r'class="go" href="([^"]+)"', page.text).group(1)
+        self.assertIn("/undo-send/", b.get(talk).text)
+        row = re.search(r'name="trash" value="([^"]+)"', page.text).group(1)
+        thrown = len(self.folder("dora", "Trash"))
+        answer = b.post("/webmail/act", {"trash": row, "folder": "scheduled",
+                                         "back": "/m/scheduled"}, page)
+        self.assertIn("flash=cancelled", answer.header("Location"))
+        self.assertNotIn("undo=", answer.header("Location"))
+        self.assertIn("will not be sent", b.follow(answer).text)
+        self.assertEqual(self.folder("dora", "Scheduled"), [])
+        self.assertEqual(len(self.folder("dora", "Trash")), thrown + 1)
+        self.wait_taken("dora")
 
     # --- answers
 
