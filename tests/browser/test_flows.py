@@ -16,6 +16,13 @@ class Flows(Stage):
     def test_without_script(self):
         self.play("flows.mjs", script=False)
 
+    def test_actions(self):
+        for script, width, height, dark in ((True, 1440, 900, False),
+                                            (False, 320, 640, True)):
+            with self.subTest(script=script, width=width):
+                self.play("actions.mjs", script=script, width=width,
+                          height=height, dark=dark)
+
 
 if __name__ == "__main__":
     unittest.main()
