@@ -141,11 +141,10 @@ class Routes(unittest.TestCase):
             self.assertIn(page.status, (303, 404, 409) if typed else (404,),
                           f"{method} {route}")
         # nothing happened to ann's
-        self.assertEqual(self.draft.fields()["text"].strip(), SECRET)
+        self.assertIn(SECRET + "</textarea>", self.ann.get(self.draft.uri).text)
         self.assertIn(SECRET, self.ann.get("/webmail/m/inbox").text)
 
     def test_M10_uploads_are_bounded(self):
-        fields = self.draft.fields()
         uri = self.draft.uri + "/files"
         part = (b'--e\r\nContent-Disposition: form-data; name="x"\r\n\r\n'
                 b'x\r\n')
@@ -169,8 +168,9 @@ class Routes(unittest.TestCase):
         page = self.ann.ask("POST", uri, b"--e\r\n", CONTENT_LENGTH="100000",
                             CONTENT_TYPE=multipart + "; boundary=e")
         self.assertIn(page.status, (400, 403, 413))
-        self.assertNotIn('data-file="', self.ann.get(self.draft.uri).text)
-        self.assertEqual(self.draft.fields()["text"], fields["text"])
+        page = self.ann.get(self.draft.uri).text
+        self.assertNotIn('data-file="', page)
+        self.assertIn(SECRET + "</textarea>", page)
 
     def test_M11_nothing_typed_is_a_template(self):
         b = self.browser("bob").send_at_once()
