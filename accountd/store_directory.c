@@ -121,6 +121,10 @@ static const char *const steps[] = {
 	" WHERE roles <> 0;",
 	/* 3: so that searching all users reads no more than it shows */
 	"CREATE INDEX account_search ON account(domain_id, local, name);",
+	/* 4: what the users of a domain may use at all */
+	"ALTER TABLE domain ADD COLUMN pop3 INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE domain ADD COLUMN smtp INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE domain ADD COLUMN web INTEGER NOT NULL DEFAULT 1;",
 };
 /* clang-format on */
 

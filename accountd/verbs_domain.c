@@ -128,14 +128,14 @@ verb_domain_add(struct request *q, struct err *e)
 	" (SELECT count(*) FROM list l WHERE l.domain_id = d.id),"    \
 	" d.max_bytes, d.admin_login, d.new_quota_bytes,"             \
 	" d.new_quota_messages, d.new_may_change_password,"           \
-	" d.new_pop3, d.new_smtp, d.new_web"                          \
+	" d.new_pop3, d.new_smtp, d.new_web, d.pop3, d.smtp, d.web"   \
 	" FROM domain d LEFT JOIN domain r ON r.id = d.alias_of"
 
 static json_t *
 domain_json(struct sql_rows *r)
 {
 	return json_pack("{ss,ss,sb,sb,ss,ss,sI,sI,sI,sI,sI,ss,"
-			 "s{sI,sI,sb,sb,sb,sb}}",
+			 "s{sI,sI,sb,sb,sb,sb},s{sb,sb,sb}}",
 	    "name", sql_text(r, 1), "alias_of", sql_text(r, 2), "default",
 	    (int)sql_int(r, 3), "disabled", (int)sql_int(r, 4), "catchall",
 	    sql_text(r, 5), "forward", sql_text(r, 6), "max_accounts",
@@ -146,7 +146,9 @@ domain_json(struct sql_rows *r)
 	    (json_int_t)sql_int(r, 13), "quota_messages",
 	    (json_int_t)sql_int(r, 14), "may_change_password",
 	    (int)sql_int(r, 15), "pop3", (int)sql_int(r, 16), "smtp",
-	    (int)sql_int(r, 17), "web", (int)sql_int(r, 18));
+	    (int)sql_int(r, 17), "web", (int)sql_int(r, 18), "access", "pop3",
+	    (int)sql_int(r, 19), "smtp", (int)sql_int(r, 20), "web",
+	    (int)sql_int(r, 21));
 }
 
 /* All for the server's administrators, else those the actor administers. */
@@ -241,6 +243,9 @@ static const struct column columns[] = {
 	{ "max_accounts", COLUMN_COUNT, RIGHT_SERVER, "UPDATE domain SET max_accounts = ?1 WHERE id = ?2" },
 	{ "max_lists", COLUMN_COUNT, RIGHT_SERVER, "UPDATE domain SET max_lists = ?1 WHERE id = ?2" },
 	{ "max_bytes", COLUMN_SIZE, RIGHT_SERVER, "UPDATE domain SET max_bytes = ?1 WHERE id = ?2" },
+	{ "access.pop3", COLUMN_YES, RIGHT_SERVER, "UPDATE domain SET pop3 = ?1 WHERE id = ?2" },
+	{ "access.smtp", COLUMN_YES, RIGHT_SERVER, "UPDATE domain SET smtp = ?1 WHERE id = ?2" },
+	{ "access.web", COLUMN_YES, RIGHT_SERVER, "UPDATE domain SET web = ?1 WHERE id = ?2" },
 	{ "new_user.quota_bytes", COLUMN_SIZE, RIGHT_DOMAIN, "UPDATE domain SET new_quota_bytes = ?1 WHERE id = ?2" },
 	{ "new_user.quota_messages", COLUMN_COUNT, RIGHT_DOMAIN, "UPDATE domain SET new_quota_messages = ?1 WHERE id = ?2" },
 	{ "new_user.may_change_password", COLUMN_YES, RIGHT_DOMAIN, "UPDATE domain SET new_may_change_password = ?1 WHERE id = ?2" },

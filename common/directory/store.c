@@ -195,9 +195,10 @@ store_settings(struct store *s, struct settings **out, struct err *e)
 	"d.id, d.name, a.name, a.alias_of IS NOT NULL, d.is_default," \
 	" d.disabled OR a.disabled, d.catch_all, d.forward_to,"       \
 	" d.max_accounts, d.max_lists"
-#define ACCOUNT_COLUMNS                                                  \
-	", u.id, u.local, u.name, u.disabled, u.disabled_until, u.pop3," \
-	" u.smtp, u.web, u.quota_full, u.quota_bytes, u.quota_messages," \
+#define ACCOUNT_COLUMNS                                           \
+	", u.id, u.local, u.name, u.disabled, u.disabled_until,"  \
+	" u.pop3 AND d.pop3, u.smtp AND d.smtp, u.web AND d.web," \
+	" u.quota_full, u.quota_bytes, u.quota_messages,"         \
 	" u.forward, u.forward_keep, u.roles"
 #define FROM_DOMAIN \
 	" FROM domain a JOIN domain d ON d.id = coalesce(a.alias_of, a.id)"

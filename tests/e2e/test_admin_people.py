@@ -78,11 +78,12 @@ class People(unittest.TestCase):
         where = "/admin/d/books.example"
         self.do(where, {"max_accounts": "2", "max_bytes": "3G",
                         "catchall": "", "new_user.quota_bytes": "1G",
-                        "has": "new_user.pop3"})
+                        "has": ["new_user.pop3", "access.web"]})
         d = self.shown("domain", "show", "books.example")
         self.assertEqual((d["max_accounts"], d["max_bytes"]), (2, 3 << 30))
         self.assertEqual(d["new_user"]["quota_bytes"], 1 << 30)
         self.assertFalse(d["new_user"]["pop3"])
+        self.assertEqual(d["access"], {"pop3": True, "smtp": True, "web": False})
         self.assertTrue(d["new_user"]["web"])  # was not in the form
         page = self.do(where, {"max_accounts": "-1", "max_bytes": "1e9x",
                                "catchall": "typed here"}, status=422)

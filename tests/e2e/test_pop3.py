@@ -533,7 +533,11 @@ class Pop3(unittest.TestCase):
         self.s.cli("user", "set", "off@example.org", "access.pop3=no")
         self.s.user("gone@example.org")
         self.s.cli("user", "disable", "gone@example.org")
-        for user in ("off@example.org", "gone@example.org"):
+        self.s.cli("domain", "add", "no-pop.example")
+        self.s.cli("domain", "set", "no-pop.example", "access.pop3=no")
+        self.s.user("ann@no-pop.example")
+        for user in ("off@example.org", "gone@example.org",
+                     "ann@no-pop.example"):
             with self.assertRaisesRegex(AssertionError, "AUTH"):
                 Client(self.s, user)
 
