@@ -69,6 +69,7 @@ def own_timeout(path):
 
 def all_items(build):
     yield Item('layers', [ROOT / 'tests/layers.sh'], count_one)
+    yield Item('rows', [ROOT / 'tests/rows.sh'], count_one)
     yield Item('rfc', [ROOT / 'tests/rfc/check.sh'], count_one)
     for source in sorted(ROOT.glob('tests/unit/test_*.c')):
         yield Item('unit/' + source.stem, [build / 'tests' / source.stem], count_cmocka)

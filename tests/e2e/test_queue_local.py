@@ -28,7 +28,7 @@ def report_parts(text):
 
 
 class Delivery(unittest.TestCase):
-    def test_one_file_many_links(self):
+    def test_G16_one_file_many_links(self):
         with QueueLab(users=[EVE], aliases={'all@example.org': [BOB, EVE]}) as lab:
             lab.submit('a@b.example', ['all@example.org'])
             lab.wait_box(EVE)
@@ -40,7 +40,7 @@ class Delivery(unittest.TestCase):
                              'Subject: test\n\nhello\n')
             lab.wait_empty()
 
-    def test_one_copy_per_mailbox(self):
+    def test_C10_one_copy_per_mailbox(self):
         with QueueLab(users=[EVE], aliases={
                 'all@example.org': [BOB, EVE, 'more@example.org'],
                 'more@example.org': [BOB, 'all@example.org']}) as lab:
@@ -121,7 +121,7 @@ class Delivery(unittest.TestCase):
 
 
 class Loops(unittest.TestCase):
-    def test_E02_aliases_in_a_circle(self):
+    def test_E02_C10_aliases_in_a_circle(self):
         with QueueLab(aliases={'a@example.org': ['b@example.org'],
                                'b@example.org': ['a@example.org']}) as lab:
             lab.submit(BOB, ['a@example.org'])

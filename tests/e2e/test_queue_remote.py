@@ -466,7 +466,7 @@ class Encryption(unittest.TestCase):
             lab.wait(lambda: mx.messages)
             self.assertTrue(mx.messages[0]['tls'])
 
-    def test_F17_opportunistic_falls_back(self):
+    def test_F17_D02_opportunistic_falls_back(self):
         for reply in ('454 4.7.0 no', Reset('220 go'), '220 go\r\nnot tls at all'):
             with self.subTest(reply), \
                     FakeMX(tls=self.tls(), replies={'STARTTLS': reply}) as mx, \

@@ -1,12 +1,14 @@
 """Threat rows D01 to D14: TLS and signing in, as the SMTP server sees it."""
 
 import base64
+import hashlib
+import hmac
 import subprocess
 import ssl
 import time
 import unittest
 
-from lib.server import PASSWORD
+from lib.server import PASSWORD, wait_until
 from smtp_case import PLAIN, SmtpCase
 
 
@@ -53,6 +55,47 @@ class Tls(SmtpCase):
         c = self.connect("submissions")
         with self.assertRaises((ssl.SSLError, ConnectionError)):
             context.wrap_socket(c.sock)
+
+    def test_B12_D06_nothing_is_read_behind_the_end_of_tls(self):
+        before = self.accepted()
+        c = self.greeted()
+        self.assertEqual(c.ask("STARTTLS"), 220)
+        c.start_tls()
+        self.assertEqual(c.ask("EHLO x"), 250)
+        self.begin(c)
+        c.send(b"Subject: x\r\n\r\nx")
+        try:
+            c.sock = c.sock.unwrap()
+            c.send(b"\r\n.\r\nNOOP\r\n")
+            self.assertEqual(c.sock.recv(100), b"")
+        except (OSError, ssl.SSLError):
+            pass  # closed already
+        self.assert_sequel()
+        self.assertEqual(self.accepted() - before, 1)
+
+    def test_D06_handshakes_leave_nothing(self):
+        with subprocess.Popen(
+                ["openssl", "s_client", "-tls1_2", "-connect",
+                 f"{self.server.host}:{self.server.port['submissions']}"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True) as p:
+            for line in p.stdout:
+                if line.startswith("220 "):
+                    break
+            self.assertIn("no renegotiation", p.communicate("R\n", 30)[0])
+        self.change("limit.connections_per_address", 3, 0)
+        for _ in range(30):
+            wait_until(self.handshake, 10, "a slot")
+
+    def handshake(self):
+        c = self.connect("submissions")
+        try:
+            c.start_tls()
+        except (OSError, ssl.SSLError):
+            return False
+        finally:
+            c.close()
+        return True
 
     def test_D07_tickets_belong_to_their_port(self):
         """A session of 465 is not resumed on 25."""
@@ -120,11 +163,42 @@ class Auth(SmtpCase):
         self.assertEqual(c.ask("AUTH PLAIN " + PLAIN), 503)
         self.assertEqual(c.ask("RCPT TO:<bob@example.org>"), 250)
 
-    def test_D09_names(self):
-        for name in (b"\xff\xfe", b"a\nb", b"'", b"%u", b"../x", b"x" * 1000):
+    def test_D09_D18_names(self):
+        """None is looked up anywhere but in the directory."""
+        for name in (b"\xff\xfe", b"a\nb", b"'", b"%u", b"../x", b"x" * 1000,
+                     b"root", b"root@mail.example.org"):
             c = self.private()
             self.assertIn(c.ask("AUTH PLAIN " + b64(b"\0" + name + b"\0x")),
                           (501, 535, 454), name)
+
+    def scram(self, c, bare, final=None):
+        """Sign in; or give `final`, whatever the challenge is.  The last
+        reply's code, and what was given."""
+        c.send(b"AUTH SCRAM-SHA-256 " + b64(b"n,," + bare).encode() + b"\r\n")
+        code, text = c.reply()
+        self.assertEqual(code, 334)
+        first = base64.b64decode(text[4:])
+        if final is None:
+            part = dict(p.split(b"=", 1) for p in first.split(b","))
+            key = hmac.digest(hashlib.pbkdf2_hmac(
+                "sha256", PASSWORD.encode(), base64.b64decode(part[b"s"]),
+                int(part[b"i"])), b"Client Key", "sha256")
+            final = b"c=biws,r=" + part[b"r"]
+            signature = hmac.digest(
+                hashlib.sha256(key).digest(),
+                b",".join((bare, first, final)), "sha256")
+            final += b",p=" + base64.b64encode(
+                bytes(a ^ b for a, b in zip(key, signature)))
+        code = c.ask(b64(final))
+        return c.ask("") if code == 334 else code, final
+
+    def test_D16_scram_is_not_replayed(self):
+        bare = b"n=alice@example.org,r=0123456789abcdef"
+        code, final = self.scram(self.private(), bare)
+        self.assertEqual(code, 235)
+        c = self.private()
+        self.assertEqual(self.scram(c, bare, final)[0], 535)
+        self.assertEqual(self.scram(c, bare)[0], 235)
 
     def test_D11_failures_end_the_session(self):
         c = self.private()

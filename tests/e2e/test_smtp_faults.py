@@ -2,6 +2,7 @@
 and well again by itself when the fault is over."""
 
 import errno
+import re
 import time
 import unittest
 
@@ -80,6 +81,23 @@ class DiskFaults(SmtpCase):
         got = sorted(m.split(b"Subject: ")[1].split(b"\n")[0].decode()
                      for m in self.server.messages("bob@example.org"))
         self.assertEqual(got, sorted(self.sent))
+
+    def test_G14_clock_jumps(self):
+        """Waits do not follow the wall clock, and no id comes twice."""
+        year = 365 * 86400
+        self.addCleanup(self.f.clock, 0)
+        before = self.accepted()
+        held = self.greeted()
+        offsets = (0, 10 * year, -1, 0, -10 * year, -int(time.time()), 0)
+        for offset in offsets:
+            self.f.clock(offset)
+            self.assertEqual(self.send(SMALL, "clock"), 250)
+            self.assertEqual(held.ask("NOOP"), 250)
+            DiskFaults.sent.append("clock")
+        self.f.clock(0)
+        self.assertEqual(self.accepted() - before, len(offsets))
+        ids = re.findall(r" (\S+) event=accept ", self.server.log("mtad"))
+        self.assertEqual(len(ids), len(set(ids)))
 
     def test_G05_descriptors_run_out(self):
         """accept() that fails neither ends the server nor makes it spin."""

@@ -35,7 +35,7 @@ class EndOfData(SmtpCase):
         self.assertTrue(c.at_end())
         return code
 
-    def test_A01_to_A06_variants(self):
+    def test_A01_A02_A03_A04_A05_A06_variants(self):
         self.assertEqual(len(VARIANTS), 24)
         sequels = 0
         before = self.accepted()

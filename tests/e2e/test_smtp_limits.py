@@ -1,14 +1,19 @@
 """Threat rows G01 to G17, as far as they are the SMTP server's."""
 
+import contextlib
 import os
+import re
+import resource
 import signal
 import smtplib
 import socket
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 from lib.dialogue import Connection
+from lib.faults import are_possible
 from lib.server import wait_until
 from smtp_case import SmtpCase
 
@@ -18,7 +23,10 @@ class LimitCase(SmtpCase):
 
     def reachable(self):
         try:
-            return self.connect().reply()[0] == 220
+            c = self.connect()
+            code = c.reply()[0]
+            c.close()
+            return code == 220
         except OSError:
             return False
 
@@ -68,6 +76,62 @@ class Pool(LimitCase):
             time.sleep(1)
 
 
+    @contextlib.contextmanager
+    def short_of_memory(self, spare):
+        """The worker may take so many bytes more."""
+        worker = self.server.workers("mtad")[0]
+        size = int(Path(f"/proc/{worker}/statm").read_text().split()[0])
+        resource.prlimit(worker, resource.RLIMIT_AS,
+                         (size * 4096 + spare, resource.RLIM_INFINITY))
+        yield
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(worker, resource.RLIMIT_AS, (
+                resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        wait_until(self.reachable, 10, "a worker")
+
+    def one_message(self):
+        """The last reply's code, or None if the connection broke."""
+        try:
+            c = self.connect(timeout=10)
+            code = c.reply()[0]
+            for line in ("EHLO x", "MAIL FROM:<a@remote.test>",
+                         "RCPT TO:<bob@example.org>", "DATA",
+                         ("X: " + "y" * 60000 + "\r\n") * 10 + "."):
+                if code in (220, 250, 354):
+                    code = c.ask(line)
+            c.close()
+            return code
+        except OSError:
+            return None
+
+    @unittest.skipUnless(are_possible(), "not beside a sanitizer")
+    def test_G08_memory_runs_out(self):
+        before, codes = self.accepted(), []
+        for spare in range(8):
+            with self.short_of_memory(spare << 18):
+                codes.append(self.one_message())
+        self.assertLessEqual(set(codes), {250, 421, 451, 452, None})
+        self.assertNotEqual(set(codes), {250})
+        self.assert_sequel()
+        self.assertEqual(self.accepted() - before, codes.count(250) + 1)
+
+    @unittest.skipUnless(are_possible(), "not beside a sanitizer")
+    def test_G09_no_more_threads(self):
+        """Who is served stays so, the others are told; one line says why."""
+        worker = self.server.workers("mtad")[0]
+        os.kill(worker, signal.SIGKILL)  # with the threads it has to spare
+        wait_until(lambda: self.server.workers("mtad") not in ([], [worker]),
+                   10, "a new worker")
+        held = self.greeted()
+        with self.short_of_memory(0):
+            codes = [self.connect().reply()[0] for _ in range(5)]
+            self.assertIn(421, codes)
+            self.assertEqual(held.ask("NOOP"), 250)
+            self.server.wait_log("mtad", "new thread: ")
+        self.assert_sequel()
+        self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
+
+
 class Limits(LimitCase):
     settings = {"session.command_timeout": 2, "session.data_timeout": 2,
                 "session.message_timeout": 4}
@@ -89,6 +153,23 @@ class Limits(LimitCase):
         except OSError:
             pass
         self.assertLess(time.monotonic() - start, 6)
+
+    def test_G02_idle_connections(self):
+        """Each costs little; all of them end in time."""
+        def memory():
+            return sum(int(re.search(r"Pss: +(\d+)", Path(
+                f"/proc/{pid}/smaps_rollup").read_text())[1])
+                for pid in self.server.workers("mtad"))
+        self.change("session.command_timeout", 10, 2)
+        held = [self.connect() for _ in range(100)]
+        self.assertEqual({c.reply()[0] for c in held}, {220})
+        before = memory()
+        held += [self.connect() for _ in range(300)]
+        self.assertEqual({c.reply()[0] for c in held[100:]}, {220})
+        if are_possible():
+            self.assertLess((memory() - before) / 300, 25)
+        self.assertEqual({c.reply()[0] for c in held}, {421})
+        self.assertTrue(all(c.at_end() for c in held))
 
     def test_G03_silent_in_data(self):
         c = self.greeted()

@@ -80,6 +80,32 @@ class Bytes(SmtpCase):
         self.assertEqual(len(self.server.messages("bob@example.org")),
                          before + 1)
 
+    def test_C08_details_are_no_paths(self):
+        places = self.places()
+        for n, detail in enumerate(("", "../../x", "/etc", "..", "t" * 50)):
+            c = self.greeted()
+            self.begin(c, f'"bob+{detail}"@example.org')
+            self.assertEqual(c.ask(f"Subject: C08 {n}\r\n\r\nx\r\n."), 250)
+            wait_until(lambda: any(
+                f"Subject: C08 {n}\n".encode() in m for m in
+                self.server.messages("bob@example.org")), 10, detail)
+        c = self.greeted()
+        self.assertEqual(c.ask("MAIL FROM:<a@remote.test>"), 250)
+        self.assertEqual(c.ask(f"RCPT TO:<bob+{'t' * 200}@example.org>"), 501)
+        self.assertEqual(self.places(), places)
+
+    def places(self):
+        """Every folder below mail/, and what lies beside it."""
+        self.deliver(b"Subject: x\r\n\r\nx\r\n")
+        return ({p for p in self.server.state.glob("mail/**") if p.is_dir()},
+                set(self.server.state.iterdir()))
+
+    def test_C09_no_account_looks_like_another(self):
+        for name in "BOB", "b\u043eb", "bo\u0301b", "b\uff4fb", "bob\u200b":
+            got = self.server.run_cli("user", "add", f"{name}@example.org",
+                                      input="three blind mice\n")
+            self.assertEqual(got.returncode, 1, name)
+
     def test_nothing_is_added_for_strangers(self):
         got = self.deliver(b"X-Only: this\r\n\r\nx\r\n")
         self.assertNotRegex(got, rb"(?m)^(Date|From|Message-ID):")
@@ -105,7 +131,7 @@ class Bytes(SmtpCase):
             [b"Authentication-Results: mx.else.test; spf=pass"])
         self.assertNotIn(b"forged", got)
 
-    def test_A09_no_separator(self):
+    def test_A09_A10_no_separator(self):
         got = self.deliver(b"hello without header\r\nKey: value\r\n")
         self.assertTrue(got.endswith(
             b"+0000\n\nhello without header\nKey: value\n"), got)
@@ -137,7 +163,7 @@ class QueueLimit(SmtpCase):
     settings = {"service.queue-runner.enabled": "yes",
                 "queue.suspended": "all", "queue.max_messages": 3}
 
-    def test_G06_full_queue(self):
+    def test_G06_G07_full_queue(self):
         held = self.greeted()
         for _ in range(3):
             self.assert_sequel()

@@ -10,7 +10,7 @@ import smtp_model
 
 
 class Sequences(unittest.TestCase):
-    def test_random_sequences(self):
+    def test_B01_random_sequences(self):
         count = 150 if os.environ.get("MAILSTEAD_SAN") else 600
         seed = int.from_bytes(os.urandom(4), "big")
         with smtp_model.make_server() as server:

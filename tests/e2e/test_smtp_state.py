@@ -22,12 +22,13 @@ class Counts(SmtpCase):
             self.assertTrue(c.at_end())
         self.assert_sequel()
 
-    def test_B06_errors(self):
-        c = self.greeted()
-        codes = [c.ask("FOO") for _ in range(16)]
-        self.assertEqual(set(codes), {500})
-        self.assertEqual(c.reply()[0], 421)
-        self.assertTrue(c.at_end())
+    def test_B06_B11_errors(self):
+        for line in "FOO", "BDAT 1":
+            c = self.greeted()
+            codes = [c.ask(line) for _ in range(16)]
+            self.assertEqual(set(codes), {500})
+            self.assertEqual(c.reply()[0], 421)
+            self.assertTrue(c.at_end())
 
     def test_B07_recipients(self):
         for i in range(12):

@@ -114,6 +114,30 @@ wrong_logins(void **state)
 	bad_login("joe\xff@example.org", "x");
 }
 
+/* Processor time in a wrong login, in milliseconds. */
+static double
+cost_of(const char *name)
+{
+	clock_t start = clock();
+
+	bad_login(name, "wrong");
+	return 1e3 * (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+static void
+test_d10_unknown_users_cost_the_same(void **state)
+{
+	double known = 0, unknown = 0;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		known += cost_of("joe@other.example");
+		unknown += cost_of("nobody@other.example");
+	}
+	if (known < 0.8 * unknown || known > 1.25 * unknown)
+		fail_msg("known %.1f ms, unknown %.1f ms", known, unknown);
+}
+
 static void
 long_fields(void **state)
 {
@@ -125,6 +149,38 @@ long_fields(void **state)
 	bad_login("joe", text);
 	bad_login(text, JOE_PASSWORD);
 	free(text);
+}
+
+/* Every byte counts, however the password comes. */
+static void
+test_d14_passwords_count_whole(void **state)
+{
+	static const char *const passwords[] = {
+		"gr\xc3\xbc\xc3\x9f"
+		"e vom meer\xc3\xa9",
+		/* 73 bytes */
+		"a long one, as long as some functions look and then one byte"
+		" more than it",
+		" three blind mice ",
+	};
+	char name[64], shorter[128];
+	struct link cli;
+
+	(void)state;
+	link_open(&cli, fx.core, FROM_MAILSTEAD, true);
+	for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+		(void)snprintf(name, sizeof(name), "d14-%zu@example.org", i);
+		do_ok(&cli,
+		    json_pack("{ss,ss,ss}", "verb", "user add", "address", name,
+			"password", passwords[i]));
+		good_login(name, passwords[i], name);
+		assert_true(
+		    slice_copy(slice_of(passwords[i], strlen(passwords[i]) - 1),
+			shorter, sizeof(shorter)));
+		bad_login(name, shorter);
+		bad_login(name, passwords[i] + 1);
+	}
+	link_close(&cli);
 }
 
 static enum auth_result
@@ -389,6 +445,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(login_forms),
 		cmocka_unit_test(wrong_logins),
+		cmocka_unit_test(test_d14_passwords_count_whole),
+		cmocka_unit_test(test_d10_unknown_users_cost_the_same),
 		cmocka_unit_test(long_fields),
 		cmocka_unit_test(sasl_plain),
 		cmocka_unit_test(sasl_login),

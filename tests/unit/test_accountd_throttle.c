@@ -71,7 +71,7 @@ grows(void **state)
 
 /* Two hundred addresses, one account: together they wait. */
 static void
-distributed(void **state)
+test_d11_distributed(void **state)
 {
 	struct throttle *t = throttle_new();
 	int64_t now = 1000000;
@@ -92,7 +92,7 @@ distributed(void **state)
 }
 
 static void
-known_address(void **state)
+test_d12_known_address(void **state)
 {
 	struct throttle *t = throttle_new();
 	struct ip ip = ip_of("192.0.2.1");
@@ -123,7 +123,7 @@ ipv6_prefix(void **state)
 }
 
 static void
-cache(void **state)
+test_d15_cache(void **state)
 {
 	struct login_cache *c = login_cache_new();
 
@@ -143,10 +143,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(grows),
-		cmocka_unit_test(distributed),
-		cmocka_unit_test(known_address),
+		cmocka_unit_test(test_d11_distributed),
+		cmocka_unit_test(test_d12_known_address),
 		cmocka_unit_test(ipv6_prefix),
-		cmocka_unit_test(cache),
+		cmocka_unit_test(test_d15_cache),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

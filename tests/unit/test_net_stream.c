@@ -463,7 +463,7 @@ test_early_talker(void **state)
 
 /* Commands sent in front of the handshake are never run. */
 static void
-test_no_plain_text_before_tls(void **state)
+test_d01_d02_no_plain_text_before_tls(void **state)
 {
 	struct stream s;
 	int fd = open_pair(&s);
@@ -539,7 +539,7 @@ main(void)
 		cmocka_unit_test(test_bulk_in),
 		cmocka_unit_test(test_peek_minimum),
 		cmocka_unit_test(test_early_talker),
-		cmocka_unit_test(test_no_plain_text_before_tls),
+		cmocka_unit_test(test_d01_d02_no_plain_text_before_tls),
 		cmocka_unit_test(test_peer_gone),
 		cmocka_unit_test(test_long_printf),
 	};

@@ -324,7 +324,7 @@ test_full(void **state)
 }
 
 static void
-test_second_supervisor(void **state)
+test_g13_second_supervisor(void **state)
 {
 	(void)state;
 	start();
@@ -361,7 +361,7 @@ test_second_while_first_dies(void **state)
 
 /* kill -9 of the supervisor: its workers go, the next one starts at once. */
 static void
-test_killed_supervisor(void **state)
+test_g12_killed_supervisor(void **state)
 {
 	pid_t worker;
 	int fd;
@@ -424,9 +424,9 @@ main(void)
 		TEST(test_reload_refused),
 		TEST(test_disabled),
 		TEST(test_full),
-		TEST(test_second_supervisor),
+		TEST(test_g13_second_supervisor),
 		TEST(test_second_while_first_dies),
-		TEST(test_killed_supervisor),
+		TEST(test_g12_killed_supervisor),
 		TEST(test_wrong_use),
 	};
 

@@ -47,7 +47,7 @@ commit_claim_settle(void **state)
 }
 
 static void
-second_runner_and_second_writer(void **state)
+test_g13_second_runner_and_second_writer(void **state)
 {
 	struct spool_writer *w = writer("submit"), *w2;
 	struct spool *s = runner(), *s2;
@@ -647,7 +647,7 @@ damaged_deferred(void **state)
 }
 
 static void
-three_crashes(void **state)
+test_g11_three_crashes(void **state)
 {
 	struct spool_writer *w = writer("mtad-0");
 	struct spool *s;
@@ -965,7 +965,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(commit_claim_settle),
-		T(second_runner_and_second_writer),
+		T(test_g13_second_runner_and_second_writer),
 		T(large_bodies),
 		T(defer_and_retry),
 		T(hold_and_release),
@@ -978,7 +978,7 @@ main(void)
 		T(stale_records),
 		T(foreign_segment),
 		T(damaged_deferred),
-		T(three_crashes),
+		T(test_g11_three_crashes),
 		T(failed_store_flush),
 		T(many_threads),
 		T(segments_go_round),
