@@ -68,7 +68,7 @@ enum {
 };
 
 struct index_config {
-	const char *cache_dir; /* must exist */
+	const char *cache_dir; /* must exist; NULL: in memory, until closed */
 	int mail_root_fd;
 	/*
 	 * The reader of messages.  ask() begins with up to INDEX_ASK_MAX opened
@@ -188,6 +188,13 @@ enum {
 
 int index_find(struct index *x, int64_t id, struct pool *pool,
     struct index_message *out, struct err *e) MUST_CHECK;
+
+/*
+ * Is this the first message from its sender, of those there are or were since
+ * the index was made?
+ */
+int index_is_first(struct index *x, const struct index_message *m, bool *out,
+    struct err *e) MUST_CHECK;
 
 struct index_messages {
 	struct index_message *list;

@@ -28,6 +28,10 @@ enum {
 	FILES_MAX = 4096,
 	SNIPPET_MAX = 400,
 	SUBJECT_MAX = 2000,
+	ADDRESS_SIZE = 320,
+	RECENT_FILL =
+	    5000, /* messages in `recent`: it takes older ones until */
+	RECENT_MAX = 20000, /* it has so many, and begins anew at so many */
 };
 
 /* --- Ids -------------------------------------------------------------------------- */
@@ -281,6 +285,54 @@ find_talk(struct index *x, const struct index_content *c, int64_t id,
 	return 0;
 }
 
+/* --- Senders --------------------------------------------------------------------------------- */
+
+static int64_t
+sender_hash(const struct index_people *from)
+{
+	char lower[ADDRESS_SIZE];
+	size_t len = 0;
+
+	for (const char *at = from->list[0].address;
+	     *at != '\0' && len < sizeof(lower); at++)
+		lower[len++] = (char)ascii_lower((unsigned char)*at);
+	return index_hash(slice_of(lower, len));
+}
+
+static int
+note_sender(
+    struct index *x, int64_t id, const struct index_people *from, struct err *e)
+{
+	if (from->count == 0)
+		return 0;
+	return sql_run(x->db, e,
+		   "INSERT INTO senders(hash, first) VALUES(?, ?)"
+		   " ON CONFLICT(hash) DO UPDATE"
+		   " SET first=min(first, excluded.first)",
+		   "ii", sender_hash(from), id) < 0
+	    ? -1
+	    : 0;
+}
+
+int
+index_is_first(
+    struct index *x, const struct index_message *m, bool *out, struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	*out = false;
+	if (m->from.count == 0)
+		return 0;
+	r = sql_query(x->db, e,
+	    "SELECT 1 FROM senders WHERE hash=? AND first<?", "ii",
+	    sender_hash(&m->from), m->id);
+	got = r != NULL ? sql_next(r, e) : -1;
+	sql_done(r);
+	*out = got == 0;
+	return got < 0 ? -1 : 0;
+}
+
 /* --- Rows ------------------------------------------------------------------------------------ */
 
 /* Text on one line, at most `max` bytes. */
@@ -334,39 +386,81 @@ index_people_parse(const char *text, struct pool *pool)
 	return p;
 }
 
+/*
+ * Does the message belong into `recent`?  Another may only go below those
+ * that are there if none is missing in between.  1: yes.
+ */
 static int
-add_summary(struct index *x, int64_t id, const struct index_content *c,
-    struct buf people[3], struct err *e)
+take_recent(struct index *x, int64_t id, struct err *e)
 {
-	struct buf subject, snippet, files;
-	int n;
+	struct sql_rows *r;
+	int got;
 
-	buf_init(&subject, SUBJECT_MAX + 1);
-	buf_init(&snippet, SNIPPET_MAX + 1);
-	buf_init(&files, FILES_MAX + 1);
-	add_clean(&subject, c->subject, SUBJECT_MAX);
-	add_clean(&snippet, c->snippet, SNIPPET_MAX);
-	buf_add(&files, c->files, num_min(strlen(c->files), FILES_MAX));
-	n = sql_run(x->db, e,
-	    "INSERT OR REPLACE INTO summaries(id, sender, recipient, copy,"
-	    " subject, snippet, files, message_id)"
-	    " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-	    "ivvvvvvs", id, buf_slice(&people[0]), buf_slice(&people[1]),
-	    buf_slice(&people[2]), buf_slice(&subject), buf_slice(&snippet),
-	    buf_slice(&files), c->message_id);
-	if (n >= 0)
-		n = sql_run(x->db, e,
-		    "INSERT INTO words(rowid, sender, recipient, copy,"
-		    " subject, files, list, body)"
-		    " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-		    "ivvvvvss", id, buf_slice(&people[0]),
-		    buf_slice(&people[1]), buf_slice(&people[2]),
-		    buf_slice(&subject), buf_slice(&files), c->list_id,
-		    c->text);
-	buf_release(&subject);
-	buf_release(&snippet);
-	buf_release(&files);
-	return n < 0 ? -1 : 0;
+	if (x->recent_count >= RECENT_MAX) {
+		if (sql_run(x->db, e,
+			"INSERT INTO recent(recent) VALUES('delete-all')",
+			"") < 0)
+			return -1;
+		x->recent_from = INT64_MAX;
+		x->recent_count = 0;
+	}
+	if (id < x->recent_from) {
+		if (x->recent_count >= RECENT_FILL)
+			return 0;
+		r = sql_query(x->db, e,
+		    "SELECT 1 FROM messages WHERE id>? AND id<? LIMIT 1", "ii",
+		    id, x->recent_from);
+		got = r != NULL ? sql_next(r, e) : -1;
+		sql_done(r);
+		if (got != 0)
+			return got < 0 ? -1 : 0;
+		x->recent_from = id;
+	}
+	x->recent_count++;
+	return 1;
+}
+
+/* What is kept of a message's texts. */
+struct texts {
+	struct buf people[3]; /* sender, recipient, copy */
+	struct buf subject, snippet, files;
+};
+
+#define ADD_WORDS(table)                                        \
+	"INSERT INTO " table "(rowid, sender, recipient, copy," \
+	" subject, files, list, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
+
+static int
+add_words(struct index *x, const char *query, int64_t id,
+    const struct index_content *c, const struct texts *t, struct err *e)
+{
+	return sql_run(x->db, e, query, "ivvvvvss", id,
+		   buf_slice(&t->people[0]), buf_slice(&t->people[1]),
+		   buf_slice(&t->people[2]), buf_slice(&t->subject),
+		   buf_slice(&t->files), c->list_id, c->text) < 0
+	    ? -1
+	    : 0;
+}
+
+static int
+store_texts(struct index *x, int64_t id, const struct index_content *c,
+    const struct texts *t, struct err *e)
+{
+	int recent;
+
+	if (sql_run(x->db, e,
+		"INSERT OR REPLACE INTO summaries(id, sender, recipient, copy,"
+		" subject, snippet, files, message_id)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+		"ivvvvvvs", id, buf_slice(&t->people[0]),
+		buf_slice(&t->people[1]), buf_slice(&t->people[2]),
+		buf_slice(&t->subject), buf_slice(&t->snippet),
+		buf_slice(&t->files), c->message_id) < 0 ||
+	    add_words(x, ADD_WORDS("words"), id, c, t, e) != 0)
+		return -1;
+	recent = take_recent(x, id, e);
+	return recent == 1 ? add_words(x, ADD_WORDS("recent"), id, c, t, e)
+			   : recent;
 }
 
 static int
@@ -374,16 +468,25 @@ add_texts(
     struct index *x, int64_t id, const struct index_content *c, struct err *e)
 {
 	const struct index_people *fields[] = { &c->from, &c->to, &c->cc };
-	struct buf people[3];
+	struct texts t;
 	int rc;
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-		buf_init(&people[i], TEXT_MAX);
-		add_people(&people[i], fields[i]);
+		buf_init(&t.people[i], TEXT_MAX);
+		add_people(&t.people[i], fields[i]);
 	}
-	rc = add_summary(x, id, c, people, e);
+	buf_init(&t.subject, SUBJECT_MAX + 1);
+	buf_init(&t.snippet, SNIPPET_MAX + 1);
+	buf_init(&t.files, FILES_MAX + 1);
+	add_clean(&t.subject, c->subject, SUBJECT_MAX);
+	add_clean(&t.snippet, c->snippet, SNIPPET_MAX);
+	buf_add(&t.files, c->files, num_min(strlen(c->files), FILES_MAX));
+	rc = store_texts(x, id, c, &t, e);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		buf_release(&people[i]);
+		buf_release(&t.people[i]);
+	buf_release(&t.subject);
+	buf_release(&t.snippet);
+	buf_release(&t.files);
 	return rc;
 }
 
@@ -411,7 +514,8 @@ index_add(struct index *x, struct index_dir *d, const struct index_name *n,
 		index_hash(slice_str(n->name)), n->name) < 0)
 		return -1;
 	index_count_message(d, flags, 1);
-	if (add_texts(x, n->id, c, e) != 0)
+	if (add_texts(x, n->id, c, e) != 0 ||
+	    note_sender(x, n->id, &c->from, e) != 0)
 		return -1;
 	return index_head_update(x, d->id, talk, e);
 }

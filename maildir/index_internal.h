@@ -63,7 +63,10 @@ struct index {
 	const char *keywords[INDEX_KEYWORDS_MAX];
 	size_t keyword_count;
 	int64_t root_ns; /* mtime of the mailbox when its folders were listed */
-	bool changed;    /* something a list shows, in this transaction */
+	int64_t recent_from;  /* `recent` has the words of all messages of this
+			       * id and above */
+	int64_t recent_count; /* how many those are */
+	bool changed;         /* something a list shows, in this transaction */
 };
 
 /* --- index_store.c: the file, transactions, folders, conversations ------------ */

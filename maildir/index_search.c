@@ -126,8 +126,9 @@ choose_driver(struct search *s)
 	}
 }
 
+/* `recent`: of words, the messages that are in that table. */
 static struct sql_rows *
-start_driver(struct search *s, int64_t before, struct err *e)
+start_driver(struct search *s, bool recent, int64_t before, struct err *e)
 {
 	struct sql *db = s->x->db;
 
@@ -138,6 +139,12 @@ start_driver(struct search *s, int64_t before, struct err *e)
 		    ROW "messages m WHERE m.talk = (SELECT talk FROM refs"
 			" WHERE hash=?) AND " NEWEST,
 		    "ii", index_hash(s->about->text), before);
+	if (recent)
+		return sql_query(db, e,
+		    ROW "recent w JOIN messages m ON m.id=w.rowid"
+			" WHERE recent MATCH ? AND w.rowid >= ?"
+			" AND w.rowid < ? ORDER BY w.rowid DESC",
+		    "vii", buf_slice(&s->match), s->x->recent_from, before);
 	if (s->match.len > 0)
 		return sql_query(db, e,
 		    ROW "words w JOIN messages m ON m.id=w.rowid"
@@ -182,7 +189,11 @@ judge_text(struct search *s, const struct search_node *n, const struct row *m,
 	buf_init(&match, MATCH_MAX);
 	add_match(&match, n);
 	got = has_row(sql_query(s->x->db, e,
-			  "SELECT 1 FROM words WHERE words MATCH ? AND rowid=?",
+			  m->id >= s->x->recent_from
+			      ? "SELECT 1 FROM recent WHERE recent MATCH ?"
+				" AND rowid=?"
+			      : "SELECT 1 FROM words WHERE words MATCH ?"
+				" AND rowid=?",
 			  "vi", buf_slice(&match), m->id),
 	    e);
 	buf_release(&match);
@@ -349,10 +360,10 @@ is_known_talk(const struct search *s, int64_t talk)
 
 /* Collects limit + 1 ids, or until the time is up. */
 static int
-run(struct search *s, struct index_found *out, struct err *e)
+run(struct search *s, bool recent, int64_t before, struct index_found *out,
+    struct err *e)
 {
-	struct sql_rows *r = start_driver(
-	    s, s->ask->before != 0 ? s->ask->before : INT64_MAX, e);
+	struct sql_rows *r = start_driver(s, recent, before, e);
 	int got = -1;
 	unsigned seen = 0;
 
@@ -380,6 +391,23 @@ run(struct search *s, struct index_found *out, struct err *e)
 	}
 	sql_done(r);
 	return got < 0 ? -1 : 0;
+}
+
+/* Words are looked for among the newest messages first. */
+static int
+run_all(struct search *s, struct index_found *out, struct err *e)
+{
+	int64_t from = s->x->recent_from;
+	int64_t before = s->ask->before != 0 ? s->ask->before : INT64_MAX;
+
+	if (s->about == NULL && s->match.len > 0 && before > from) {
+		if (run(s, true, before, out, e) != 0)
+			return -1;
+		if (s->count > s->ask->limit || out->timed_out)
+			return 0;
+		before = from;
+	}
+	return run(s, false, before, out, e);
 }
 
 static int64_t
@@ -410,7 +438,7 @@ index_search(struct index *x, const struct index_search *ask, struct pool *pool,
 	s.talks = pool_alloc(pool, (ask->limit + 1) * sizeof(*s.talks));
 	buf_init(&s.match, MATCH_MAX);
 	choose_driver(&s);
-	rc = run(&s, out, e);
+	rc = run_all(&s, out, e);
 	buf_release(&s.match);
 	if (rc != 0)
 		return -1;

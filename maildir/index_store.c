@@ -25,19 +25,29 @@
 #include "maildir/index_internal.h"
 
 enum {
-	APPLICATION = 0x4d534978, /* "MSIx" */
+	APPLICATION = 0x4d534979, /* "MSIy" */
 	FOLDERS_MAX = 10000,
 };
 
 /*
- * heads has a row for each conversation of each folder.  refs: hash of every
+ * heads has a row for each conversation of each folder.  senders: hash of an
+ * address, and the first message from it.  refs: hash of every
  * Message-ID a conversation mentions.  words holds no text, only where words
- * stand; what it says of messages that are gone is never looked at.
+ * stand; what it says of messages that are gone is never looked at.  recent is
+ * the same for the newest messages alone: there a page of what is common is
+ * found without going through where it stands in all the others.
  */
 /* clang-format off */
+#define WORDS(name)                                                           \
+    "CREATE VIRTUAL TABLE " name " USING fts5(sender, recipient, copy,"       \
+    " subject, files, list, body, content='', columnsize=0,"                  \
+    " tokenize='unicode61 remove_diacritics 2');"                             \
+    "INSERT INTO " name "(" name ", rank) VALUES('automerge', 8)"
+
 static const char *const schema[] = {
-    "CREATE TABLE meta(modseq INTEGER NOT NULL, root_ns INTEGER NOT NULL);"
-    "INSERT INTO meta VALUES(1, 0);"
+    "CREATE TABLE meta(modseq INTEGER NOT NULL, root_ns INTEGER NOT NULL,"
+    " recent_from INTEGER NOT NULL, recent_count INTEGER NOT NULL);"
+    "INSERT INTO meta VALUES(1, 0, 0x7fffffffffffffff, 0);"
     "CREATE TABLE folders(id INTEGER PRIMARY KEY, dir TEXT NOT NULL UNIQUE,"
     " new_ns INTEGER NOT NULL, cur_ns INTEGER NOT NULL,"
     " looked_ms INTEGER NOT NULL, missing INTEGER NOT NULL,"
@@ -70,6 +80,7 @@ static const char *const schema[] = {
     "CREATE INDEX heads_files ON heads(folder, newest) WHERE files > 0;"
     "CREATE TABLE refs(hash INTEGER PRIMARY KEY, talk INTEGER NOT NULL);"
     "CREATE INDEX refs_talk ON refs(talk);"
+    "CREATE TABLE senders(hash INTEGER PRIMARY KEY, first INTEGER NOT NULL);"
     "CREATE TABLE keywords(bit INTEGER PRIMARY KEY, name TEXT UNIQUE);"
     "CREATE TABLE undo(token TEXT NOT NULL, ends_ms INTEGER NOT NULL,"
     " id INTEGER NOT NULL, dir TEXT NOT NULL, flags INTEGER NOT NULL,"
@@ -82,10 +93,7 @@ static const char *const schema[] = {
     " total INTEGER NOT NULL, done INTEGER NOT NULL, error TEXT NOT NULL);"
     "CREATE TABLE job_items(token TEXT NOT NULL, place INTEGER NOT NULL,"
     " id INTEGER NOT NULL, PRIMARY KEY(token, place)) WITHOUT ROWID;"
-    "CREATE VIRTUAL TABLE words USING fts5(sender, recipient, copy, subject,"
-    " files, list, body, content='', columnsize=0,"
-    " tokenize='unicode61 remove_diacritics 2');"
-    "INSERT INTO words(words, rank) VALUES('automerge', 8)",
+    WORDS("words") ";" WORDS("recent"),
 };
 
 /* clang-format on */
@@ -98,8 +106,10 @@ make_path(const struct index_config *c, struct slice local, struct slice domain,
 {
 	if (!maildir_path(local, domain, x->mailbox, sizeof(x->mailbox)))
 		return err_set(e, ERR_PERM, "no mailbox");
-	if (snprintf(x->file, sizeof(x->file), "%s/%s.db", c->cache_dir,
-		x->mailbox) >= (int)sizeof(x->file))
+	if (c->cache_dir == NULL)
+		(void)snprintf(x->file, sizeof(x->file), ":memory:");
+	else if (snprintf(x->file, sizeof(x->file), "%s/%s.db", c->cache_dir,
+		     x->mailbox) >= (int)sizeof(x->file))
 		return err_set(e, ERR_PERM, "the path is too long");
 	return 0;
 }
@@ -135,6 +145,8 @@ note_identity(struct index *x, struct err *e)
 {
 	struct stat st;
 
+	if (x->config->cache_dir == NULL)
+		return 0;
 	if (stat(x->file, &st) != 0)
 		return err_errno(e, "%s", x->file);
 	x->dev = st.st_dev;
@@ -145,7 +157,7 @@ note_identity(struct index *x, struct err *e)
 static int
 open_file(struct index *x, struct err *e)
 {
-	if (access(x->file, F_OK) != 0) {
+	if (x->config->cache_dir != NULL && access(x->file, F_OK) != 0) {
 		if (make_parent(x, e) != 0)
 			return -1;
 		/* another process may be faster */
@@ -197,8 +209,9 @@ is_replaced(const struct index *x)
 {
 	struct stat st;
 
-	return stat(x->file, &st) != 0 || st.st_dev != x->dev ||
-	    st.st_ino != x->ino;
+	return x->config->cache_dir != NULL &&
+	    (stat(x->file, &st) != 0 || st.st_dev != x->dev ||
+		st.st_ino != x->ino);
 }
 
 void
@@ -309,10 +322,14 @@ index_load(struct index *x, struct err *e)
 
 	pool_reset(&x->pool);
 	x->dir_count = 0;
-	r = sql_query(x->db, e, "SELECT root_ns FROM meta", "");
+	r = sql_query(x->db, e,
+	    "SELECT root_ns, recent_from, recent_count FROM meta", "");
 	got = r != NULL ? sql_next(r, e) : -1;
-	if (got == 1)
+	if (got == 1) {
 		x->root_ns = sql_int(r, 0);
+		x->recent_from = sql_int(r, 1);
+		x->recent_count = sql_int(r, 2);
+	}
 	sql_done(r);
 	if (got < 0)
 		return -1;
@@ -439,7 +456,10 @@ index_commit(struct index *x, struct err *e)
 		x->dirs[i].dirty = false;
 	}
 	if (x->changed &&
-	    sql_run(x->db, e, "UPDATE meta SET modseq=modseq+1", "") < 0)
+	    sql_run(x->db, e,
+		"UPDATE meta SET modseq=modseq+1, recent_from=?,"
+		" recent_count=?",
+		"ii", x->recent_from, x->recent_count) < 0)
 		goto fail;
 	return sql_commit(x->db, e);
 fail:

@@ -25,8 +25,11 @@ find_letter(struct web_request *r, struct letter *out, struct err *e)
 
 	if (!index_id_parse(r->args[0], &id))
 		return err_set(e, ERR_PERM, "no such message");
-	if (mailbox_index(r, "", &x, e) != 0 ||
-	    index_find(x, id, &r->pool, &m, e) != 0)
+	if (mailbox_index(r, "", &x, e) != 0)
+		return -1;
+	if (index_find(x, id, &r->pool, &m, e) != 0 &&
+	    (!mailbox_renew(r, "", &x) ||
+		index_find(x, id, &r->pool, &m, e) != 0))
 		return -1;
 	letter_describe(r, &m, out);
 	return 0;

@@ -283,6 +283,19 @@ send_list(struct web_request *r, struct web_response *w, struct index *x,
 	list_send(r, w, "list", title, values);
 }
 
+static int
+read_rows(struct web_request *r, struct index **x, const struct index_view *v,
+    struct index_rows *out, struct err *e)
+{
+	int64_t before = list_before(r);
+	size_t limit = list_rows_wanted(r);
+	int rc = index_list(*x, v, before, limit, &r->pool, out, e);
+
+	if (rc != 0 && mailbox_renew(r, v->dir, x))
+		rc = index_list(*x, v, before, limit, &r->pool, out, e);
+	return rc;
+}
+
 void
 list_page(struct web_request *r, struct web_response *w)
 {
@@ -302,8 +315,7 @@ list_page(struct web_request *r, struct web_response *w)
 		return;
 	}
 	list_view(r, dir, web_query(r, "filter"), &v);
-	if (index_list(x, &v, list_before(r), list_rows_wanted(r), &r->pool,
-		&rows, &e) != 0 &&
+	if (read_rows(r, &x, &v, &rows, &e) != 0 &&
 	    /* the usual folders are there, even before they are */
 	    (e.kind != ERR_PERM || r->args[0][0] == '~')) {
 		log_warning("list %s: %s", dir, e.text);

@@ -4,6 +4,7 @@
  */
 #include "webmail-cgi/mailbox.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct slot {
 	const void *owner; /* the request, or NULL: idle */
 	int64_t used_ms;
 	uint64_t missing;
+	bool in_memory; /* for this request: the file cannot be used */
 };
 
 /* A mailbox with work to be done. */
@@ -38,7 +40,7 @@ struct errand {
 
 struct mailboxes {
 	pthread_mutex_t lock;
-	struct index_config config;
+	struct index_config config, in_memory;
 	struct slot slots[OPEN_MAX];
 	struct errand errands[ERRANDS_MAX];
 	size_t errand_count;
@@ -173,6 +175,25 @@ slot_of(const struct web_request *r)
 	return found;
 }
 
+/* Of the session's account; in memory if the file cannot be used. */
+static int
+open_index(struct web_request *r, struct slot *slot, struct err *e)
+{
+	struct mailboxes *all = webmail_of(r)->mailboxes;
+	const struct session *s = session_of(r);
+	struct slice local = slice_str(s->local), domain = slice_str(s->domain);
+
+	slot->in_memory = false;
+	if (index_open(&all->config, local, domain, &slot->index, e) == 0)
+		return 0;
+	log_warning("index of %s: %s", s->address, e->text);
+	slot->in_memory = true;
+	if (index_open(&all->in_memory, local, domain, &slot->index, e) == 0)
+		return 0;
+	slot->index = NULL;
+	return -1;
+}
+
 static int
 lend(struct web_request *r, struct slot **out, struct err *e)
 {
@@ -194,12 +215,8 @@ lend(struct web_request *r, struct slot **out, struct err *e)
 		slot->index = NULL;
 	}
 	*out = slot;
-	if (slot->index == NULL &&
-	    index_open(&all->config, slice_str(s->local), slice_str(s->domain),
-		&slot->index, e) != 0) {
-		slot->index = NULL;
+	if (slot->index == NULL && open_index(r, slot, e) != 0)
 		return -1;
-	}
 	(void)snprintf(slot->address, sizeof(slot->address), "%s", s->address);
 	return 0;
 }
@@ -240,9 +257,54 @@ mailbox_done(struct web_request *r)
 	s->used_ms = clock_mono_ms();
 	(void)pthread_mutex_lock(&all->lock);
 	s->owner = NULL;
-	surplus = take_surplus(all, IDLE_MAX, INT64_MAX);
+	if (s->in_memory) {
+		surplus = s->index;
+		s->index = NULL;
+	} else {
+		surplus = take_surplus(all, IDLE_MAX, INT64_MAX);
+	}
 	(void)pthread_mutex_unlock(&all->lock);
 	index_close(surplus);
+}
+
+static int
+sync_index(struct index *x, const char *first, struct index_progress *out,
+    struct err *e)
+{
+	*out = (struct index_progress){ .missing = 0 };
+	return index_sync(x, first, clock_mono_ms() + SYNC_MS, out, e);
+}
+
+/*
+ * The file is damaged, or nothing can be written into it: another one, or
+ * one in memory, if those can do what it cannot.
+ */
+static void
+use_another(struct web_request *r, struct slot *s, const char *first,
+    struct index_progress *progress)
+{
+	struct mailboxes *all = webmail_of(r)->mailboxes;
+	const struct session *who = session_of(r);
+	struct index *other;
+	struct err e;
+
+	if (index_is_stale(s->index)) {
+		index_close(s->index);
+		if (open_index(r, s, &e) != 0 ||
+		    sync_index(s->index, first, progress, &e) == 0)
+			return;
+	}
+	if (s->in_memory ||
+	    index_open(&all->in_memory, slice_str(who->local),
+		slice_str(who->domain), &other, &e) != 0)
+		return;
+	if (sync_index(other, first, progress, &e) == 0) {
+		index_close(s->index);
+		s->index = other;
+		s->in_memory = true;
+	} else {
+		index_close(other);
+	}
 }
 
 /* Mail there is and cannot be read just now is no reason to show none. */
@@ -250,16 +312,16 @@ static int
 bring_up(
     struct web_request *r, struct slot *s, const char *first, struct err *e)
 {
-	struct index_progress progress = { .missing = 0 };
+	struct index_progress progress;
 
-	if (index_sync(s->index, first, clock_mono_ms() + SYNC_MS, &progress,
-		e) != 0) {
+	if (sync_index(s->index, first, &progress, e) != 0) {
 		if (e->kind == ERR_PERM)
 			return -1;
 		log_warning("index of %s: %s", session_of(r)->address, e->text);
+		use_another(r, s, first, &progress);
 	}
 	s->missing = progress.missing;
-	if (index_has_work(s->index))
+	if (s->index != NULL && !s->in_memory && index_has_work(s->index))
 		mailbox_work(r);
 	return 0;
 }
@@ -293,6 +355,21 @@ mailbox_index(
 		return err_set(e, ERR_TEMP, "no index");
 	*out = s->index;
 	return 0;
+}
+
+bool
+mailbox_renew(struct web_request *r, const char *first, struct index **out)
+{
+	struct slot *s = slot_of(r);
+	struct err e;
+
+	if (s == NULL || s->index == NULL || !index_is_stale(s->index))
+		return false;
+	index_close(s->index);
+	if (open_index(r, s, &e) != 0 || bring_up(r, s, first, &e) != 0)
+		return false;
+	*out = s->index;
+	return s->index != NULL;
 }
 
 uint64_t
@@ -434,6 +511,8 @@ close_idle(struct mailboxes *all)
 	idle = take_surplus(all, 0, clock_mono_ms() - IDLE_MS);
 	(void)pthread_mutex_unlock(&all->lock);
 	index_close(idle);
+	if (idle != NULL)
+		(void)malloc_trim(0);
 }
 
 static void
@@ -443,10 +522,12 @@ work(struct worker *w, void *arg)
 
 	(void)w;
 	while (!service_stopping()) {
-		if (take_errand(arg, errand))
-			do_errand(arg, errand);
-		else
+		if (!take_errand(arg, errand)) {
 			close_idle(arg);
+			continue;
+		}
+		do_errand(arg, errand);
+		(void)malloc_trim(0); /* batches of messages were in it */
 	}
 	free(errand);
 }
@@ -464,6 +545,8 @@ mailbox_start(
 		.ask = ask_messages,
 		.take = take_messages,
 		.arg = m };
+	all->in_memory = all->config;
+	all->in_memory.cache_dir = NULL;
 	m->mailboxes = all;
 	return worker_thread(w, "mailbox-work", 0, work, all, e);
 }

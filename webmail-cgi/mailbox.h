@@ -15,10 +15,18 @@
 /*
  * The index, brought up to date (the folder `first`, a directory, before the
  * others) the first time a request asks.  It is the request's until its end.
- * While a large mailbox is being indexed it knows the newest mail only.
+ * While a large mailbox is being indexed it knows the newest mail only.  If
+ * its file cannot be written, it is made in memory, for this request.
  */
 int mailbox_index(struct web_request *r, const char *first, struct index **out,
     struct err *e) MUST_CHECK;
+
+/*
+ * After a call of the index failed: true if its file was found to be damaged,
+ * and another is in its place; then that call is to be tried again.
+ */
+bool mailbox_renew(
+    struct web_request *r, const char *first, struct index **out);
 
 /* Messages that mailbox_index() found to be not yet in the index. */
 uint64_t mailbox_missing(const struct web_request *r);

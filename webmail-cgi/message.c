@@ -15,7 +15,6 @@
 
 enum {
 	PEOPLE_SHOWN = 20,
-	FIRST_MS = 5, /* to find out if a sender has written before */
 };
 
 /* --- People --------------------------------------------------------------------- */
@@ -163,30 +162,21 @@ add_bodies(struct web_request *r, const struct letter *l, const json_t *view,
 		    json_pack("{sb}", "may_show", !l->in_junk));
 }
 
-/* Not worth waiting for: if it is not known at once, nothing is said. */
 bool
 message_is_first(struct web_request *r, const struct letter *l)
 {
 	const struct index_people *from = &l->message.from;
-	struct search_node node = {
-		.kind = SEARCH_TEXT, .field = SEARCH_FROM, .phrase = true
-	};
-	const struct index_search search = { .query = &node,
-		.with_trash = true,
-		.before = l->message.id,
-		.limit = 1,
-		.deadline_ms = clock_mono_ms() + FIRST_MS };
-	struct index_found found;
+	bool first = false;
 	struct index *x;
 	struct err e;
 
 	if (from->count == 0 || is_me(r, from->list[0].address) ||
 	    mailbox_missing(r) > 0)
 		return false;
-	node.text = slice_str(from->list[0].address);
-	return mailbox_index(r, "", &x, &e) == 0 &&
-	    index_search(x, &search, &r->pool, &found, &e) == 0 &&
-	    found.rows.count == 0 && !found.timed_out;
+	if (mailbox_index(r, "", &x, &e) != 0 ||
+	    index_is_first(x, &l->message, &first, &e) != 0)
+		log_warning("%s: %s", r->path, e.text);
+	return first;
 }
 
 /* --- Files ------------------------------------------------------------------------------ */

@@ -117,7 +117,7 @@ add_tokens(struct web_request *r, const struct search_query *q, json_t *out)
 }
 
 static int
-search(struct web_request *r, struct index *x, const struct search_query *q,
+search(struct web_request *r, struct index **x, const struct search_query *q,
     struct index_found *out, struct err *e)
 {
 	const struct index_search s = { .query = q->root,
@@ -127,7 +127,11 @@ search(struct web_request *r, struct index *x, const struct search_query *q,
 		.deadline_ms = clock_mono_ms() + TIME_MS,
 		.talks = prefs_yes(user_prefs(r), PREF_TALKS) };
 
-	return index_search(x, &s, &r->pool, out, e);
+	int rc = index_search(*x, &s, &r->pool, out, e);
+
+	if (rc != 0 && mailbox_renew(r, "", x))
+		rc = index_search(*x, &s, &r->pool, out, e);
+	return rc;
 }
 
 static void
@@ -201,7 +205,7 @@ send_found(struct web_request *r, struct web_response *w, struct index *x,
 	json_t *values;
 	struct err e;
 
-	if (search(r, x, q, &found, &e) != 0) {
+	if (search(r, &x, q, &found, &e) != 0) {
 		log_warning("search: %s", e.text);
 		web_error(w, 503, page_text(r, "list.not_now"));
 		return;

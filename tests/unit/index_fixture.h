@@ -22,9 +22,10 @@
 struct fixture {
 	char top[64];
 	struct index_config config;
-	unsigned reads;   /* messages read so far */
-	bool parser_dead; /* the reader fails */
-	int64_t now_ms;   /* clock of the names of deliveries */
+	_Atomic unsigned reads;  /* messages read so far */
+	bool parser_dead;        /* the reader fails */
+	void (*meanwhile)(void); /* once, while messages are read */
+	int64_t now_ms;          /* clock of the names of deliveries */
 	char cache[80];
 };
 
@@ -75,6 +76,9 @@ fixture_take(
 	struct fixture_asked a = *(struct fixture_asked *)asked;
 
 	free(asked);
+	if (a.fixture->meanwhile != NULL)
+		a.fixture->meanwhile();
+	a.fixture->meanwhile = NULL;
 	if (a.fixture->parser_dead)
 		return err_set(e, ERR_TEMP, "the parser is dead");
 	for (size_t i = 0; i < a.count; i++) {

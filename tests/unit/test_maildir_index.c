@@ -2,6 +2,7 @@
  * The mailbox index: keeping up with what others do to the Maildir,
  * conversations, lists, changes and undo, damage.
  */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "maildir/index_internal.h"
 #include "maildir/name.h"
 
 #include "tests/unit/index_fixture.h"
@@ -468,6 +470,210 @@ test_the_newest_come_first(void **state)
 	assert_false(folder("").incomplete);
 }
 
+static size_t
+search_all(const struct search_node *query, int64_t *ids, size_t max)
+{
+	struct index_search ask = { .query = query,
+		.limit = 40,
+		.ids_only = true,
+		.deadline_ms = clock_mono_ms() + 20000 };
+	struct index_found found;
+	size_t count = 0;
+	struct err e;
+
+	do {
+		if (index_search(x, &ask, &pool, &found, &e) != 0)
+			fail_msg("%s", e.text);
+		for (size_t i = 0; i < found.count && count < max; i++)
+			ids[count++] = found.ids[i];
+		ask.before = count > 0 ? ids[count - 1] : 0;
+	} while (found.rows.more);
+	return count;
+}
+
+/* The newest are looked at apart: nothing is found twice or left out. */
+static void
+test_search_in_recent_and_older(void **state)
+{
+	struct search_node text = {
+		.kind = SEARCH_TEXT,
+		.text = SLICE_LIT("comm"),
+	};
+	struct search_node *child = &text;
+	const struct search_node not_old = {
+		.kind = SEARCH_NOT,
+		.children = &child,
+		.count = 1,
+	};
+	int64_t ids[400];
+	struct sql *db;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 300; i++) {
+		char id[20];
+
+		(void)snprintf(id, sizeof(id), "m%d@x", i);
+		deliver("", id, "", i % 3 == 0 ? "other" : "common");
+		if (i != 200)
+			continue;
+		/* so many that `recent` begins anew */
+		sync_index();
+		assert_int_equal(sql_open(x->file, SQL_CACHE, &db, &e), 0);
+		assert_int_equal(
+		    sql_run(db, &e, "UPDATE meta SET recent_count=20000", ""),
+		    1);
+		sql_close(db);
+	}
+	sync_index();
+	assert_int_equal(x->recent_count, 99);
+	assert_int_equal(search_all(&text, ids, ARRAY_LEN(ids)), 200);
+	for (size_t i = 1; i < 200; i++)
+		assert_true(ids[i] < ids[i - 1]);
+	assert_true(ids[0] >= x->recent_from && ids[199] < x->recent_from);
+	assert_int_equal(search_all(&not_old, ids, ARRAY_LEN(ids)), 100);
+}
+
+static void
+test_first_from_a_sender(void **state)
+{
+	struct index_view view = { .dir = "" };
+	struct index_rows rows;
+	bool first;
+	struct err e;
+
+	(void)state;
+	deliver("", "a@x", "", "one");
+	deliver("", "b@x", "", "two");
+	sync_index();
+	assert_int_equal(index_list(x, &view, 0, 10, &pool, &rows, &e), 0);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(
+		    index_is_first(x, &rows.list[i].newest, &first, &e), 0);
+		assert_int_equal(first, i == 1);
+	}
+}
+
+/* Where the cache cannot be used. */
+static void
+test_in_memory(void **state)
+{
+	struct index_view view = { .dir = "" };
+	struct index_rows rows;
+	struct err e;
+
+	(void)state;
+	f.config.cache_dir = NULL;
+	deliver("", "a@x", "", "one");
+	sync_index();
+	deliver("", "b@x", "", "two");
+	sync_index();
+	assert_false(index_is_stale(x));
+	assert_int_equal(index_list(x, &view, 0, 10, &pool, &rows, &e), 0);
+	assert_int_equal(rows.count, 2);
+}
+
+static void
+in_folder(const char *name, const char *other)
+{
+	struct maildir m;
+
+	fixture_maildir(&f, "", &m);
+	if (other != NULL)
+		assert_int_equal(renameat(m.new_fd, name, m.cur_fd, other), 0);
+	else
+		assert_int_equal(unlinkat(m.new_fd, name, 0), 0);
+	maildir_close(&m);
+}
+
+static char victims[2][MAILDIR_NAME_SIZE];
+
+static void
+disturb(void)
+{
+	char seen[MAILDIR_NAME_SIZE + 8];
+
+	in_folder(victims[0], NULL);
+	(void)snprintf(seen, sizeof(seen), "%s:2,S", victims[1]);
+	in_folder(victims[1], seen);
+	deliver("", "late@x", "", "late");
+}
+
+/* Between being opened and being put in a message goes, one is read, one comes. */
+static void
+test_disturbed_while_reading(void **state)
+{
+	struct index_view view = { .dir = "" };
+	struct index_rows rows;
+	size_t seen = 0;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		char text[40], name[MAILDIR_NAME_SIZE];
+
+		(void)snprintf(
+		    text, sizeof(text), "Message-ID: d%zu@x\n\nx\n", i);
+		fixture_deliver(&f, "", text, i < 2 ? victims[i] : name);
+	}
+	f.meanwhile = disturb;
+	sync_index();
+	sync_index();
+	assert_int_equal(index_list(x, &view, 0, 10, &pool, &rows, &e), 0);
+	assert_int_equal(rows.count, 5);
+	assert_string_equal(rows.list[0].newest.subject, "late");
+	for (size_t i = 0; i < rows.count; i++) {
+		assert_string_not_equal(rows.list[i].newest.name, victims[0]);
+		seen += (rows.list[i].newest.flags & MAILDIR_SEEN) != 0;
+	}
+	assert_int_equal(seen, 1);
+}
+
+static void *
+sync_in_thread(void *arg)
+{
+	struct index *own = fixture_open(&f);
+	struct index_progress p = { .missing = 1 };
+	struct err e;
+
+	for (int i = 0; i < 100 && p.missing > 0; i++) {
+		if (index_sync(own, "", clock_mono_ms() + 10000, &p, &e) != 0)
+			(void)snprintf(arg, 100, "%.99s", e.text);
+	}
+	index_close(own);
+	return NULL;
+}
+
+/* Each message once, whoever puts it in. */
+static void
+test_two_at_once(void **state)
+{
+	char errors[2][100] = { "" };
+	struct index_folders folders;
+	pthread_t threads[2];
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 600; i++) {
+		char id[20];
+
+		(void)snprintf(id, sizeof(id), "t%d@x", i);
+		deliver("", id, i % 2 != 0 ? "t0@x" : "", "x");
+	}
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL,
+				     sync_in_thread, errors[i]),
+		    0);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_string_equal(errors[0], "");
+	assert_string_equal(errors[1], "");
+	sync_index();
+	assert_int_equal(index_folders(x, &pool, &folders, &e), 0);
+	assert_int_equal(folders.list[0].total, 600);
+	assert_int_equal(folders.list[0].talks, 300);
+}
+
 int
 main(void)
 {
@@ -484,6 +690,11 @@ main(void)
 		T(test_a_damaged_file_is_made_anew),
 		T(test_a_dead_parser_loses_nothing),
 		T(test_the_newest_come_first),
+		T(test_search_in_recent_and_older),
+		T(test_first_from_a_sender),
+		T(test_in_memory),
+		T(test_disturbed_while_reading),
+		T(test_two_at_once),
 #undef T
 	};
 
