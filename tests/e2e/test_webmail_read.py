@@ -117,7 +117,7 @@ class Reading(unittest.TestCase):
             "Content-Type: text/plain; charset=koi8-r; format=flowed\n" \
             "Content-Transfer-Encoding: 8bit\n\nПривет \nмир\n"
         page = self.ann.get(self.deliver(raw.encode("koi8-r")))
-        self.assertIn("<h1>Привет</h1>", page.text)
+        self.assertIn('<h1 dir="auto">Привет</h1>', page.text)
         self.assertIn("<p>Привет мир</p>", page.text)
 
     def html(self, body):
@@ -354,7 +354,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([x for x, _ in shown], [False] * 3 + [True])
         for i, (_, text) in enumerate(shown):
             self.assertIn(f"text number {i} of a", text)
-        self.assertIn("<b>me</b>", shown[2][1])
+        self.assertIn("<bdi>me</bdi>", shown[2][1])
         self.assertIn('<span class="chip">Sent</span>', shown[2][1])
         # one alone
         page = self.ann.get(link.replace("/c/", "/v/"))
@@ -395,10 +395,10 @@ class Reading(unittest.TestCase):
         for subject in ("n2", "n1"):
             page = self.ann.get(unescape(re.search(
                 r'href="([^"]+)"[^>]*rel="next"', page.text).group(1)))
-            self.assertIn(f"<h1>{subject}</h1>", page.text)
+            self.assertIn(f'<h1 dir="auto">{subject}</h1>', page.text)
         page = self.ann.get(unescape(re.search(
             r'href="([^"]+)"[^>]*rel="prev"', page.text).group(1)))
-        self.assertIn("<h1>n2</h1>", page.text)
+        self.assertIn('<h1 dir="auto">n2</h1>', page.text)
 
     def test_first_message_of_a_sender(self):
         for expected in (True, False):
