@@ -262,7 +262,7 @@ test_move_copy_expunge(void **state)
 }
 
 static void
-test_stale_files(void **state)
+test_I10_stale_files(void **state)
 {
 	struct timespec old[2] = { { 1000000, 0 }, { 1000000, 0 } };
 	struct timespec today[2] = { { 1000000, 0 }, { 0, 0 } };
@@ -593,7 +593,7 @@ main(void)
 		cmocka_unit_test(test_folders),
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_move_copy_expunge),
-		cmocka_unit_test(test_stale_files),
+		cmocka_unit_test(test_I10_stale_files),
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_usage_text),
 		cmocka_unit_test(test_j01_names_are_unique),

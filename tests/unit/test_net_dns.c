@@ -276,7 +276,7 @@ test_txt(void **state)
 }
 
 static void
-test_faults(void **state)
+test_F01_F09_faults(void **state)
 {
 	static const char *const temporary[] = { "servfail", "refused",
 		"formerr", "notimp", "drop", "garbage", "wrong-id", "wrong-q",
@@ -405,7 +405,7 @@ parse_mx(const char *data, size_t len, struct dns_mx_list *out)
 }
 
 static void
-test_crafted(void **state)
+test_F08_F09_crafted(void **state)
 {
 	static const char good[] = HEAD QUESTION MX_HEAD "\0\6\0\7\1b\xc0\x0c";
 	static const char loop[] = HEAD QUESTION MX_HEAD "\0\4\0\7\xc0\x29";
@@ -481,11 +481,11 @@ main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_ip_and_cname),
 		cmocka_unit_test(test_txt),
-		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_F01_F09_faults),
 		cmocka_unit_test(test_no_server),
 		cmocka_unit_test(test_bad_names),
 		cmocka_unit_test(test_reverse),
-		cmocka_unit_test(test_crafted),
+		cmocka_unit_test(test_F08_F09_crafted),
 		cmocka_unit_test(test_threads),
 	};
 
