@@ -17,6 +17,7 @@ import ssl
 import sys
 import threading
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def main():
                    30, "all messages")
         seen = fetched + left()
         lost = set(acked) - set(seen) - maybe
-        twice = [t for t in set(seen) if seen.count(t) > 1 and t not in maybe]
+        twice = [t for t, n in Counter(seen).items() if n > 1 and t not in maybe]
         slowest = max(first_deliveries(s, starts), default=0)
         print(f"kills {kills}, acknowledged {len(acked)}, fetched "
               f"{len(fetched)}, lost {len(lost)}, twice {len(twice)}, first "
