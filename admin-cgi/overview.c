@@ -153,7 +153,7 @@ add_disk(struct web_request *r, const struct settings *all, json_t *values,
 /* --- What the runner's last look found ---------------------------------------------- */
 
 static void
-add_certificates(struct web_request *r, json_t *todo)
+add_seen(struct web_request *r, json_t *todo)
 {
 	static const char prefix[] = "certificate.";
 	json_t *health = health_read(admin_of(r)->state_dir), *check;
@@ -168,13 +168,17 @@ add_certificates(struct web_request *r, json_t *todo)
 		    json_string_value(json_object_get(check, "found"));
 
 		if (id == NULL || state == NULL || found == NULL ||
-		    strncmp(id, prefix, sizeof(prefix) - 1) != 0 ||
-		    strcmp(state, "ok") == 0)
+		    (strcmp(state, "bad") != 0 && strcmp(state, "warn") != 0))
 			continue;
-		add_todo(r, todo, strcmp(state, "bad") == 0, "certificate",
-		    pool_printf(
-			&r->pool, "%s, %s", id + sizeof(prefix) - 1, found),
-		    "/certificates");
+		if (strncmp(id, prefix, sizeof(prefix) - 1) == 0)
+			add_todo(r, todo, strcmp(state, "bad") == 0,
+			    "certificate",
+			    pool_printf(&r->pool, "%s, %s",
+				id + sizeof(prefix) - 1, found),
+			    "/certificates");
+		else if (strcmp(id, "address") == 0)
+			add_todo(r, todo, false, "address",
+			    pool_strdup(&r->pool, found), "/checks");
 	}
 	json_decref(health);
 }
@@ -191,7 +195,7 @@ send_server(struct web_request *r, struct web_response *w, json_t *values)
 	add_services(r, all, values, todo);
 	add_queue(r, all, values, todo);
 	add_disk(r, all, values, todo);
-	add_certificates(r, todo);
+	add_seen(r, todo);
 	settings_free(all);
 	json_object_set_new(values, "flow", flow_json(admin_of(r)->flow));
 	json_object_set_new(values, "todo_count",

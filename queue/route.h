@@ -76,4 +76,7 @@ int route_hosts(const struct route *r, const struct settings *s,
 size_t route_order(struct dns_mx *items, size_t count,
     bool (*is_self)(void *arg, const char *name), void *arg, bool *looped_out);
 
+/* The address the kernel sends from towards `ip`; false: no way there. */
+bool route_source_towards(const struct ip *ip, struct ip *out);
+
 #endif /* QUEUE_ROUTE_H */

@@ -141,9 +141,8 @@ route_order(struct dns_mx *items, size_t count,
 	return n;
 }
 
-/* Our address towards `ip`, as the kernel would choose it. */
-static bool
-own_address_towards(const struct ip *ip, struct ip *out)
+bool
+route_source_towards(const struct ip *ip, struct ip *out)
 {
 	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
 		.sin6_port = htons(25) };
@@ -184,7 +183,7 @@ may_use_v6(struct search *x, const struct ip *towards)
 		return mode == YES;
 	if (x->r->has_source)
 		source = x->r->source;
-	else if (!own_address_towards(towards, &source))
+	else if (!route_source_towards(towards, &source))
 		return false;
 	pthread_mutex_lock(&lock);
 	found = clock_mono_ms() < known_until_ms && ip_eq(&known, &source);

@@ -57,9 +57,20 @@ const char *tool_arg(const json_t *args, const char *name);
 
 /*
  * The part of "server" that is cheap: services, disk, queue, certificates
- * (directory/certs.h).  {checks[], certificates[]}, a new reference.
+ * (directory/certs.h), public address.  {checks[], certificates[], address?},
+ * a new reference.
  */
 json_t *tools_health(struct runner *r, const struct settings *s);
+
+/*
+ * Whether server.hostname leads to our public address, and whether that is
+ * the one run/health.json knows: a check is appended to `checks` unless
+ * dns.self_check is off or we cannot know our address.  Ours are
+ * nat.addresses, else the public ones we listen on, else the one we send
+ * from.  {now, before, changed_at} for the next look, new; NULL = unknown.
+ */
+json_t *tools_address(
+    struct runner *r, const struct settings *s, json_t *checks);
 
 /*
  * A note from the server to one address, through the spool; its id into

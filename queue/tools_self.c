@@ -311,15 +311,16 @@ json_t *
 tools_health(struct runner *r, const struct settings *s)
 {
 	struct check c = { r, s, json_array() };
-	json_t *certificates;
+	json_t *certificates, *address;
 
 	check_services(&c);
 	check_disk(&c);
 	check_queue(&c);
 	check_relay(&c);
 	certificates = check_certificates(&c);
-	return json_pack(
-	    "{s:o,s:o}", "checks", c.list, "certificates", certificates);
+	address = tools_address(r, s, c.list);
+	return json_pack("{s:o,s:o,s:o*}", "checks", c.list, "certificates",
+	    certificates, "address", address);
 }
 
 json_t *

@@ -221,10 +221,11 @@ write_health(struct watch *w)
 				badness_names[c->told], "text", c->text));
 	}
 	clock_rfc3339(clock_wall_ms(), at);
-	all = json_pack("{s:s,s:O,s:O,s:o,s:b}", "at", at, "checks",
+	all = json_pack("{s:s,s:O,s:O,s:O*,s:o,s:b}", "at", at, "checks",
 	    json_object_get(w->health, "checks"), "certificates",
-	    json_object_get(w->health, "certificates"), "told", told,
-	    "relay_open", w->relay_open);
+	    json_object_get(w->health, "certificates"), "address",
+	    json_object_get(w->health, "address"), "told", told, "relay_open",
+	    w->relay_open);
 	text = json_dumps(all, JSON_INDENT(1));
 	path_of(w, path, sizeof(path));
 	if (text == NULL ||

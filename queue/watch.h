@@ -16,10 +16,11 @@
  *
  * After each look run/health.json is replaced, for pages and for metrics:
  *
- *	{at, checks[{id, state, found, fix}], certificates[], told[{id, state,
- *	text}], relay_open}
+ *	{at, checks[{id, state, found, fix}], certificates[], address?{now,
+ *	before, changed_at}, told[{id, state, text}], relay_open}
  *
  * `told` is what was told and is not over; it is read again at start.
+ * `address` is our public address as last seen (tools_address()).
  * Whether the server is an open relay (the tool "relay") is also tried right
  * after each change of the directory.
  */

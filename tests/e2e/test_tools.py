@@ -1,5 +1,6 @@
 """The administrator's tools against the scripted DNS and exchanger."""
 
+import json
 import sys
 import unittest
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 from lib.fakedns import FakeDNS  # noqa: E402
+from lib.fastcgi import Browser  # noqa: E402
 from lib.fakemx import HANG, FakeMX  # noqa: E402
 from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
@@ -115,6 +117,48 @@ class Tools(unittest.TestCase):
             wait_until(lambda: self.s.run_cli(
                 "tool", "console", self.s.host, str(self.s.port["pop3s"]),
                 "--tls", "--pop3", "QUIT").returncode == 0, 20)
+
+    def test_public_address(self):
+        s, host = self.s, self.dns.zone["mail.example.org"]
+
+        def check():
+            return {c["id"]: c for c in s.json("check")["checks"]}.get(
+                "address", {"state": "not asked"})
+
+        def alerts(what):
+            return sum(f"  address: {what}" in m.decode()
+                       for m in s.messages("admin@example.org"))
+        host["A"] = ["203.0.113.7"]
+        s.set("nat.addresses", "203.0.113.7")
+        s.set("dns.self_check", "yes")
+        try:
+            wait_until(lambda: check()["state"] == "ok")
+            s.set("alert.interval", 1)
+            wait_until(lambda: "203.0.113.7" in (
+                s.state / "run/health.json").read_text(), 20)
+            # the DNS leads elsewhere
+            host["A"] = ["203.0.113.8"]
+            wait_until(lambda: alerts(
+                "this server is 203.0.113.7; mail.example.org leads to "
+                "203.0.113.8. Correct the A"), 20)
+            host["A"] = ["203.0.113.7"]
+            wait_until(lambda: check()["state"] == "ok", 20)
+            wait_until(lambda: "address" not in [c["id"] for c in json.loads(
+                (s.state / "run/health.json").read_text())["told"]], 20)
+            # it moved, and the DNS with it: PTR and SPF may not have
+            s.set("nat.addresses", "203.0.113.9")
+            host["A"] = ["203.0.113.9"]
+            found = "this server is 203.0.113.9, was 203.0.113.7"
+            wait_until(lambda: alerts(found), 20)
+            self.assertEqual(check()["found"], found)
+            page = Browser(s.state / "run/web/admin.sock").sign_in(
+                "admin@example.org", PASSWORD, "/admin", "/").get("/admin/")
+            self.assertIn(found, page.text)
+        finally:
+            host["A"] = ["127.0.0.1"]
+            for name, value in (("nat.addresses", ""), ("alert.interval", 60),
+                                ("dns.self_check", "no")):
+                s.set(name, value)
 
     def test_without_a_server(self):
         with Server(settings={"dns.servers": self.dns.setting}) as other:
