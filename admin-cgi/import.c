@@ -148,17 +148,37 @@ read_table(struct web_request *r, struct buf *out)
 	    memchr(out->data, '\0', out->len) == NULL;
 }
 
+/* Roles need a fresh password: it is asked for before the first row. */
+static bool
+may_import(
+    struct web_request *r, struct web_response *w, const struct buf *table)
+{
+	struct problem p = { 0 };
+	struct user_csv c;
+	struct err e;
+	bool has_roles =
+	    user_csv_init(&c, buf_slice(table), &e) == 0 && c.has_roles;
+
+	user_csv_release(&c);
+	return !has_roles ||
+	    admin_write(r, w,
+		json_pack("{ss,s[],sb,sb}", "verb", "user import", "users",
+		    "dry_run", 1, "fresh", 1),
+		NULL, &p) >= 0;
+}
+
 void
 import_post(struct web_request *r, struct web_response *w)
 {
 	const char *act = web_form(r, "do");
+	bool dry_run = act == NULL || strcmp(act, "import") != 0;
 	struct buf table;
 	json_t *values;
 
 	buf_init(&table, TABLE_MAX);
 	if (read_table(r, &table)) {
-		run_import(r, w, buf_slice(&table),
-		    act == NULL || strcmp(act, "import") != 0);
+		if (dry_run || may_import(r, w, &table))
+			run_import(r, w, buf_slice(&table), dry_run);
 	} else {
 		w->status = 422;
 		values = json_pack(

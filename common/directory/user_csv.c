@@ -39,6 +39,8 @@ static const struct column {
 	{ "forward", IN_SET },
 	{ "forward_keep", IN_SET },
 	{ "aliases", IN_LIST },
+	{ "roles", IN_SET },
+	{ "disabled", IN_USER },
 };
 
 /* clang-format on */
@@ -71,6 +73,8 @@ user_csv_init(struct user_csv *c, struct slice text, struct err *e)
 			return err_set(
 			    e, ERR_SYNTAX, "unknown column \"%s\"", fields[i]);
 		has_address |= c->columns[i] == 0;
+		c->has_roles |=
+		    strcmp(columns[c->columns[i]].name, "roles") == 0;
 	}
 	if (!has_address)
 		return err_set(e, ERR_SYNTAX, "there is no column \"address\"");
@@ -183,6 +187,7 @@ void
 user_csv_put(struct buf *out, const json_t *user)
 {
 	const json_t *access = json_object_get(user, "access");
+	const json_t *until = json_object_get(user, "disabled_until");
 
 	for (size_t i = 0; i < ARRAY_LEN(columns); i++) {
 		const json_t *from =
@@ -190,7 +195,10 @@ user_csv_put(struct buf *out, const json_t *user)
 
 		if (i > 0)
 			buf_addc(out, ',');
-		put_value(out, json_object_get(from, columns[i].name));
+		if (strcmp(columns[i].name, "disabled") == 0 && until != NULL)
+			put_value(out, until);
+		else
+			put_value(out, json_object_get(from, columns[i].name));
 	}
 	buf_addstr(out, "\r\n");
 }

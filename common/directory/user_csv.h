@@ -10,16 +10,19 @@
  * of which only "address" must be there:
  *
  *	address, name, password, quota_bytes, quota_messages,
- *	may_change_password, pop3, smtp, web, forward, forward_keep, aliases
+ *	may_change_password, pop3, smtp, web, forward, forward_keep, aliases,
+ *	roles, disabled
  *
- * An empty field leaves what the domain's new users get.  "forward" and
- * "aliases" hold several addresses separated by blanks.
+ * An empty field leaves what the domain's new users get.  "forward",
+ * "aliases" and "roles" hold several words separated by blanks; "disabled" is
+ * yes, no or the time (RFC 3339) until which.
  */
 struct user_csv {
 	struct table table;
 	struct pool pool; /* of the row last read */
 	int columns[TABLE_FIELDS_MAX];
 	size_t count;
+	bool has_roles; /* there is a column of them */
 	json_t *seen; /* addresses so far */
 };
 

@@ -456,6 +456,35 @@ class People(unittest.TestCase):
         page = self.do(where, {"table": "name,adress\r\nx,y\r\n"}, status=200)
         self.assertIn("unknown column", page.text)
 
+    def test_a_table_with_roles(self):
+        where = "/admin/users/import"
+        table = ("address,roles,disabled\r\n"
+                 "r1@example.org,domain_admin,2100-01-02T03:04:05Z\r\n"
+                 "r2@example.org,,yes\r\nr3@example.org,,no\r\n"
+                 "r4@example.org,king,\r\nr5@example.org,,perhaps\r\n")
+        b = self.sign_in(ADMIN)
+        page = self.do(where, {"table": table, "do": "try"}, b, status=200)
+        self.assertIn("3 good, 2 refused", page.text)
+        self.assertIn("disabled cannot be perhaps", page.text)
+        # a session that is not fresh gives no roles: the password first
+        self.age_sessions()
+        fields = {"table": table, "do": "import"}
+        page = self.do(where, fields, b, status=403)
+        self.assertIn('name="confirm"', page.text)
+        self.assertEqual(
+            self.s.run_cli("user", "show", "r2@example.org").returncode, 1)
+        page = self.do(where, {**fields, "confirm": PASSWORD}, b, status=200)
+        self.assertIn("3 good, 2 refused", page.text)
+        r1, r2, r3 = (self.shown("user", "show", f"r{n}@example.org")
+                      for n in (1, 2, 3))
+        self.assertEqual(r1["roles"], ["domain_admin"])
+        self.assertTrue(r1["disabled_until"].startswith("2100-01-02T03:04:05"))
+        self.assertEqual((r2["disabled"], r3["disabled"]), (True, False))
+        # and out as it went in
+        out = self.s.cli("user", "export", "example.org")
+        for line in (",domain_admin," + r1["disabled_until"], ",,yes", ",,no"):
+            self.assertRegex(out, f"r[123]@example.org,.*{line}\r?\n")
+
     def test_ten_thousand_users(self):
         self.s.cli("domain", "add", "many.example")
         table = "address,name\n" + "".join(
