@@ -88,20 +88,25 @@ check_left(struct request *q, struct err *e)
 	if (left <= 0)
 		return left;
 	return refuse(q, e, "mailbox-left",
-	    "the mailbox of an earlier %s may still be there: put it aside"
-	    " (mailstead mailbox aside) or say that it shall be kept",
+	    "the mailbox of an earlier %s may still be there: keep it for the"
+	    " new one (user add --keep-mailbox) or put it aside (user add"
+	    " --aside-mailbox, mailstead mailbox aside)",
 	    q->target.address);
 }
 
-/* The account q->target names, with what "set" and defaults say. */
+/*
+ * The account q->target names, with what "set" and defaults say.  `keep`: the
+ * mailbox of an earlier one is its own; the caller settles that.
+ */
 static int
-add_one(struct request *q, const char *name, json_t *set, struct err *e)
+add_one(
+    struct request *q, const char *name, json_t *set, bool keep, struct err *e)
 {
 	int64_t id;
 
 	q->field = "local";
 	if (check_local(q, e) != 0 || check_limit(q, e) != 0 ||
-	    make_room(q, e) != 0 || check_left(q, e) != 0)
+	    make_room(q, e) != 0 || (!keep && check_left(q, e) != 0))
 		return -1;
 	q->field = "name";
 	if (user_insert(
@@ -115,7 +120,7 @@ add_one(struct request *q, const char *name, json_t *set, struct err *e)
 int
 user_create(struct request *q, const char *name, struct err *e)
 {
-	if (add_one(q, name, NULL, e) != 0)
+	if (add_one(q, name, NULL, false, e) != 0)
 		return -1;
 	return secrets_set_password(
 	    q->core->secrets, q->target.account_id, &q->keys, 0, e);
@@ -134,15 +139,17 @@ int
 verb_user_add(struct request *q, struct err *e)
 {
 	json_t *roles = json_object_get(q->in, "roles");
+	bool keep = req_bool(q, "keep_mailbox");
 	const char *name;
 
 	if (req_optional(q, "name", &name, e) != 0 ||
-	    (req_bool(q, "keep_mailbox") &&
-		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
-	    add_one(q, name ? name : "", json_object_get(q->in, "set"), e) != 0)
+	    add_one(q, name ? name : "", json_object_get(q->in, "set"), keep,
+		e) != 0)
 		return -1;
 	if ((roles != NULL &&
 		role_set_all(q, q->target.account_id, roles, e) != 0) ||
+	    (keep &&
+		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
 	    secrets_set_password(
 		q->core->secrets, q->target.account_id, &q->keys, 0, e) != 0)
 		return -1;
@@ -251,8 +258,8 @@ import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 	if (allowed == 0)
 		return refuse(q, e, "forbidden", "not allowed");
 	if (allowed < 0 ||
-	    add_one(q, name ? name : "", json_object_get(user, "set"), e) !=
-		0 ||
+	    add_one(q, name ? name : "", json_object_get(user, "set"), false,
+		e) != 0 ||
 	    import_aliases(q, json_object_get(user, "aliases"), e) != 0 ||
 	    import_disabled(q,
 		json_string_value(json_object_get(user, "disabled")), e) != 0)

@@ -98,6 +98,7 @@ void admin_refuse(
 struct problem {
 	int status;       /* 422, or 409: somebody else changed it meanwhile */
 	const char *text; /* of the whole form, or NULL; in the pool */
+	const char *code; /* accountd's, or NULL */
 
 	struct {
 		const char *field, *text;

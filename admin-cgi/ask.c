@@ -120,6 +120,7 @@ read_problem(struct web_request *r, const json_t *reply, struct problem *p)
 	const char *field = text_of(r, reply, "field");
 
 	p->status = 422;
+	p->code = code;
 	if (code != NULL && strcmp(code, "changed") == 0) {
 		p->status = 409;
 		p->text = page_text(r, "error.changed");

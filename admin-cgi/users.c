@@ -247,8 +247,12 @@ send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 
 	if (load_defaults(r, w, domain, &defaults) != 0)
 		return;
-	values = json_pack("{ss,so}", "domain", domain, "f",
-	    form_show(r, &new_form, defaults, p));
+	values = json_pack("{ss,so,sb,ss}", "domain", domain, "f",
+	    form_show(r, &new_form, defaults, p), "left",
+	    p->code != NULL && strcmp(p->code, "mailbox-left") == 0, "address",
+	    pool_printf(&r->pool, "%s@%s",
+		web_form(r, "local") != NULL ? web_form(r, "local") : "",
+		domain));
 	json_decref(defaults);
 	form_problem(r, w, p, values);
 	admin_page(r, w, "user_new", "users", values);
@@ -296,9 +300,10 @@ user_new_post(struct web_request *r, struct web_response *w)
 		return;
 	}
 	rc = admin_write(r, w,
-	    json_pack("{ss,ss,ss,ss,so}", "verb", "user add", "address",
+	    json_pack("{ss,ss,ss,ss,so,sb}", "verb", "user add", "address",
 		address, "name", name != NULL ? name : "", "password",
-		web_form(r, "password"), "set", set),
+		web_form(r, "password"), "set", set, "keep_mailbox",
+		web_form(r, "keep_mailbox") != NULL),
 	    NULL, &p);
 	if (rc > 0)
 		send_new(r, w, &p);

@@ -26,7 +26,7 @@ enum flags {
 	F_REMOVE = 512,  /* the same into "remove" */
 	F_TOP = 1024,    /* key=value arguments into the request itself */
 	F_WHOLE = 2048,  /* the whole answer is the object */
-	F_LEAVES = 128,  /* a mailbox is left over: put it aside */
+	F_LEAVES = 4096, /* a mailbox is left over: put it aside */
 };
 
 struct option {
@@ -72,7 +72,8 @@ static const struct verb user_verbs[] = {
 	    { "--role", "roles", INTO_ROLES },
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
 	    { "--quota-messages", "quota_messages", INTO_SET },
-	    { "--keep-mailbox", "keep_mailbox", AS_FLAG } }, { NULL } },
+	    { "--keep-mailbox", "keep_mailbox", AS_FLAG },
+	    { "--aside-mailbox", "aside_mailbox", AS_FLAG } }, { NULL } },
 	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL,
 	  { { "--match", "match", INTO_REQUEST },
 	    { "--admins", "admins", AS_FLAG },
@@ -326,6 +327,24 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 	return result;
 }
 
+/* What an earlier user of the name left, before the new one is added. */
+static int
+put_aside_first(struct cli *c, json_t *request)
+{
+	struct err e;
+
+	if (json_object_get(request, "aside_mailbox") == NULL)
+		return CLI_DONE;
+	(void)json_object_del(request, "aside_mailbox");
+	if (json_object_get(request, "keep_mailbox") != NULL)
+		return cli_usage("either --keep-mailbox or --aside-mailbox");
+	return left_put_aside(c,
+		   json_string_value(json_object_get(request, "address")),
+		   &e) == 0
+	    ? CLI_DONE
+	    : cli_fail(&e);
+}
+
 static int
 run_verbs(struct cli *c, const char *noun, const struct verb *table)
 {
@@ -350,6 +369,8 @@ run_verbs(struct cli *c, const char *noun, const struct verb *table)
 		mem_wipe(password, strlen(password));
 		free(password);
 	}
+	if (result == CLI_DONE)
+		result = put_aside_first(c, request);
 	if (result != CLI_DONE) {
 		json_decref(request);
 		return result;
@@ -418,7 +439,7 @@ const struct command commands_accounts[] = {
 	    "add|list|show|set|passwd|disable|enable|delete|import|export "
 	    "[ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
-	    "[--quota-messages N] [--keep-mailbox].",
+	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox].",
 	    false, command_user },
 	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },

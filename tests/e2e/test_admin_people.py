@@ -456,6 +456,27 @@ class People(unittest.TestCase):
         page = self.do(where, {"table": "name,adress\r\nx,y\r\n"}, status=200)
         self.assertIn("unknown column", page.text)
 
+    def test_N08_a_mailbox_that_was_left(self):
+        self.s.user("lea@example.org")
+        box = self.s.mailbox("lea@example.org")
+        box.mkdir(parents=True, exist_ok=True)
+        b = self.sign_in(ADMIN)
+        self.do("/admin/u/lea@example.org/delete", {}, b)
+        where = "/admin/d/example.org/users/new"
+        fields = {"local": "lea", "name": "", "password": PASSWORD,
+                  "password2": PASSWORD}
+        page = self.do(where, fields, b, status=422)
+        self.assertIn("mailstead mailbox aside lea@example.org", page.text)
+        self.assertIn('name="keep_mailbox"', page.text)
+        self.do(where, dict(fields, keep_mailbox="1"), b)
+        self.shown("user", "show", "lea@example.org")
+
+    def test_two_steps_by_command(self):
+        self.s.user("theo@example.org")
+        key = self.shown("totp", "begin", "theo@example.org")["secret"]
+        self.s.cli("totp", "confirm", "theo@example.org", totp(key))
+        self.s.cli("totp", "remove", "theo@example.org")
+
     def test_a_table_with_roles(self):
         where = "/admin/users/import"
         table = ("address,roles,disabled\r\n"

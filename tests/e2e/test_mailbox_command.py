@@ -89,12 +89,28 @@ class MailboxCommand(unittest.TestCase):
         p = self.s.run_cli("user", "add", ANN, input=PASSWORD + "\n")
         self.assertEqual(p.returncode, 1)
         self.assertIn("mailstead mailbox aside", p.stderr)
+        # a refused one changes nothing
+        p = self.s.run_cli("user", "add", ANN, "--keep-mailbox",
+                           "--quota-bytes", "many", input=PASSWORD + "\n")
+        self.assertIn("cannot be many", p.stderr)
+        p = self.s.run_cli("user", "add", ANN, input=PASSWORD + "\n")
+        self.assertIn("--keep-mailbox", p.stderr)
+        p = self.s.run_cli("user", "add", ANN, "--keep-mailbox",
+                           "--aside-mailbox", input=PASSWORD + "\n")
+        self.assertEqual(p.returncode, 2)
+        p = self.s.run_cli("user", "add", ANN, "--aside-mailbox",
+                           input=PASSWORD + "\n")
+        self.assertNotEqual(p.returncode, 0)
         (self.box.parent / ".left").unlink()
         (self.box.parent / "elsewhere").rename(self.box.parent / ".left")
         self.s.user(ANN, PASSWORD, "--keep-mailbox")
         self.assertTrue(self.box.exists())
-        self.s.cli("user", "delete", ANN)
-        self.s.user(ANN)
+        (self.box.parent / ".left").rename(self.box.parent / "elsewhere")
+        (self.box.parent / ".left").write_text("in the way")
+        self.assertNotEqual(self.s.run_cli("user", "delete", ANN).returncode, 0)
+        (self.box.parent / ".left").unlink()
+        (self.box.parent / "elsewhere").rename(self.box.parent / ".left")
+        self.s.user(ANN, PASSWORD, "--aside-mailbox")
         self.assertFalse(self.box.exists())
 
         self.assertEqual(self.s.json("mailbox", "purge"), [])
