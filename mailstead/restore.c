@@ -5,7 +5,7 @@
  * is sent by itself.  One domain, account, folder or message: into the running
  * server; what is there stays as it is, and a message is known by its name,
  * so restoring twice adds nothing.  Accounts that are gone are made anew, as
- * they were but with an unknown password: it must be set.
+ * they were (restore_names.h) but with an unknown password: it must be set.
  */
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -30,6 +30,7 @@
 
 #include "mailstead/backup.h"
 #include "mailstead/mailbox.h"
+#include "mailstead/restore_names.h"
 #include "mailstead/state.h"
 #include "mailstead/tree.h"
 
@@ -46,6 +47,7 @@ struct restore {
 	struct directory *then; /* the directory of the copy */
 	json_t *restored;       /* {address: {restored, present}} */
 	json_t *made;           /* accounts that need a password */
+	struct names names;
 };
 
 /* --- the copy --------------------------------------------------------------------- */
@@ -162,19 +164,6 @@ restore_all(struct restore *r, struct err *e)
 
 /* --- accounts --------------------------------------------------------------------- */
 
-static bool
-is_there(struct restore *r, const char *verb, const char *key, const char *name)
-{
-	struct err e;
-	json_t *reply;
-
-	if (cli_call(r->cli, json_pack("{s:s,s:s}", "verb", verb, key, name),
-		&reply, &e) != 0)
-		return false;
-	json_decref(reply);
-	return true;
-}
-
 static json_t *
 account_request(const struct dir_account *a)
 {
@@ -204,7 +193,7 @@ need_account(struct restore *r, const char *address, struct err *e)
 	json_t *reply;
 	int rc = -1;
 
-	if (is_there(r, "user show", "address", address))
+	if (names_is_there(r->cli, "user show", "address", address))
 		return 0;
 	switch (dir_find_login(r->then, slice_str(address), &pool, &a, e)) {
 	case DIR_FOUND:
@@ -452,65 +441,57 @@ restore_account(struct restore *r, const char *address, struct err *e)
 	return rc;
 }
 
-/* A mailbox's directory back to a local part: %XX. */
-static bool
-local_part(const char *dir, char out[ADDRESS_LOCAL_MAX * 4])
+static int
+need_domain(
+    struct restore *r, const char *domain, const char *alias_of, struct err *e)
 {
-	size_t n = 0;
+	json_t *request, *reply;
 
-	for (const char *p = dir; *p != '\0'; p++) {
-		if (n + 1 >= ADDRESS_LOCAL_MAX * 4)
-			return false;
-		if (*p != '%') {
-			out[n++] = *p;
-		} else if (p[1] != '\0' && p[2] != '\0') {
-			const char hex[3] = { p[1], p[2], '\0' };
-
-			out[n++] = (char)strtoul(hex, NULL, 16);
-			p += 2;
-		} else {
-			return false;
-		}
-	}
-	out[n] = '\0';
-	return n > 0;
+	if (names_is_there(r->cli, "domain show", "domain", domain))
+		return 0;
+	request = json_pack("{s:s,s:s}", "verb", "domain add", "name", domain);
+	if (alias_of[0] != '\0')
+		json_object_set_new(request, "alias_of", json_string(alias_of));
+	if (cli_call(r->cli, request, &reply, e) != 0)
+		return -1;
+	json_decref(reply);
+	return 0;
 }
 
 static int
 restore_domain(struct restore *r, struct err *e)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
-	char path[PATH_SIZE + ADDRESS_DOMAIN_MAX + 8];
-	char local[ADDRESS_LOCAL_MAX * 4], address[PATH_SIZE];
-	struct dirent **list = NULL;
-	json_t *reply;
-	int count, rc = 0;
+	json_t *alias_of, *accounts, *one;
+	size_t i;
+	int rc;
 
-	if (domain_normalise(slice_str(r->domain), domain, e) != 0)
+	if (domain_normalise(slice_str(r->domain), domain, e) != 0 ||
+	    names_domain(&r->names, domain, &alias_of, &accounts, e) != 0)
 		return -1;
-	if (!is_there(r, "domain show", "domain", domain)) {
-		if (cli_call(r->cli,
-			json_pack(
-			    "{s:s,s:s}", "verb", "domain add", "name", domain),
-			&reply, e) != 0)
-			return -1;
-		json_decref(reply);
-	}
-	(void)snprintf(path, sizeof(path), "%s/mail/%s", r->copy, domain);
-	count = scandir(path, &list, NULL, alphasort);
-	if (count < 0)
-		return err_set(e, ERR_PERM, "%s had no mail", domain);
-	for (int i = 0; i < count; i++) {
-		if (rc == 0 && list[i]->d_name[0] != '.' &&
-		    local_part(list[i]->d_name, local)) {
-			(void)snprintf(
-			    address, sizeof(address), "%s@%s", local, domain);
-			rc = restore_account(r, address, e);
-		}
-		free(list[i]);
-	}
-	free(list);
+	rc = need_domain(r, domain, json_string_value(alias_of), e);
+	json_array_foreach(accounts, i, one)
+		if (rc == 0)
+			rc = restore_account(r, json_string_value(one), e);
+	if (rc == 0)
+		rc = names_restore_domain(&r->names, domain, e);
+	json_decref(alias_of);
+	json_decref(accounts);
 	return rc;
+}
+
+/* Names last: a role may be about a list that was made anew. */
+static int
+restore_names(struct restore *r, struct err *e)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(r->made, i, one)
+		if (names_restore_account(
+			&r->names, json_string_value(one), e) != 0)
+			return -1;
+	return 0;
 }
 
 static void
@@ -518,8 +499,10 @@ print(struct restore *r)
 {
 	static const char *const columns[] = { "address", "restored", "present",
 		NULL };
-	json_t *o = json_pack(
-	    "{s:O,s:O}", "accounts", r->restored, "need_password", r->made);
+	static const char *const names[] = { "address", "what", "name", "state",
+		NULL };
+	json_t *o = json_pack("{s:O,s:O,s:O}", "accounts", r->restored,
+	    "need_password", r->made, "names", r->names.report);
 	json_t *address;
 	size_t i;
 
@@ -527,6 +510,8 @@ print(struct restore *r)
 		cli_print_json(o);
 	} else {
 		cli_print_table(r->restored, columns);
+		if (json_array_size(r->names.report) > 0)
+			cli_print_table(r->names.report, names);
 		json_array_foreach(r->made, i, address)
 			printf("%s was made anew: mailstead user passwd %s\n",
 			    json_string_value(address),
@@ -538,17 +523,30 @@ print(struct restore *r)
 static int
 restore_part(struct restore *r, struct err *e)
 {
+	char path[PATH_SIZE + 32];
 	int rc;
 
+	(void)snprintf(
+	    path, sizeof(path), "%s/directory/directory.db", r->copy);
 	if (config_load(r->cli->state_arg, &r->cli->config, e) != 0 ||
 	    directory_open(r->copy, &r->then, e) != 0)
 		return -1;
+	if (sql_open(path, SQL_READ, &r->names.then, e) != 0) {
+		directory_close(r->then);
+		return -1;
+	}
 	r->restored = json_array();
 	r->made = json_array();
+	r->names.cli = r->cli;
+	r->names.report = json_array();
 	rc = r->account != NULL ? restore_account(r, r->account, e)
 				: restore_domain(r, e);
 	if (rc == 0)
+		rc = restore_names(r, e);
+	if (rc == 0)
 		print(r);
+	sql_close(r->names.then);
+	json_decref(r->names.report);
 	directory_close(r->then);
 	json_decref(r->restored);
 	json_decref(r->made);

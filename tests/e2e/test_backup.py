@@ -220,7 +220,15 @@ class Backup(unittest.TestCase):
         self.assertEqual(os.listdir(kept / "cur"), [name + ":2,FS"])
         self.assertEqual(len(os.listdir(bob / "new")), 1)
         # one account that is gone, then a whole domain
-        s.cli("user", "set", "bob@example.org", "quota_messages=77")
+        s.cli("list", "add", "team@example.org", "bob@example.org",
+              "x@far.example")
+        s.cli("list", "set", "team@example.org", "members_only=yes")
+        s.cli("alias", "add", "both@example.org", "bob@example.org",
+              "eve@example.org")
+        s.cli("alias", "add", "rob@example.org", "bob@example.org")
+        s.cli("user", "set", "bob@example.org", "quota_messages=77",
+              "roles=domain_admin list_admin:team@example.org")
+        s.cli("user", "disable", "bob@example.org")
         copy, _ = self.backup()
         s.cli("user", "delete", "bob@example.org")
         shutil.rmtree(bob, ignore_errors=True)
@@ -230,8 +238,35 @@ class Backup(unittest.TestCase):
         user = s.json("user", "show", "bob@example.org")
         self.assertEqual(user["quota_messages"], 77)
         self.assertEqual(user["used_messages"], 2)
+        self.assertEqual(user["roles"], ["domain_admin",
+                                         "list_admin:team@example.org"])
+        self.assertTrue(user["disabled"])
+        self.assertEqual(user["aliases"], ["both@example.org",
+                                           "rob@example.org"])
+        self.assertEqual({(x["what"], x["name"]) for x in out["names"]
+                          if x["state"] == "restored"},
+                         {("alias", "both@example.org"),
+                          ("alias", "rob@example.org"),
+                          ("member", "team@example.org"),
+                          ("role", "domain_admin:example.org"),
+                          ("role", "list_admin:team@example.org"),
+                          ("disabled", "")})
+        self.assertEqual(set(s.json("list", "members", "team@example.org")),
+                         {"bob@example.org", "x@far.example"})
+        # what is gone of a domain, and not what changed since
+        s.cli("list", "delete", "team@example.org")
+        s.cli("alias", "delete", "rob@example.org")
+        s.cli("alias", "add", "both@example.org", "eve@example.org")
         shutil.rmtree(s.mailbox("eve@example.org"))
         out = restore("--domain", "example.org")
+        team = s.json("list", "show", "team@example.org")
+        self.assertTrue(team["members_only"])
+        self.assertEqual(set(s.json("list", "members", "team@example.org")),
+                         {"bob@example.org", "x@far.example"})
+        self.assertEqual({a["address"]: a["targets"] for a in s.json(
+            "alias", "list") if a["address"][0] in "br"}, {
+                "both@example.org": ["eve@example.org"],
+                "rob@example.org": ["bob@example.org"]})
         self.assertEqual({a["address"]: a["restored"] for a in out}[
             "eve@example.org"], 1)
         self.assertEqual(marks(s, "eve@example.org"), ["other"])
