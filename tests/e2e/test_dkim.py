@@ -512,6 +512,8 @@ class Unavailable(DkimCase):
     def test_deferred_without_accountd(self):
         socket_path = self.server.state / 'run/accountd/queue-runner.sock'
         socket_path.rename(str(socket_path) + '.away')
+        for pid in self.server.pids('accountd')[1:]:  # who is connected
+            os.kill(pid, 9)
         self.submit(['From: bob@example.org\r\n\r\na\r\n'])
         self.server.wait_log('queue-runner', 'event=defer .*cannot be signed')
         self.assertEqual(self.mx.messages, [])
