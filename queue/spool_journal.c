@@ -37,6 +37,9 @@ enum {
 	SCAN_CHUNK = 2 *
 	    (RECORD_HEADER + SPOOL_INLINE_MAX + SPOOL_INLINE_ENVELOPE_MAX +
 		SEGMENT_ALIGN),
+	/* what is looked through at a time, and the headers that begin there */
+	LOOK_CHUNK = 256 * 1024,
+	LOOK_SIZE = LOOK_CHUNK + RECORD_HEADER - SEGMENT_ALIGN,
 	FREE_MAX = 16, /* more free segments than this are deleted */
 	BLOCK = 4096,  /* of the disk: what goes bad together */
 };
@@ -111,22 +114,26 @@ static bool
 was_acknowledged(struct journal_segment *g, uint64_t from, uint64_t limit,
     uint64_t *next_out)
 {
-	size_t len = (size_t)(limit - from);
-	uint8_t *data = mem_alloc(len + 1);
-	struct spool_record r;
+	uint8_t *data = mem_alloc(LOOK_SIZE);
 	bool found = false, proven = false;
 
-	if (read_piece(g, data, len, from) < 0)
-		len = 0;
-	for (size_t i = SEGMENT_ALIGN; i + RECORD_HEADER <= len && !proven;
-	     i += SEGMENT_ALIGN) {
-		if (!record_header_get(
-			data + i, g->seed, g->generation, from + i, &r))
-			continue;
-		if (!found)
-			*next_out = from + i;
-		found = true;
-		proven = r.flushed > from;
+	for (uint64_t base = from + SEGMENT_ALIGN; base < limit && !proven;
+	     base += LOOK_CHUNK) {
+		size_t len = num_min((size_t)(limit - base), LOOK_SIZE);
+		struct spool_record r;
+
+		if (read_piece(g, data, len, base) < 0)
+			break;
+		for (size_t i = 0; i + RECORD_HEADER <= len && !proven;
+		     i += SEGMENT_ALIGN) {
+			if (!record_header_get(
+				data + i, g->seed, g->generation, base + i, &r))
+				continue;
+			if (!found)
+				*next_out = base + i;
+			found = true;
+			proven = r.flushed > from;
+		}
 	}
 	free(data);
 	return proven;

@@ -102,7 +102,7 @@ class Webmail(unittest.TestCase):
         self.deliver(m, "carl@example.org")
         carl = self.sign_in("carl@example.org")
         page = carl.get("/webmail/m/inbox")
-        link = re.search(r'href="([^"]+)">(?:<span[^>]*>Unread: </span>)?'
+        link = re.search(r'href="([^"]+)">(?:<bdi[^>]*>Unread: </bdi>)?'
                          r'<b>with a file', page.text).group(1)
         page = carl.get(link)
         body = carl.get(re.search(r'<iframe class="frame[^"]*" src="([^"]+)"',
