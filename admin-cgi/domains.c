@@ -2,6 +2,7 @@
  * Domains: the list, a new one, limits and what a domain does with its mail,
  * its look, its end.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,9 +34,10 @@ static const struct form_field fields[] = {
 /* The files of the look that are edited here; names are fixed. */
 static const struct look_file {
 	const char *field, *name;
+	size_t max; /* bytes that webmail takes */
 } look_files[] = {
-	{ "signature", "signature.txt" },
-	{ "css", "brand.css" },
+	{ "signature", "signature.txt", 16384 },
+	{ "css", "brand.css", 65536 },
 };
 
 /* clang-format on */
@@ -291,28 +293,44 @@ own_domain(struct web_request *r, struct web_response *w)
 	return name;
 }
 
-void
-look_page(struct web_request *r, struct web_response *w)
+/* With what was typed, if that is a problem. */
+static void
+send_look(struct web_request *r, struct web_response *w, const char *domain,
+    const struct problem *p)
 {
-	const char *domain = own_domain(r, w);
 	struct report report;
 	json_t *values;
 	int fd;
 
-	if (domain == NULL)
-		return;
 	report.prefix = pool_printf(&r->pool, "domains/%s/", domain);
 	report.files = json_array();
 	values = json_pack("{ss,sb,so}", "domain", domain, "on_look", 1,
 	    "templates", report.files);
 	(void)template_check_all(admin_of(r)->templates, add_report, &report);
 	fd = open_domains(r);
-	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(look_files); i++)
+	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(look_files); i++) {
+		const char *typed =
+		    p->status != 0 ? web_form(r, look_files[i].field) : NULL;
+
 		json_object_set_new(values, look_files[i].field,
-		    file_text(r, fd, domain, look_files[i].name));
+		    typed != NULL
+			? json_string(typed)
+			: file_text(r, fd, domain, look_files[i].name));
+	}
 	if (fd >= 0)
 		(void)close(fd);
+	form_problem(r, w, p, values);
 	admin_page(r, w, "domain_look", "domains", values);
+}
+
+void
+look_page(struct web_request *r, struct web_response *w)
+{
+	const char *domain = own_domain(r, w);
+	const struct problem none = { 0 };
+
+	if (domain != NULL)
+		send_look(r, w, domain, &none);
 }
 
 static int
@@ -321,18 +339,34 @@ write_look(struct web_request *r, int fd, const char *domain,
 {
 	const char *text = web_form(r, file->field);
 
+	const char *path = pool_printf(&r->pool, "%s/%s", domain, file->name);
+
+	if (text[0] == '\0') /* or it would hide the server's */
+		return unlinkat(fd, path, 0) == 0 || errno == ENOENT
+		    ? 0
+		    : err_errno(e, "%s", path);
 	if (file_mkdir(fd, domain, 02755, e) != 0)
 		return -1;
-	return file_replace(fd,
-	    pool_printf(&r->pool, "%s/%s", domain, file->name), 0644, text,
-	    strlen(text), e);
+	return file_replace(fd, path, 0644, text, strlen(text), e);
 }
 
-void
-look_post(struct web_request *r, struct web_response *w)
+static bool
+look_fits(struct web_request *r)
 {
-	const char *domain = own_domain(r, w);
-	int fd = domain != NULL ? open_domains(r) : -1;
+	for (size_t i = 0; i < ARRAY_LEN(look_files); i++) {
+		const char *text = web_form(r, look_files[i].field);
+
+		if (text != NULL && strlen(text) > look_files[i].max)
+			return false;
+	}
+	return true;
+}
+
+/* All fit before the first is written. */
+static void
+save_look(struct web_request *r, struct web_response *w, const char *domain)
+{
+	int fd = open_domains(r);
 	struct problem p = { 0 };
 	struct err e;
 	int rc = fd >= 0 ? 0 : -1;
@@ -342,7 +376,7 @@ look_post(struct web_request *r, struct web_response *w)
 		const char *text = web_form(r, file->field);
 		json_t *request;
 
-		if (text == NULL || strlen(text) > LOOK_MAX)
+		if (text == NULL)
 			continue;
 		request = about(r, "domain look");
 		json_object_set_new(request, "file", json_string(file->name));
@@ -359,6 +393,22 @@ look_post(struct web_request *r, struct web_response *w)
 		web_error(w, 503, p.text != NULL ? p.text : "");
 	else if (rc == 0)
 		admin_done(r, w, "saved", "/d/%s/look", admin_url(r, domain));
-	else if (domain != NULL && fd < 0)
+	else if (fd < 0)
 		web_error(w, 503, page_text(r, "error.disk"));
+}
+
+void
+look_post(struct web_request *r, struct web_response *w)
+{
+	const char *domain = own_domain(r, w);
+	struct problem p = { .status = 422 };
+
+	if (domain == NULL)
+		return;
+	if (look_fits(r)) {
+		save_look(r, w, domain);
+	} else {
+		p.text = page_text(r, "look.too_long");
+		send_look(r, w, domain, &p);
+	}
 }

@@ -130,6 +130,16 @@ class People(unittest.TestCase):
         self.assertEqual((folder / "brand.css").read_text(),
                          "a { color: red }")
         self.assertIn("Example Ltd", dora.get(where).text)
+        # what webmail would not show is refused, and kept as typed
+        page = self.do(where, {"signature": "x" * 16385, "css": "b {}"}, dora,
+                       status=422)
+        self.assertIn("x" * 16385, page.text)
+        self.assertIn("Nothing was saved", page.text)
+        self.assertEqual((folder / "brand.css").read_text(),
+                         "a { color: red }")
+        # an empty one does not hide the server's
+        self.do(where, {"signature": "", "css": "b {}"}, dora)
+        self.assertEqual([f.name for f in folder.iterdir()], ["brand.css"])
         (folder / "templates").mkdir()
         (folder / "templates/list.html").write_text("<p onclick=x>{{/no}}")
         self.assertIn("list.html", dora.get(where).text)
