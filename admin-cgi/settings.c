@@ -70,6 +70,17 @@ field(struct web_request *r, const struct setting *s,
 	return o;
 }
 
+/*
+ * Not those of half a second ago: what is posted is compared with them, and
+ * what is shown after saving must be what was saved.
+ */
+static struct settings *
+settings_now(struct web_request *r)
+{
+	directory_refresh(admin_of(r)->directory);
+	return directory_settings(admin_of(r)->directory);
+}
+
 /* What was posted, checked: {name: value}; what is wrong goes to `wrong`. */
 static json_t *
 read_posted(struct web_request *r, const struct settings *now, json_t *wrong)
@@ -182,7 +193,7 @@ show_settings(
     struct web_request *r, struct web_response *w, json_t *page, json_t *wrong)
 {
 	const char *section = r->args[0] != NULL ? r->args[0] : "server";
-	struct settings *now = directory_settings(admin_of(r)->directory);
+	struct settings *now = settings_now(r);
 	json_t *fields = json_array();
 
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -241,7 +252,7 @@ read_text(struct web_request *r, json_t *page)
 void
 settings_post(struct web_request *r, struct web_response *w)
 {
-	struct settings *now = directory_settings(admin_of(r)->directory);
+	struct settings *now = settings_now(r);
 	json_t *page = json_object(), *wrong = json_object(), *set;
 	int rc = 1;
 
@@ -386,7 +397,7 @@ static void
 show_protection(
     struct web_request *r, struct web_response *w, json_t *page, json_t *wrong)
 {
-	struct settings *now = directory_settings(admin_of(r)->directory);
+	struct settings *now = settings_now(r);
 	json_t *fields = json_array(), *health, *is_open;
 
 	for (size_t i = 0; i < ARRAY_LEN(protection); i++)
@@ -417,7 +428,7 @@ protection_page(struct web_request *r, struct web_response *w)
 void
 protection_post(struct web_request *r, struct web_response *w)
 {
-	struct settings *now = directory_settings(admin_of(r)->directory);
+	struct settings *now = settings_now(r);
 	json_t *page = json_object(), *wrong = json_object();
 	json_t *set = read_posted(r, now, wrong);
 	const char *lift = web_form(r, "lift");

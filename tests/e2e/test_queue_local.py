@@ -311,7 +311,7 @@ class Killed(unittest.TestCase):
     def has_worker(lab):
         try:
             return lab.worker() and lab.control(verb='statistics')['ok']
-        except (OSError, IndexError):
+        except (OSError, IndexError, ValueError):  # it died meanwhile
             return False
 
 

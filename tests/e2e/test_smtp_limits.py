@@ -78,14 +78,17 @@ class Pool(LimitCase):
 
     @contextlib.contextmanager
     def short_of_memory(self, spare):
-        """The worker may take so many bytes more."""
+        """
+        The worker may take so many bytes more: writable ones, for malloc()
+        maps more than it uses.
+        """
         worker = self.server.workers("mtad")[0]
-        size = int(Path(f"/proc/{worker}/statm").read_text().split()[0])
-        resource.prlimit(worker, resource.RLIMIT_AS,
+        size = int(Path(f"/proc/{worker}/statm").read_text().split()[5])
+        resource.prlimit(worker, resource.RLIMIT_DATA,
                          (size * 4096 + spare, resource.RLIM_INFINITY))
         yield
         with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(worker, resource.RLIMIT_AS, (
+            resource.prlimit(worker, resource.RLIMIT_DATA, (
                 resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         wait_until(self.reachable, 10, "a worker")
 
