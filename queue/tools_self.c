@@ -257,7 +257,6 @@ check_certificates(struct check *c)
 		json_decref(last);
 		last = json_incref(json_object_get(reply, "next"));
 		json_decref(reply);
-		json_decref(ask);
 	} while (last != NULL);
 	for (size_t i = 0; i < json_array_size(all); i++)
 		check_certificate(c, json_array_get(all, i));
