@@ -30,6 +30,22 @@ class LimitCase(SmtpCase):
         except OSError:
             return False
 
+    @contextlib.contextmanager
+    def short_of_memory(self, spare):
+        """
+        The worker may take so many bytes more: writable ones, for malloc()
+        maps more than it uses.
+        """
+        worker = self.server.workers("mtad")[0]
+        size = int(Path(f"/proc/{worker}/statm").read_text().split()[5])
+        resource.prlimit(worker, resource.RLIMIT_DATA,
+                         (size * 4096 + spare, resource.RLIM_INFINITY))
+        yield
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(worker, resource.RLIMIT_DATA, (
+                resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        wait_until(self.reachable, 10, "a worker")
+
 
 class Pool(LimitCase):
     """A pool of 20 connections."""
@@ -75,22 +91,27 @@ class Pool(LimitCase):
                 c.close()
             time.sleep(1)
 
-
-    @contextlib.contextmanager
-    def short_of_memory(self, spare):
-        """
-        The worker may take so many bytes more: writable ones, for malloc()
-        maps more than it uses.
-        """
+    @unittest.skipUnless(are_possible(), "not beside a sanitizer")
+    def test_G09_no_more_threads(self):
+        """Who is served stays so, the others are told; one line says why."""
         worker = self.server.workers("mtad")[0]
-        size = int(Path(f"/proc/{worker}/statm").read_text().split()[5])
-        resource.prlimit(worker, resource.RLIMIT_DATA,
-                         (size * 4096 + spare, resource.RLIM_INFINITY))
-        yield
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(worker, resource.RLIMIT_DATA, (
-                resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        wait_until(self.reachable, 10, "a worker")
+        os.kill(worker, signal.SIGKILL)  # with the threads it has to spare
+        wait_until(lambda: self.server.workers("mtad") not in ([], [worker]),
+                   10, "a new worker")
+        held = self.greeted()
+        with self.short_of_memory(0):
+            codes = [self.connect().reply()[0] for _ in range(5)]
+            self.assertIn(421, codes)
+            self.assertEqual(held.ask("NOOP"), 250)
+            self.server.wait_log("mtad", "new thread: ")
+        self.assert_sequel()
+        self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
+
+
+class Memory(LimitCase):
+    """A server of its own: one whose workers died often starts them late."""
+
+    settings = {"mtad.workers": 1}
 
     def one_message(self):
         """The last reply's code, or None if the connection broke."""
@@ -117,22 +138,6 @@ class Pool(LimitCase):
         self.assertNotEqual(set(codes), {250})
         self.assert_sequel()
         self.assertEqual(self.accepted() - before, codes.count(250) + 1)
-
-    @unittest.skipUnless(are_possible(), "not beside a sanitizer")
-    def test_G09_no_more_threads(self):
-        """Who is served stays so, the others are told; one line says why."""
-        worker = self.server.workers("mtad")[0]
-        os.kill(worker, signal.SIGKILL)  # with the threads it has to spare
-        wait_until(lambda: self.server.workers("mtad") not in ([], [worker]),
-                   10, "a new worker")
-        held = self.greeted()
-        with self.short_of_memory(0):
-            codes = [self.connect().reply()[0] for _ in range(5)]
-            self.assertIn(421, codes)
-            self.assertEqual(held.ask("NOOP"), 250)
-            self.server.wait_log("mtad", "new thread: ")
-        self.assert_sequel()
-        self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
 
 
 class Limits(LimitCase):
