@@ -210,28 +210,32 @@ verb_audit_list(struct request *q, struct err *e)
 }
 
 /*
- * Somebody is about to change waiting messages: {id: what it is} and {id: what
- * becomes of it}.  All that happens is the line.
+ * Somebody is about to change waiting messages, {id: what it is}.  All that
+ * happens is the line.
  */
 int
 verb_queue_act(struct request *q, struct err *e)
 {
-	static const char *const acts[] = { "retry", "hold", "release",
-		"bounce", "delete" };
-	json_t *before = json_object_get(q->in, "before");
-	json_t *after = json_object_get(q->in, "after");
-	const char *act;
+	static const struct {
+		const char *act, *after; /* what becomes of the message */
+	} acts[] = { { "retry", "due" }, { "hold", "held" },
+		{ "release", "due" }, { "bounce", "returned" },
+		{ "delete", "deleted" } };
+
+	json_t *before = json_object_get(q->in, "before"), *state;
+	const char *act, *id;
 	size_t i = 0;
 
 	if (req_string(q, "act", &act, e) != 0)
 		return -1;
-	while (i < ARRAY_LEN(acts) && strcmp(acts[i], act) != 0)
+	while (i < ARRAY_LEN(acts) && strcmp(acts[i].act, act) != 0)
 		i++;
-	if (i == ARRAY_LEN(acts) || !json_is_object(before) ||
-	    !json_is_object(after))
+	if (i == ARRAY_LEN(acts) || !json_is_object(before))
 		return refuse(q, e, "bad-act", "no act on the queue: %s", act);
 	q->verb = pool_printf(&q->pool, "queue %s", act);
 	q->before = json_incref(before);
-	q->after = json_incref(after);
+	q->after = json_object();
+	json_object_foreach(before, id, state)
+		json_object_set_new(q->after, id, json_string(acts[i].after));
 	return 0;
 }

@@ -161,10 +161,10 @@ report_outcome(struct cli *c, const json_t *reply, const char *verb)
 
 /* What is about to be done, into the audit log; the ids of it. */
 static int
-announce(struct cli *c, const char *verb, const char *becomes,
-    const json_t *messages, json_t **ids_out, struct err *e)
+announce(struct cli *c, const char *verb, const json_t *messages,
+    json_t **ids_out, struct err *e)
 {
-	json_t *before = json_object(), *after = json_object(), *one, *reply;
+	json_t *before = json_object(), *one, *reply;
 	size_t i;
 
 	*ids_out = json_array();
@@ -174,12 +174,10 @@ announce(struct cli *c, const char *verb, const char *becomes,
 		json_array_append(*ids_out, id);
 		json_object_set(before, json_string_value(id),
 		    json_object_get(one, "state"));
-		json_object_set_new(
-		    after, json_string_value(id), json_string(becomes));
 	}
 	if (cli_call(c,
-		json_pack("{s:s,s:s,s:o,s:o}", "verb", "queue act", "act", verb,
-		    "before", before, "after", after),
+		json_pack("{s:s,s:s,s:o}", "verb", "queue act", "act", verb,
+		    "before", before),
 		&reply, e) != 0)
 		return -1;
 	json_decref(reply);
@@ -188,8 +186,8 @@ announce(struct cli *c, const char *verb, const char *becomes,
 
 /* One page of the selection: announced, then done. */
 static int
-act_on_page(struct cli *c, const char *verb, const char *becomes,
-    const json_t *messages, json_t *outcome, struct err *e)
+act_on_page(struct cli *c, const char *verb, const json_t *messages,
+    json_t *outcome, struct err *e)
 {
 	json_t *ids, *request, *reply;
 	json_int_t done = json_integer_value(json_object_get(outcome, "done"));
@@ -197,7 +195,7 @@ act_on_page(struct cli *c, const char *verb, const char *becomes,
 
 	if (json_array_size(messages) == 0)
 		return 0;
-	rc = announce(c, verb, becomes, messages, &ids, e);
+	rc = announce(c, verb, messages, &ids, e);
 	request = json_pack("{s:s,s:o}", "verb", verb, "ids", ids);
 	if (rc == 0)
 		rc = ask_runner(c, request, &reply, e);
@@ -228,8 +226,8 @@ add_unknown(const json_t *given, const json_t *seen, json_t *outcome)
 }
 
 static int
-act_on_all(struct cli *c, const char *verb, const char *becomes,
-    json_t *request, json_t *outcome, struct err *e)
+act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
+    struct err *e)
 {
 	json_t *seen = json_object(), *reply, *messages, *next, *one;
 	bool more = true;
@@ -245,7 +243,7 @@ act_on_all(struct cli *c, const char *verb, const char *becomes,
 			json_object_set_new(seen,
 			    json_string_value(json_object_get(one, "id")),
 			    json_true());
-		rc = act_on_page(c, verb, becomes, messages, outcome, e);
+		rc = act_on_page(c, verb, messages, outcome, e);
 		next = json_object_get(reply, "next");
 		more = json_is_string(next);
 		if (more)
@@ -259,7 +257,7 @@ act_on_all(struct cli *c, const char *verb, const char *becomes,
 }
 
 static int
-act(struct cli *c, const char *verb, const char *becomes)
+act(struct cli *c, const char *verb)
 {
 	json_t *request = json_pack(
 	    "{s:s,s:b,s:i}", "verb", "list", "brief", 1, "limit", ACT_PAGE);
@@ -268,8 +266,7 @@ act(struct cli *c, const char *verb, const char *becomes)
 	struct err e;
 	int rc = take_selection(c, request, true);
 
-	if (rc == CLI_DONE &&
-	    act_on_all(c, verb, becomes, request, outcome, &e) != 0)
+	if (rc == CLI_DONE && act_on_all(c, verb, request, outcome, &e) != 0)
 		rc = cli_fail(&e);
 	else if (rc == CLI_DONE)
 		rc = report_outcome(c, outcome, verb);
@@ -325,9 +322,8 @@ check_spool(struct cli *c)
 int
 command_queue(struct cli *c)
 {
-	static const char *const acts[][2] = { { "retry", "due" },
-		{ "hold", "held" }, { "release", "due" },
-		{ "bounce", "returned" }, { "delete", "deleted" } };
+	static const char *const acts[] = { "retry", "hold", "release",
+		"bounce", "delete" };
 	const char *verb = cli_argument(c);
 
 	if (verb == NULL)
@@ -341,8 +337,8 @@ command_queue(struct cli *c)
 	if (strcmp(verb, "check") == 0)
 		return check_spool(c);
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++) {
-		if (strcmp(verb, acts[i][0]) == 0)
-			return act(c, verb, acts[i][1]);
+		if (strcmp(verb, acts[i]) == 0)
+			return act(c, verb);
 	}
 	return cli_usage("queue: no verb \"%s\"", verb);
 }

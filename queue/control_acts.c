@@ -3,7 +3,7 @@
  * delete; see control.h for the protocol.
  *
  * Acts go by batches: first their line in the audit log, with what each
- * message was and becomes, then the deeds.  accountd says who acts, from the
+ * message was, then the deeds.  accountd says who acts, from the
  * session; an operator's acts are put down by the operator's own program,
  * which accountd knows by its credentials (mailstead/queue.c).  Each deed also
  * is a line in our log.  Runs on the connection threads.
@@ -85,17 +85,17 @@ typedef int act_function(
     struct control_session *s, const char *id, const char *text, struct err *e);
 
 struct act {
-	const char *name, *after; /* what becomes of the message */
+	const char *name;
 	act_function *run;
 	bool is_everybodys; /* else for server administrators only */
 };
 
 static const struct act acts[] = {
-	{ "retry", "due", act_retry, true },
-	{ "hold", "held", act_hold, true },
-	{ "release", "due", act_release, true },
-	{ "bounce", "returned", act_bounce, false },
-	{ "delete", "deleted", act_delete, true },
+	{ "retry", act_retry, true },
+	{ "hold", act_hold, true },
+	{ "release", act_release, true },
+	{ "bounce", act_bounce, false },
+	{ "delete", act_delete, true },
 };
 
 /* One administrative request under way. */
@@ -123,23 +123,19 @@ static int
 audit(struct deed *d, struct err *e)
 {
 	struct control_session *s = d->session;
-	json_t *before, *after, *ask, *reply;
+	json_t *before, *ask, *reply;
 
 	if (s->token == NULL)
 		return 0;
 	before = json_object();
-	after = json_object();
 	for (size_t i = 0; i < d->count; i++) {
 		const struct spool_info *info = &d->batch[i];
 
 		json_object_set_new(before, info->id,
 		    json_string(control_state_name(info->state)));
-		json_object_set_new(
-		    after, info->id, json_string(d->act->after));
 	}
-	ask = json_pack("{s:s, s:s, s:s, s:o, s:o}", "verb", "queue act",
-	    "session", s->token, "act", d->act->name, "before", before, "after",
-	    after);
+	ask = json_pack("{s:s, s:s, s:s, s:o}", "verb", "queue act", "session",
+	    s->token, "act", d->act->name, "before", before);
 	if (s->owners != NULL)
 		json_object_set_new(ask, "domain", json_string(d->owner));
 	if (accountd_call(s->runner->accountd, ask, AUDIT_MS, &reply, e) != 0)
