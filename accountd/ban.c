@@ -4,17 +4,17 @@
  */
 #include "ban.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "directory/json_file.h"
+
+#define BANS_FILE "cache/auth/bans.json"
 
 enum {
 	BANS_MAX = 4096,
@@ -30,7 +30,7 @@ struct ban {
 
 struct bans {
 	pthread_mutex_t lock;
-	char *path;
+	char *state_dir;
 	struct ban *list; /* oldest first */
 	size_t count, alloc;
 };
@@ -120,13 +120,10 @@ static void
 save(const struct bans *b)
 {
 	json_t *list = all_json(b);
-	char *text = json_dumps(list, JSON_INDENT(1));
 	struct err e;
 
-	if (text == NULL ||
-	    file_replace(AT_FDCWD, b->path, 0600, text, strlen(text), &e) != 0)
-		log_warning("%s: not written", b->path);
-	free(text);
+	if (json_file_write(b->state_dir, BANS_FILE, 0600, list, &e) != 0)
+		log_warning("%s/" BANS_FILE ": not written", b->state_dir);
 	json_decref(list);
 }
 
@@ -154,17 +151,11 @@ struct bans *
 bans_new(const char *state_dir)
 {
 	struct bans *b = mem_zalloc(sizeof(*b));
-	json_t *list = NULL;
+	json_t *list = json_file_read(state_dir, BANS_FILE, FILE_MAX);
 	struct ban ban;
-	struct buf text;
-	struct err e;
 
 	pthread_mutex_init(&b->lock, NULL);
-	b->path = mem_printf("%s/cache/auth/bans.json", state_dir);
-	buf_init(&text, FILE_MAX);
-	if (file_read(AT_FDCWD, b->path, &text, &e) == 0)
-		list = json_loadb(text.data, text.len, 0, NULL);
-	buf_release(&text);
+	b->state_dir = mem_strdup(state_dir);
 	for (size_t i = json_array_size(list); i-- > 0;)
 		if (read_ban(json_array_get(list, i), &ban))
 			add(b, &ban);
@@ -179,7 +170,7 @@ bans_free(struct bans *b)
 		return;
 	pthread_mutex_destroy(&b->lock);
 	free(b->list);
-	free(b->path);
+	free(b->state_dir);
 	free(b);
 }
 

@@ -3,12 +3,8 @@
  */
 #include "admin-cgi/health.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
+#include "directory/json_file.h"
 
 enum {
 	FILE_MAX = 1024 * 1024,
@@ -31,19 +27,10 @@ const struct health_program health_programs[HEALTH_PROGRAMS] = {
 json_t *
 health_read(const char *state_dir)
 {
-	json_t *health = NULL;
-	char path[4096];
+	json_t *health = json_file_read(state_dir, "run/health.json", FILE_MAX);
+	const char *when = json_string_value(json_object_get(health, "at"));
 	int64_t at = 0;
-	struct buf text;
-	struct err e;
-	const char *when;
 
-	(void)snprintf(path, sizeof(path), "%s/run/health.json", state_dir);
-	buf_init(&text, FILE_MAX);
-	if (file_read(AT_FDCWD, path, &text, &e) == 0)
-		health = json_loadb(text.data, text.len, 0, NULL);
-	buf_release(&text);
-	when = json_string_value(json_object_get(health, "at"));
 	if (when == NULL || !clock_parse_rfc3339(slice_str(when), &at) ||
 	    clock_wall_ms() - at > OLD_MS) {
 		json_decref(health);

@@ -41,7 +41,11 @@ json_t *tools_verb(struct runner *r, const char *verb, json_t *request);
 
 /* --- by file ------------------------------------------------------------------ */
 
+/* What watch.c writes of the last look. */
+#define TOOLS_HEALTH "run/health.json"
+
 enum {
+	TOOLS_HEALTH_MAX = 1024 * 1024,
 	TOOL_LIMIT_MS = 5000
 };
 

@@ -5,13 +5,10 @@
  * A change is worth a look for a day even when the DNS follows it: the name
  * of the new address (PTR) and SPF records do not follow by themselves.
  */
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
+#include "directory/json_file.h"
 #include "net/dns.h"
 
 #include "queue/route.h"
@@ -19,7 +16,6 @@
 
 enum {
 	OWN_MAX = 16,
-	FILE_MAX = 1024 * 1024,
 	CHANGED_MS = 86400000,
 };
 
@@ -145,18 +141,12 @@ ask_dns(
 static json_t *
 remember(const struct runner *r, const char *now)
 {
-	json_t *all = NULL, *seen;
-	char path[4096], at[CLOCK_RFC3339_SIZE];
-	const char *last;
-	struct buf text;
-	struct err e;
+	json_t *all =
+	    json_file_read(r->state_dir, TOOLS_HEALTH, TOOLS_HEALTH_MAX);
+	json_t *seen = json_incref(json_object_get(all, "address"));
+	const char *last = tool_arg(seen, "now");
+	char at[CLOCK_RFC3339_SIZE];
 
-	buf_init(&text, FILE_MAX);
-	(void)snprintf(path, sizeof(path), "%s/run/health.json", r->state_dir);
-	if (file_read(AT_FDCWD, path, &text, &e) == 0)
-		all = json_loadb(text.data, text.len, 0, NULL);
-	seen = json_incref(json_object_get(all, "address"));
-	last = tool_arg(seen, "now");
 	clock_rfc3339(clock_wall_ms(), at);
 	if (now[0] != '\0' && strcmp(last, now) != 0) {
 		json_t *next = json_pack("{s:s,s:s,s:s}", "now", now, "before",
@@ -166,7 +156,6 @@ remember(const struct runner *r, const char *now)
 		seen = next;
 	}
 	json_decref(all);
-	buf_release(&text);
 	return seen;
 }
 

@@ -6,7 +6,6 @@
  */
 #include <sys/timex.h>
 
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "directory/json_file.h"
 #include "mail/address.h"
 #include "net/dns.h"
 #include "policy/route.h"
@@ -279,17 +279,10 @@ check_relay(struct check *c)
 static void
 check_backup(struct check *c)
 {
-	char path[320];
-	struct buf text;
-	json_t *note = NULL;
+	json_t *note =
+	    json_file_read(c->r->state_dir, "run/backup.json", NOTE_MAX);
 	int64_t made = 0, days;
-	struct err e;
 
-	(void)snprintf(
-	    path, sizeof(path), "%s/run/backup.json", c->r->state_dir);
-	buf_init(&text, NOTE_MAX);
-	if (file_read(AT_FDCWD, path, &text, &e) == 0)
-		note = json_loadb(text.data, text.len, 0, NULL);
 	if (note == NULL ||
 	    !clock_parse_rfc3339(
 		slice_str(json_string_value(json_object_get(note, "made_at"))),
@@ -303,7 +296,6 @@ check_backup(struct check *c)
 		    "made %lld days ago", (long long)days);
 	}
 	json_decref(note);
-	buf_release(&text);
 }
 
 json_t *

@@ -3,7 +3,6 @@
  */
 #include "queue/watch.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "directory/json_file.h"
 
 #include "queue/tools.h"
 
@@ -23,7 +22,6 @@ enum {
 	CAUSES_MAX = 200,
 	TEXT_SIZE = 512,
 	MAIL_MAX = 64 * 1024,
-	FILE_MAX = 1024 * 1024,
 	NAP_MS = 200,
 	RELAY_MS = 1000,
 };
@@ -200,16 +198,10 @@ tell(struct watch *w, const struct settings *s)
 /* --- run/health.json --------------------------------------------------------------- */
 
 static void
-path_of(const struct watch *w, char *out, size_t size)
-{
-	(void)snprintf(out, size, "%s/run/health.json", w->r->state_dir);
-}
-
-static void
 write_health(struct watch *w)
 {
 	json_t *told = json_array(), *all;
-	char path[4096], at[CLOCK_RFC3339_SIZE], *text;
+	char at[CLOCK_RFC3339_SIZE];
 	struct err e;
 
 	for (size_t i = 0; i < w->count; i++) {
@@ -226,12 +218,9 @@ write_health(struct watch *w)
 	    json_object_get(w->health, "certificates"), "address",
 	    json_object_get(w->health, "address"), "told", told, "relay_open",
 	    w->relay_open);
-	text = json_dumps(all, JSON_INDENT(1));
-	path_of(w, path, sizeof(path));
-	if (text == NULL ||
-	    file_replace(AT_FDCWD, path, 0644, text, strlen(text), &e) != 0)
-		log_warning("%s: not written", path);
-	free(text);
+	if (json_file_write(w->r->state_dir, TOOLS_HEALTH, 0644, all, &e) != 0)
+		log_warning(
+		    "%s/" TOOLS_HEALTH ": not written", w->r->state_dir);
 	json_decref(all);
 }
 
@@ -239,17 +228,10 @@ write_health(struct watch *w)
 static void
 read_told(struct watch *w)
 {
-	const json_t *told;
-	json_t *all = NULL;
-	char path[4096];
-	struct buf text;
-	struct err e;
+	json_t *all =
+	    json_file_read(w->r->state_dir, TOOLS_HEALTH, TOOLS_HEALTH_MAX);
+	const json_t *told = json_object_get(all, "told");
 
-	buf_init(&text, FILE_MAX);
-	path_of(w, path, sizeof(path));
-	if (file_read(AT_FDCWD, path, &text, &e) == 0)
-		all = json_loadb(text.data, text.len, 0, NULL);
-	told = json_object_get(all, "told");
 	for (size_t i = 0; i < json_array_size(told); i++) {
 		const json_t *o = json_array_get(told, i);
 		struct cause *c = find_or_add(w, tool_arg(o, "id"));
@@ -261,7 +243,6 @@ read_told(struct watch *w)
 		    c->text, sizeof(c->text), "%s", tool_arg(o, "text"));
 	}
 	json_decref(all);
-	buf_release(&text);
 }
 
 /* --- the thread ---------------------------------------------------------------------- */
