@@ -1,7 +1,8 @@
 /*
- * domain, user, alias, list, totp, audit, dkim: each line of the table is one verb of accountd with
- * the arguments it takes; the loop below turns arguments into a request and
- * the answer into text.  What is allowed and valid is accountd's to say.
+ * domain, user, alias, list, totp, audit, dkim, ban: each line of the table is
+ * one verb of accountd with the arguments it takes; the loop below turns
+ * arguments into a request and the answer into text.  What is allowed and
+ * valid is accountd's to say.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,7 @@ struct verb {
 	const char *result;   /* key in the answer, for lists and objects */
 	unsigned flags;
 	struct option options[6];
-	const char *columns[8]; /* of a list */
+	const char *columns[8]; /* of a list, or of one object as a row */
 };
 
 /* clang-format off */
@@ -134,6 +135,15 @@ static const struct verb dkim_verbs[] = {
 	{ "retire", "dkim retire", "domain", NULL, F_SELECTOR, { { 0 } }, { NULL } },
 	{ "delete", "dkim delete", "domain", NULL, F_SELECTOR,
 	  { { "--force", "force", AS_FLAG } }, { NULL } },
+	{ 0 },
+};
+
+static const struct verb ban_verbs[] = {
+	{ "list", "ban list", NULL, "items", F_LIST, { { 0 } },
+	  { "address", "until", "failures", "service", "since", NULL } },
+	{ "check", "ban check", "ip", NULL, F_WHOLE, { { 0 } },
+	  { "verdict", "failures", "limit", "wait_s", "until", NULL } },
+	{ "lift", "ban lift", "ip", NULL, 0, { { 0 } }, { NULL } },
 	{ 0 },
 };
 
@@ -278,13 +288,12 @@ print_object(json_t *object)
 }
 
 static void
-print_words(const json_t *list)
+print_row(json_t *object, const char *const *columns)
 {
-	json_t *one;
-	size_t i;
+	json_t *rows = json_pack("[O]", object);
 
-	json_array_foreach(list, i, one)
-		puts(json_string_value(one));
+	cli_print_table(rows, columns);
+	json_decref(rows);
 }
 
 static int
@@ -293,18 +302,8 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 	json_t *reply = NULL;
 	struct err e;
 
-	if ((v->flags & F_LIST) != 0) {
-		if (cli_call_paged(c, request, v->result, &reply, &e) != 0)
-			return cli_fail(&e);
-		if (c->json)
-			cli_print_json(reply);
-		else if (v->columns[0] == NULL)
-			print_words(reply);
-		else
-			cli_print_table(reply, v->columns);
-		json_decref(reply);
-		return CLI_DONE;
-	}
+	if ((v->flags & F_LIST) != 0)
+		return cli_list(c, request, v->result, v->columns);
 	if (cli_call(c, request, &reply, &e) != 0)
 		return cli_fail(&e);
 	if ((v->flags & (F_OBJECT | F_WHOLE)) != 0) {
@@ -315,6 +314,8 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 		(void)json_object_del(reply, "ok");
 		if (c->json)
 			cli_print_json(object);
+		else if (v->columns[0] != NULL)
+			print_row(object, v->columns);
 		else
 			print_object(object);
 	}
@@ -430,6 +431,12 @@ command_dkim(struct cli *c)
 	return run_verbs(c, "dkim", dkim_verbs);
 }
 
+static int
+command_ban(struct cli *c)
+{
+	return run_verbs(c, "ban", ban_verbs);
+}
+
 const struct command commands_accounts[] = {
 	{ "domain", "add|list|show|set|disable|enable|delete [NAME] ...",
 	    "Domains: add NAME [--alias-of DOMAIN|--default], set NAME "
@@ -455,5 +462,7 @@ const struct command commands_accounts[] = {
 	    "Signing keys of a domain; `list --json` has the DNS records. "
 	    "delete [--force].",
 	    false, command_dkim },
+	{ "ban", "list; check ADDRESS; lift ADDRESS",
+	    "Addresses that may not sign in for a while.", false, command_ban },
 	{ 0 },
 };

@@ -198,3 +198,32 @@ cli_call_paged(struct cli *c, json_t *request, const char *key,
 	json_decref(all);
 	return -1;
 }
+
+static void
+print_words(const json_t *list)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+		puts(json_string_value(one));
+}
+
+int
+cli_list(
+    struct cli *c, json_t *request, const char *key, const char *const *columns)
+{
+	json_t *items;
+	struct err e;
+
+	if (cli_call_paged(c, request, key, &items, &e) != 0)
+		return cli_fail(&e);
+	if (c->json)
+		cli_print_json(items);
+	else if (columns[0] == NULL)
+		print_words(items);
+	else
+		cli_print_table(items, columns);
+	json_decref(items);
+	return CLI_DONE;
+}

@@ -82,6 +82,13 @@ int cli_call(struct cli *c, json_t *request, json_t **reply_out,
 int cli_call_paged(struct cli *c, json_t *request, const char *key,
     json_t **array_out, struct err *e) MUST_CHECK;
 
+/*
+ * As cli_call_paged(), and print the array: as JSON if so asked, else as a table
+ * of `columns`, or without any a word a line.  The exit code.
+ */
+int cli_list(struct cli *c, json_t *request, const char *key,
+    const char *const *columns);
+
 /* Print a value as JSON with a newline. */
 void cli_print_json(const json_t *value);
 

@@ -225,8 +225,6 @@ const struct command commands_server[] = {
 	{ "status", "", "Show services, queue, disk and certificates.", false,
 	    command_status },
 	{ "version", "", "Show the version.", true, command_version },
-	{ "ban", "list; check ADDRESS; lift ADDRESS",
-	    "Addresses that may not sign in for a while.", false, command_ban },
 	{ "tls",
 	    "list; install NAME CERT KEY; self-signed NAME [HOST]; delete NAME",
 	    "Certificates: which there are, put one in, make one, take one "

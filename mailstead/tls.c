@@ -22,20 +22,11 @@ list(struct cli *c)
 {
 	static const char *const columns[] = { "name", "not_after",
 		"self_signed", "issuer", "names", "error", NULL };
-	json_t *items;
-	struct err e;
 
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
-	if (cli_call_paged(c, json_pack("{ss}", "verb", "tls list"), "items",
-		&items, &e) != 0)
-		return cli_fail(&e);
-	if (c->json)
-		cli_print_json(items);
-	else
-		cli_print_table(items, columns);
-	json_decref(items);
-	return CLI_DONE;
+	return cli_list(
+	    c, json_pack("{ss}", "verb", "tls list"), "items", columns);
 }
 
 /* Ask for the change, and print what accountd answers. */
