@@ -165,24 +165,23 @@ judge(struct checker *c, const char *id, enum dns_status s, bool good,
 static size_t
 own_addresses(const struct checker *c, bool v6, struct ip out[ADDRESSES_MAX])
 {
-	const char *nat = settings_text(c->q->settings, SET_NAT_ADDRESSES);
-	const char *listen = settings_text(c->q->settings, SET_LISTEN);
-	struct slice token, rest = slice_str(nat[0] != '\0' ? nat : listen);
+	const struct settings *s = c->q->settings;
+	enum setting_id id = settings_count(s, SET_NAT_ADDRESSES) > 0
+	    ? SET_NAT_ADDRESSES
+	    : SET_LISTEN;
 	size_t n = 0;
 
-	while (rest.data != NULL && n < ADDRESSES_MAX) {
-		rest = slice_cut(rest, ' ', &token);
-		n += ip_parse(token, &out[n]) && ip_is_v4(&out[n]) != v6 &&
-		    !ip_is_loopback(&out[n]);
-	}
+	for (size_t i = 0; i < settings_count(s, id) && n < ADDRESSES_MAX; i++)
+		n += ip_parse(slice_str(settings_item(s, id, i)), &out[n]) &&
+		    ip_is_v4(&out[n]) != v6 && !ip_is_loopback(&out[n]);
 	return n;
 }
 
 static bool
-has_address(const struct ip *ips, size_t count, const struct ip *ip)
+has_address(const struct dns_ip_list *list, const struct ip *ip)
 {
-	for (size_t i = 0; i < count; i++)
-		if (memcmp(&ips[i], ip, sizeof(*ip)) == 0)
+	for (size_t i = 0; i < list->count; i++)
+		if (ip_eq(&list->items[i], ip))
 			return true;
 	return false;
 }
@@ -207,8 +206,7 @@ check_addresses(struct checker *c, bool v6)
 	}
 	for (size_t i = 0; i < count; i++) {
 		ip_format(&own[i], text);
-		add_record(c, type, c->host, text,
-		    has_address(list.items, list.count, &own[i]),
+		add_record(c, type, c->host, text, has_address(&list, &own[i]),
 		    json_copy(found));
 	}
 	/* not told which they are: what is there is believed */
