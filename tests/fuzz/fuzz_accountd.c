@@ -4,7 +4,6 @@
  * packet.
  */
 #include <assert.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,26 +14,18 @@
 #include "accountd/core.h"
 #include "accountd/request.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/tree.h"
 
 static char dir[] = "/tmp/mailstead-fuzz-XXXXXX";
 static struct core *core;
 static struct caller caller;
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
 
 static void
 clean(void)
 {
 	sasl_free(caller.sasl);
 	core_close(core);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	tree_remove(dir);
 }
 
 static void

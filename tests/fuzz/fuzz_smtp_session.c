@@ -18,7 +18,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +35,7 @@
 #include "accountd/core.h"
 #include "mtad/mtad.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/tree.h"
 
 enum {
 	PAUSE = 0xff,
@@ -173,15 +173,6 @@ check_log(const char *day, bool is_local)
 
 /* --- the server -------------------------------------------------------------------- */
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
-
 static void
 clean(void)
 {
@@ -189,7 +180,7 @@ clean(void)
 	directory_close(mtad.directory);
 	core_close(core);
 	buf_release(&client.replies);
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)tree_remove(dir);
 }
 
 /* What the operator says. */
@@ -215,7 +206,7 @@ renew_spool(void)
 
 	if (mtad.spool != NULL) {
 		spool_writer_close(mtad.spool);
-		(void)nftw(spool_dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		(void)tree_remove(spool_dir);
 	}
 	if (mkdir(spool_dir, 0700) != 0 || spool_create(spool_dir, &e) != 0 ||
 	    spool_writer_open(

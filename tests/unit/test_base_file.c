@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -23,6 +22,8 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#include "tests/lib/tree.h"
+
 static char folder[64];
 static int folder_fd = -1;
 
@@ -38,21 +39,12 @@ setup(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-	(void)st;
-	(void)kind;
-	(void)where;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	(void)state;
 	log_open("", NULL, true);
 	(void)close(folder_fd);
-	return nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return tree_remove(folder);
 }
 
 static mode_t

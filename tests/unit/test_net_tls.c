@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
@@ -28,6 +27,8 @@
 #include "base/file.h"
 #include "net/stream.h"
 #include "net/tls.h"
+
+#include "tests/lib/tree.h"
 
 enum {
 	TIMEOUT_MS = 20000,
@@ -100,20 +101,11 @@ setup(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *place)
-{
-	(void)st;
-	(void)flag;
-	(void)place;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
 	(void)state;
 	(void)close(dir_fd);
-	return nftw(dir_path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return tree_remove(dir_path);
 }
 
 static struct tls_context *
