@@ -36,16 +36,6 @@ cut_keyword(struct slice args, const char *keyword, struct slice *out)
 	return true;
 }
 
-static bool
-is_ascii(struct slice s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		if ((unsigned char)s.data[i] >= 0x80)
-			return false;
-	}
-	return true;
-}
-
 static int
 refuse_params(struct session *s, enum params_result r)
 {
@@ -185,7 +175,7 @@ smtp_mail(void *session, struct slice args)
 	    PARAMS_OK)
 		rc = refuse_params(s, r);
 	else if (!params.smtputf8 &&
-	    !is_ascii(slice_of(path.data, path.len - rest.len)))
+	    !slice_is_ascii(slice_of(path.data, path.len - rest.len)))
 		rc = session_reply(s, 553, "5.6.7", "Address needs SMTPUTF8");
 	else
 		rc = judge_mail(s, &sender, &params);
@@ -343,7 +333,7 @@ read_rcpt(struct session *s, struct slice path, struct pool *scratch)
 	if (r != PARAMS_OK)
 		return refuse_params(s, r);
 	if (!(s->tx.envelope.flags & ENVELOPE_SMTPUTF8) &&
-	    !is_ascii(slice_of(path.data, path.len - rest.len)))
+	    !slice_is_ascii(slice_of(path.data, path.len - rest.len)))
 		return session_reply(s, 553, "5.6.7", "Address needs SMTPUTF8");
 	return judge_rcpt(s, &rcpt, &params, scratch);
 }

@@ -143,9 +143,10 @@ param_bit(struct slice name)
 }
 
 static enum params_result
-read_mail_param(unsigned bit, struct slice value, struct pool *pool,
-    struct mail_params *out)
+read_mail_param(unsigned bit, struct slice value, struct pool *pool, void *arg)
 {
+	struct mail_params *out = arg;
+
 	switch (bit) {
 	case SEEN_SIZE:
 		return read_size(value, &out->size);
@@ -178,14 +179,16 @@ read_mail_param(unsigned bit, struct slice value, struct pool *pool,
 	}
 }
 
-enum params_result
-mail_params_parse(struct slice args, struct pool *pool, struct mail_params *out)
+/* Each parameter at most once; read() knows those of one command. */
+static enum params_result
+read_params(struct slice args, struct pool *pool, void *out,
+    enum params_result (*read)(
+	unsigned bit, struct slice value, struct pool *pool, void *out))
 {
 	struct param p;
 	unsigned seen = 0;
 	int rc;
 
-	*out = (struct mail_params){ 0 };
 	for (int i = 0; (rc = next_param(&args, &p)) > 0; i++) {
 		unsigned bit = param_bit(p.name);
 		enum params_result r;
@@ -193,11 +196,18 @@ mail_params_parse(struct slice args, struct pool *pool, struct mail_params *out)
 		if (i >= PARAMS_MAX || (bit & seen))
 			return PARAMS_SYNTAX;
 		seen |= bit;
-		r = read_mail_param(bit, p.value, pool, out);
+		r = read(bit, p.value, pool, out);
 		if (r != PARAMS_OK)
 			return r;
 	}
 	return rc == 0 ? PARAMS_OK : PARAMS_SYNTAX;
+}
+
+enum params_result
+mail_params_parse(struct slice args, struct pool *pool, struct mail_params *out)
+{
+	*out = (struct mail_params){ 0 };
+	return read_params(args, pool, out, read_mail_param);
 }
 
 /* NOTIFY=NEVER or a list of SUCCESS, FAILURE, DELAY (RFC 3461 4.1). */
@@ -256,29 +266,21 @@ read_orcpt(struct slice value, struct pool *pool, char **out)
 	return PARAMS_OK;
 }
 
+static enum params_result
+read_rcpt_param(unsigned bit, struct slice value, struct pool *pool, void *out)
+{
+	struct rcpt_params *r = out;
+
+	if (bit == SEEN_NOTIFY)
+		return read_notify(value, &r->notify);
+	if (bit == SEEN_ORCPT)
+		return read_orcpt(value, pool, &r->original);
+	return PARAMS_UNKNOWN;
+}
+
 enum params_result
 rcpt_params_parse(struct slice args, struct pool *pool, struct rcpt_params *out)
 {
-	struct param p;
-	unsigned seen = 0;
-	int rc;
-
 	*out = (struct rcpt_params){ 0 };
-	for (int i = 0; (rc = next_param(&args, &p)) > 0; i++) {
-		unsigned bit = param_bit(p.name);
-		enum params_result r;
-
-		if (i >= PARAMS_MAX || (bit & seen))
-			return PARAMS_SYNTAX;
-		seen |= bit;
-		if (bit == SEEN_NOTIFY)
-			r = read_notify(p.value, &out->notify);
-		else if (bit == SEEN_ORCPT)
-			r = read_orcpt(p.value, pool, &out->original);
-		else
-			r = PARAMS_UNKNOWN;
-		if (r != PARAMS_OK)
-			return r;
-	}
-	return rc == 0 ? PARAMS_OK : PARAMS_SYNTAX;
+	return read_params(args, pool, out, read_rcpt_param);
 }

@@ -26,15 +26,6 @@ enum {
 	CHUNK = 65536
 };
 
-static bool
-is_ascii(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s > 0x7e)
-			return false;
-	return true;
-}
-
 static void
 all_get(struct client_recipient *rcpts, size_t count, const struct outcome *o)
 {
@@ -61,7 +52,7 @@ static bool
 peer_is_able(const struct client *c, const struct client_message *m,
     struct client_recipient *rcpts, size_t count)
 {
-	bool utf8 = !is_ascii(m->sender);
+	bool utf8 = !slice_is_ascii(slice_str(m->sender));
 	size_t i;
 
 	if ((c->caps & CAP_SIZE) != 0 && c->size_limit != 0 &&
@@ -75,7 +66,8 @@ peer_is_able(const struct client *c, const struct client_message *m,
 		utf8 = true; /* its headers may have such bytes, too */
 	if ((c->caps & CAP_SMTPUTF8) == 0) {
 		for (i = 0; i < count; i++)
-			if (utf8 || !is_ascii(rcpts[i].address))
+			if (utf8 ||
+			    !slice_is_ascii(slice_str(rcpts[i].address)))
 				refuse(c, &rcpts[i], 1, "5.6.7",
 				    "the server does not support "
 				    "internationalised mail");

@@ -24,15 +24,6 @@ static const struct {
 	    "Your message was delivered to the recipients below.\n" },
 };
 
-static bool
-is_ascii(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s > 0x7e)
-			return false;
-	return true;
-}
-
 /* One line's worth of text from elsewhere: no control bytes. */
 static void
 add_clean(struct buf *out, const char *s)
@@ -61,10 +52,10 @@ is_international(const struct dsn *d)
 {
 	size_t i;
 
-	if (!is_ascii(d->envelope->sender))
+	if (!slice_is_ascii(slice_str(d->envelope->sender)))
 		return true;
 	for (i = 0; i < d->count; i++)
-		if (!is_ascii(recipient(d, i)->address))
+		if (!slice_is_ascii(slice_str(recipient(d, i)->address)))
 			return true;
 	return false;
 }
@@ -187,7 +178,9 @@ add_status(const struct dsn *d, struct buf *out)
 	add_field(out, "Arrival-Date", date);
 	for (i = 0; i < d->count; i++)
 		add_recipient(d, recipient(d, i),
-		    is_ascii(recipient(d, i)->address) ? "rfc822" : "utf-8",
+		    slice_is_ascii(slice_str(recipient(d, i)->address))
+			? "rfc822"
+			: "utf-8",
 		    out);
 	buf_addc(out, '\n');
 }

@@ -64,26 +64,33 @@ err_kind_of_errno(int error)
 	}
 }
 
+/* "LABEL: REASON"; an over-long label is cut before the reason is. */
+static void
+err_store_labelled(struct err *e, enum err_kind kind, const char *reason,
+    const char *fmt, va_list args)
+{
+	char text[2 * sizeof(e->text)];
+	int len = vsnprintf(text, sizeof(e->text), fmt, args);
+
+	if (len < 0)
+		len = 0;
+	if ((size_t)len > sizeof(e->text) / 2)
+		len = (int)(sizeof(e->text) / 2);
+	(void)snprintf(text + len, sizeof(text) - (size_t)len, ": %s", reason);
+	err_store(e, kind, text);
+}
+
 int
 err_errno(struct err *e, const char *fmt, ...)
 {
 	int error = errno;
-	char text[2 * sizeof(e->text)];
 	char words[128];
 	va_list args;
-	int len;
 
 	va_start(args, fmt);
-	len = vsnprintf(text, sizeof(e->text), fmt, args);
+	err_store_labelled(e, err_kind_of_errno(error),
+	    strerror_r(error, words, sizeof(words)), fmt, args);
 	va_end(args);
-	if (len < 0)
-		len = 0;
-	/* an over-long name is cut before the reason is */
-	if ((size_t)len > sizeof(e->text) / 2)
-		len = (int)(sizeof(e->text) / 2);
-	(void)snprintf(text + len, sizeof(text) - (size_t)len, ": %s",
-	    strerror_r(error, words, sizeof(words)));
-	err_store(e, err_kind_of_errno(error), text);
 	errno = error;
 	return -1;
 }
@@ -91,18 +98,10 @@ err_errno(struct err *e, const char *fmt, ...)
 int
 err_prefix(struct err *e, const char *fmt, ...)
 {
-	char text[2 * sizeof(e->text)];
 	va_list args;
-	int len;
 
 	va_start(args, fmt);
-	len = vsnprintf(text, sizeof(e->text), fmt, args);
+	err_store_labelled(e, e->kind, e->text, fmt, args);
 	va_end(args);
-	if (len < 0)
-		len = 0;
-	if ((size_t)len > sizeof(e->text) / 2)
-		len = (int)(sizeof(e->text) / 2);
-	(void)snprintf(text + len, sizeof(text) - (size_t)len, ": %s", e->text);
-	err_store(e, e->kind, text);
 	return -1;
 }

@@ -245,6 +245,16 @@ utf8_sequence(const unsigned char *p, size_t left)
 }
 
 bool
+slice_is_ascii(struct slice s)
+{
+	unsigned all = 0;
+
+	for (size_t i = 0; i < s.len; i++)
+		all |= (unsigned char)s.data[i];
+	return all < 0x80;
+}
+
+bool
 utf8_is_valid(struct slice s)
 {
 	const unsigned char *p = (const unsigned char *)s.data;

@@ -78,6 +78,8 @@ bool ascii_is_digit(int c);
 bool ascii_is_alnum(int c);
 void ascii_lower_str(char *s);
 
+bool slice_is_ascii(struct slice s);
+
 /* Whole string is valid UTF-8 (no overlong forms, no surrogates). */
 bool utf8_is_valid(struct slice s);
 

@@ -122,13 +122,11 @@ domain_normalise(
     struct slice s, char out[ADDRESS_DOMAIN_MAX + 1], struct err *e)
 {
 	char name[ADDRESS_DOMAIN_MAX + 1];
-	bool is_idn = false, is_ascii = true;
+	bool is_idn = false;
 
 	if (s.len > 0 && s.data[s.len - 1] == '.')
 		s.len--;
-	for (size_t i = 0; i < s.len; i++)
-		is_ascii = is_ascii && (unsigned char)s.data[i] < 0x80;
-	if (!is_ascii) {
+	if (!slice_is_ascii(s)) {
 		if (idn_to_ascii(s, name, e) != 0)
 			return -1;
 	} else if (!slice_copy(s, name, sizeof(name))) {
@@ -292,16 +290,13 @@ static int
 scan_local(struct scan *p, char *out, size_t *len_out, struct err *e)
 {
 	struct slice local;
-	bool utf8 = false;
 	int rc = scan_peek(p) == '"' ? scan_quoted(p, out, len_out, e)
 				     : scan_dot_string(p, out, len_out, e);
 
 	if (rc != 0)
 		return -1;
 	local = slice_of(out, *len_out);
-	for (size_t i = 0; i < local.len; i++)
-		utf8 = utf8 || (unsigned char)local.data[i] >= 0x80;
-	if (!utf8)
+	if (slice_is_ascii(local))
 		return 0;
 	if (!(p->allow & ADDRESS_UTF8))
 		return err_set(e, ERR_SYNTAX, "local part is not ASCII");

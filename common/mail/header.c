@@ -293,15 +293,13 @@ header_encode(struct slice text, struct buf *out)
 {
 	struct buf clean;
 	struct slice s;
-	bool plain = true, first = true;
+	bool first = true;
 
 	buf_init(&clean, 3 * text.len);
 	add_clean(text, &clean);
 	s = buf_slice(&clean);
-	for (size_t i = 0; i < s.len; i++)
-		plain = plain && (unsigned char)s.data[i] < 0x80;
 	/* what looks like an encoded word would be decoded as one */
-	if (plain && !slice_icontains(s, SLICE_LIT("=?"))) {
+	if (slice_is_ascii(s) && !slice_icontains(s, SLICE_LIT("=?"))) {
 		buf_addslice(out, s);
 		s.len = 0;
 	}

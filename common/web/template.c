@@ -351,9 +351,10 @@ check_one(struct checker *c, const char *path)
 	buf_release(&text);
 }
 
-/* A folder of templates and, at the top, its folders of languages. */
+/* Call what() with each name in a folder; hidden ones are left out. */
 static void
-check_folder(struct checker *c, const char *folder, bool top)
+each_in(struct checker *c, const char *folder,
+    void (*what)(struct checker *c, const char *folder, const char *name))
 {
 	int fd = openat(c->set->state_fd, folder,
 	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -368,43 +369,45 @@ check_folder(struct checker *c, const char *folder, bool top)
 	/* a stream of its own, so no other thread is in it */
 	while (
 	    (item = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-		char path[PATH_SIZE];
-
-		if (item->d_name[0] == '.' ||
-		    snprintf(path, sizeof(path), "%s/%s", folder,
-			item->d_name) >= (int)sizeof(path))
-			continue;
-		if (slice_ends(slice_str(item->d_name), ".html"))
-			check_one(c, path);
-		else if (top)
-			check_folder(c, path, false);
+		if (item->d_name[0] != '.')
+			what(c, folder, item->d_name);
 	}
 	(void)closedir(dir);
 }
 
+/* What a folder of one language holds. */
 static void
-check_domains(struct checker *c)
+check_page(struct checker *c, const char *folder, const char *name)
 {
-	int fd = openat(c->set->state_fd, "domains",
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *item;
+	char path[PATH_SIZE];
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
-		return;
-	}
-	while (
-	    (item = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-		char path[PATH_SIZE];
+	if (slice_ends(slice_str(name), ".html") &&
+	    snprintf(path, sizeof(path), "%s/%s", folder, name) <
+		(int)sizeof(path))
+		check_one(c, path);
+}
 
-		if (item->d_name[0] != '.' &&
-		    snprintf(path, sizeof(path), "domains/%s/templates",
-			item->d_name) < (int)sizeof(path))
-			check_folder(c, path, true);
-	}
-	(void)closedir(dir);
+/* What a folder of templates holds: pages, and folders of languages. */
+static void
+check_item(struct checker *c, const char *folder, const char *name)
+{
+	char path[PATH_SIZE];
+
+	if (slice_ends(slice_str(name), ".html"))
+		check_page(c, folder, name);
+	else if (snprintf(path, sizeof(path), "%s/%s", folder, name) <
+	    (int)sizeof(path))
+		each_in(c, path, check_page);
+}
+
+static void
+check_domain(struct checker *c, const char *folder, const char *name)
+{
+	char path[PATH_SIZE];
+
+	if (snprintf(path, sizeof(path), "%s/%s/templates", folder, name) <
+	    (int)sizeof(path))
+		each_in(c, path, check_item);
 }
 
 unsigned
@@ -419,7 +422,7 @@ template_check_all(struct template_set *s,
 		if (slice_starts(slice_str(a->name), "templates/"))
 			check_text(&c, a->name, slice_of(a->data, a->len));
 	}
-	check_folder(&c, "web/templates", true);
-	check_domains(&c);
+	each_in(&c, "web/templates", check_item);
+	each_in(&c, "domains", check_domain);
 	return c.bad;
 }
