@@ -32,6 +32,7 @@ struct core {
 	struct bans *bans;
 	struct login_cache *cache;
 	struct dkim_keys *dkim;
+	struct limits *sent; /* messages an hour, of users; the daemon's */
 	Gsasl *gsasl;
 
 	pthread_mutex_t write_lock;

@@ -29,6 +29,7 @@
 #include "base/num.h"
 #include "directory/config.h"
 #include "net/sock.h"
+#include "proc/limits.h"
 #include "proc/privilege.h"
 #include "proc/service.h"
 
@@ -63,6 +64,7 @@ static struct {
 	uid_t uids[ARRAY_LEN(programs)];
 	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
 	const char *read_paths[3], *write_paths[PATH_COUNT + 1];
+	struct limits *sent; /* outlives the worker */
 } setup;
 
 static const char *
@@ -119,8 +121,8 @@ static int
 configure_paths(
     const struct config *c, struct service_config *out, struct err *e)
 {
-	static const char *const names[PATH_COUNT] = { "directory",
-		"log/audit", "log/accountd", "tls", "cache/auth" };
+	static const char *const names[PATH_COUNT] = { "directory", "log/audit",
+		"log/accountd", "tls", "cache/auth" };
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,
@@ -146,6 +148,10 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	    directory_read_settings(state_dir, &s, e) != 0)
 		return -1;
 	settings_free(s);
+	if (setup.sent == NULL)
+		setup.sent = limits_new();
+	if (setup.sent == NULL)
+		return err_errno(e, "memory for limits");
 	*out = (struct service_config){ .enabled = true,
 		.workers = 1,
 		.connections = CONNECTIONS,
@@ -165,6 +171,7 @@ worker_start(struct worker *w, struct err *e)
 
 	if (core_open(w->state_dir, &core, e) != 0)
 		return -1;
+	core->sent = setup.sent;
 	w->data = core;
 	return 0;
 }

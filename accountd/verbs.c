@@ -50,6 +50,7 @@ static const struct verb verbs[] = {
 	{ "user enable",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_enable },
 	{ "user delete",     STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE | VERB_FRESH, NULL, verb_user_delete },
 	{ "user usage",      FROM_QUEUE | FROM_POPD | FROM_WEBMAIL, RIGHT_NONE, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
+	{ "user sent",       FROM_MTAD | FROM_WEBMAIL, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_user_sent },
 	{ "mailbox view",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_mailbox_view },
 	{ "mailbox views",   ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_mailbox_views },
 	{ "mailbox settled", FROM_MAILSTEAD, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_mailbox_settled },

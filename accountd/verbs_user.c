@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 #include "mail/address.h"
+#include "proc/limits.h"
 
 #include "password.h"
 #include "request.h"
@@ -652,6 +653,25 @@ verb_user_usage(struct request *q, struct err *e)
 		"UPDATE account SET quota_full = ?1 WHERE id = ?2", "ii",
 		(int64_t)json_is_true(full), q->target.account_id) < 0)
 		return -1;
+	return 0;
+}
+
+/* Counted here because one limit holds for all programs a user sends by. */
+int
+verb_user_sent(struct request *q, struct err *e)
+{
+	struct limits *sent = q->core->sent;
+	int64_t now = clock_mono_ms();
+	const char *address;
+	uint64_t key;
+
+	if (req_string(q, "address", &address, e) != 0)
+		return -1;
+	key = limits_key_user(sent, address);
+	if (req_bool(q, "one_more"))
+		limits_message(sent, key, now);
+	json_object_set_new(q->out, "count",
+	    json_integer((json_int_t)limits_messages(sent, key, now)));
 	return 0;
 }
 

@@ -19,10 +19,6 @@
 #include "mtad/mtad.h"
 #include "mtad/params.h"
 
-enum {
-	SRS_KEY_MS = 10000
-};
-
 /* "FROM:" or "TO:", then spaces (lenient), then the path. */
 static bool
 cut_keyword(struct slice args, const char *keyword, struct slice *out)
@@ -67,18 +63,32 @@ look_up_client(struct session *s)
 
 /* --- MAIL -------------------------------------------------------------------- */
 
+/* While accountd cannot tell, the user is to come again later. */
+static bool
+is_user_over_rate(struct session *s)
+{
+	int64_t max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_USER);
+	int64_t sent;
+	struct err e;
+
+	if (max == 0)
+		return false;
+	if (accountd_count_sent(s->mtad->accountd, s->user->address, false,
+		ACCOUNTD_MS, &sent, &e) != 0) {
+		log_warning("limit.messages_per_user: %s", e.text);
+		return true;
+	}
+	return sent >= max;
+}
+
 static bool
 is_over_rate(struct session *s)
 {
 	struct limits *l = s->mtad->limits;
 	int64_t max;
 
-	if (s->user != NULL) {
-		max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_USER);
-		return max > 0 &&
-		    limits_messages(l, limits_key_user(l, s->user->address),
-			clock_mono_ms()) >= max;
-	}
+	if (s->user != NULL)
+		return is_user_over_rate(s);
 	if (s->facts.trusted)
 		return false;
 	max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_ADDRESS);
@@ -275,7 +285,7 @@ read_return_path(struct session *s, const struct address *rcpt,
 	s->facts.return_path = POLICY_RETURN_NONE;
 	if (!policy_is_return_path(&s->facts, rcpt, target))
 		return NULL;
-	have = accountd_srs_key(s->mtad->accountd, SRS_KEY_MS, key, &e) == 0;
+	have = accountd_srs_key(s->mtad->accountd, ACCOUNTD_MS, key, &e) == 0;
 	if (!have)
 		log_warning("return path: %s", e.text);
 	policy_gather_return_path(&s->facts, s->settings, have ? key : NULL,

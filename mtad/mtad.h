@@ -40,6 +40,10 @@ enum mtad_kind {
 	MTAD_KINDS
 };
 
+enum {
+	ACCOUNTD_MS = 10000 /* it answers a question beside signing in */
+};
+
 /* What all sessions of a worker share. */
 struct mtad {
 	struct worker *worker;

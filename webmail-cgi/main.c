@@ -29,7 +29,6 @@ static struct {
 	uint64_t stamp;
 	char paths[PATHS_MAX][CONFIG_PATH_SIZE];
 	char notify[CONFIG_PATH_SIZE], runner[CONFIG_PATH_SIZE];
-	struct limits *limits; /* shared with the workers */
 	const char *read_paths[PATHS_MAX + 2], *write_paths[PATHS_MAX + 2];
 } setup;
 
@@ -88,10 +87,6 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	setup.stamp = directory_stamp(state_dir);
 	if (directory_read_settings(state_dir, &all, e) != 0)
 		return -1;
-	if (setup.limits == NULL)
-		setup.limits = limits_new();
-	if (setup.limits == NULL)
-		return err_errno(e, "memory for limits");
 	out->enabled = settings_bool(all, SET_WEBMAIL_ENABLED);
 	out->log_days = settings_int(all, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
@@ -132,8 +127,6 @@ worker_start(struct worker *w, struct err *e)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "webmail-cgi");
 	m->state_dir = setup.config.state_dir;
-	m->limits = setup.limits;
-	limits_join(m->limits, w->index);
 	m->temp_dir = setup.paths[PATH_CACHE];
 	m->users_dir = setup.paths[PATH_USERS];
 	m->runner = accountd_at(setup.runner);

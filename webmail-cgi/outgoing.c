@@ -75,15 +75,16 @@ is_queue_full(const struct sending *s)
 	    st.active + st.deferred + st.held >= (uint64_t)max;
 }
 
-static bool
-is_over_rate(const struct sending *s)
+/* What the user sent in this hour, by SMTP too; asked if there is a limit. */
+static int
+count_sent(struct sending *s, bool one_more, int64_t *count_out, struct err *e)
 {
-	int64_t max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_USER);
-	struct limits *l = webmail_of(s->r)->limits;
-
-	return max > 0 &&
-	    limits_messages(l, limits_key_user(l, session_of(s->r)->address),
-		clock_mono_ms()) >= max;
+	*count_out = 0;
+	if (settings_int(s->settings, SET_LIMIT_MESSAGES_PER_USER) == 0)
+		return 0;
+	return accountd_count_sent(webmail_of(s->r)->accountd,
+	    session_of(s->r)->address, one_more, ACCOUNTD_TIMEOUT_MS, count_out,
+	    e);
 }
 
 /* Whom it is from: an own address, with the +tag it was written to. */
@@ -96,7 +97,11 @@ gather_sender(struct sending *s, struct err *e)
 	struct identities all;
 	struct dir_account account;
 	struct ip client;
+	int64_t max, sent;
 
+	if (count_sent(s, false, &sent, e) != 0)
+		return -1;
+	max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_USER);
 	if (user_identities(s->r, &all, e) != 0)
 		return -1;
 	s->identity = identities_for(&all, s->draft->from);
@@ -115,7 +120,7 @@ gather_sender(struct sending *s, struct err *e)
 	s->facts.client_ip = s->r->remote_addr;
 	s->facts.user = who->address;
 	s->facts.queue_full = is_queue_full(s);
-	s->facts.over_rate = is_over_rate(s);
+	s->facts.over_rate = max > 0 && sent >= max;
 	s->facts.sender = s->identity->address;
 	s->envelope.sender = s->identity->address;
 	return policy_gather_sender(
@@ -555,8 +560,8 @@ send_message(struct sending *s)
 {
 	struct webmail *m = webmail_of(s->r);
 	char name[MAILDIR_NAME_SIZE] = "";
-	struct limits *l = m->limits;
 	uint64_t size;
+	int64_t sent;
 	bool filed;
 	struct err e;
 
@@ -583,8 +588,8 @@ send_message(struct sending *s)
 		return OUTGOING_FAILED;
 	}
 	log_accepted(s, size);
-	limits_message(
-	    l, limits_key_user(l, s->envelope.auth_user), clock_mono_ms());
+	if (count_sent(s, true, &sent, &e) != 0)
+		log_warning("limit.messages_per_user: %s", e.text);
 	filed = publish_copy(s, name);
 	remember(s, name);
 	return filed ? OUTGOING_SENT : OUTGOING_NOT_FILED;

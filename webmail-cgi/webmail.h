@@ -6,7 +6,6 @@
 #include "directory/accountd.h"
 #include "directory/directory.h"
 #include "mime/mime.h"
-#include "proc/limits.h"
 #include "web/login.h"
 #include "web/page.h"
 #include "web/template.h"
@@ -28,7 +27,6 @@ struct webmail {
 	struct mailboxes *mailboxes; /* mailbox.h */
 	const char *state_dir, *users_dir, *temp_dir;
 	struct accountd *runner; /* the queue runner's control socket */
-	struct limits *limits;   /* of all workers */
 };
 
 enum {

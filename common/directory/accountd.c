@@ -312,6 +312,22 @@ accountd_srs_key(
 	return rc;
 }
 
+int
+accountd_count_sent(struct accountd *a, const char *address, bool one_more,
+    int timeout_ms, int64_t *count_out, struct err *e)
+{
+	json_t *reply;
+
+	if (accountd_call(a,
+		json_pack("{s:s,s:s,s:b}", "verb", "user sent", "address",
+		    address, "one_more", one_more),
+		timeout_ms, &reply, e) != 0)
+		return -1;
+	*count_out = json_integer_value(json_object_get(reply, "count"));
+	json_decref(reply);
+	return 0;
+}
+
 /* --- Signing in ----------------------------------------------------------- */
 
 const char *

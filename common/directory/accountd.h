@@ -68,6 +68,13 @@ int accountd_srs_key(struct accountd *a, int timeout_ms, uint8_t out[32],
 int accountd_read_srs_key(
     const json_t *reply, uint8_t out[32], struct err *e) MUST_CHECK;
 
+/*
+ * How many messages the account sent in this hour, whichever program took
+ * them (limit.messages_per_user); with `one_more`, this one included.
+ */
+int accountd_count_sent(struct accountd *a, const char *address, bool one_more,
+    int timeout_ms, int64_t *count_out, struct err *e) MUST_CHECK;
+
 /* --- Signing in ----------------------------------------------------------- */
 
 struct auth_peer {

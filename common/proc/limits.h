@@ -10,7 +10,7 @@
 
 /*
  * Who has how many connections and sent how many messages: one table in memory
- * shared by all workers, made in the supervisor before they fork.
+ * shared by all workers of a daemon, made in the supervisor before they fork.
  *
  * Connections are counted in one column per worker, so that those of a worker
  * that died are dropped when its replacement joins.  Messages are counted per

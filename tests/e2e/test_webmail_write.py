@@ -3,6 +3,7 @@
 import os
 import re
 import smtplib
+import ssl
 import sys
 import threading
 import unittest
@@ -283,13 +284,33 @@ class Writing(unittest.TestCase):
             self.assertIn(words, page.text)
             self.assertIn("&lt;s&gt;", page.text)
             self.assertIn("typed</textarea>", page.text)
-        self.s.set("limit.messages_per_user", "1")
-        b = self.browser("dora")
+
+    def test_one_limit_for_smtp_and_webmail(self):
+        self.s.user("erik@example.org")
+        dora, erik = self.browser("dora"), self.browser("erik")
+        self.s.set("limit.messages_per_user", "2")
         try:
-            wait_until(lambda: self.limited(b), 10, "the limit")
+            wait_steady(lambda: self.limited(dora), "the limit")
+            wait_until(lambda: self.smtp_limited("dora"), 10,
+                       "what webmail sent counts for SMTP")
+            wait_until(lambda: self.smtp_limited("erik", send=True), 10,
+                       "the limit by SMTP")
+            self.assertTrue(self.limited(erik))
         finally:
             self.s.set("limit.messages_per_user", "0")
-            wait_steady(lambda: not self.limited(b), "no limit")
+            wait_steady(lambda: not self.limited(dora), "no limit")
+
+    def smtp_limited(self, user, send=False):
+        with smtplib.SMTP(self.s.host, self.s.port["submission"],
+                          timeout=30) as c:
+            c.starttls(context=ssl._create_unverified_context())
+            c.login(f"{user}@example.org", PASSWORD)
+            if c.mail(f"{user}@example.org")[0] == 451:
+                return True
+            if send:
+                c.rcpt("bob@example.org")
+                self.assertEqual(c.data(b"Subject: x\r\n\r\nx\r\n")[0], 250)
+            return False
 
     def limited(self, b):
         page = Letter(b).post("send", to="bob@example.org", subject="one more",
