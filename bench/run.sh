@@ -15,14 +15,20 @@ results=$BENCH_STATE/deliver.json
 run() {
 	local what=$1
 	shift
-	ns ./bench.py deliver --what "$what" --keep --runs "${RUNS:-3}" \
+	ns ./bench.py deliver --what "$what" --runs "${RUNS:-3}" \
 	    --base "${SCALE:-3000}" "$@" \
 	    -T "postfix=127.0.0.1:2525,$BENCH_STATE/postfix/mail,postfix" \
 	    -T "mailstead=127.0.0.1:2625,$OUR_MAIL,mailstead" |
 	    tee -a "$results" | cut -c1-160 >&2
 }
-run "deliver 50 sessions" --sessions 50
-run "deliver 50 sessions x10" --sessions 50 --rcpts 10
-run "deliver 1 session" --sessions 1
-run "deliver 1 MB" --sessions 10 --size 1000000
+run "deliver 50 sessions" --keep --sessions 50
+run "deliver 50 sessions x10" --keep --sessions 50 --rcpts 10
+run "deliver 1 session" --keep --sessions 1
+run "deliver 1 MB" --keep --sessions 10 --size 1000000
+run "deliver emptied" --emptying --sessions 50
+# Postfix slows down senders that are faster than its queue unless told not to
+./down.sh postfix
+POSTFIX_EXTRA="in_flow_delay = 0" ./up.sh postfix || exit 1
+run "deliver no delay" --keep --sessions 50
+run "deliver no delay x10" --keep --sessions 50 --rcpts 10
 ./report.py "$results"
