@@ -225,6 +225,7 @@ tick(struct worker *w)
 	struct err e;
 
 	expire_logs(core);
+	trial_expire(core);
 	if (clock_mono_ms() < next)
 		return;
 	next = clock_mono_ms() + SWEEP_MS;

@@ -94,7 +94,7 @@ req_string(struct request *q, const char *name, const char **out, struct err *e)
 }
 
 bool
-req_bool(struct request *q, const char *name)
+req_bool(const struct request *q, const char *name)
 {
 	return json_is_true(json_object_get(q->in, name));
 }
@@ -282,7 +282,7 @@ load_actor(struct request *q, struct err *e)
 	q->actor = (struct actor){ .name = "-" };
 	if (q->caller->is_operator) {
 		q->actor.is_operator = true;
-		q->actor.name = "operator";
+		q->actor.name = q->caller->is_clock ? "clock" : "operator";
 		return 0;
 	}
 	if ((q->caller->program & (FROM_WEBMAIL | FROM_ADMIN | FROM_QUEUE)) ==

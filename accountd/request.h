@@ -31,6 +31,7 @@ struct caller {
 	struct core *core;
 	enum program program;
 	bool is_operator;  /* by the operating system: root or the owner */
+	bool is_clock;     /* accountd itself, because a time is over */
 	struct sasl *sasl; /* an exchange under way */
 };
 
@@ -53,6 +54,7 @@ struct request {
 	bool session_due;  /* the session's token is due for another */
 	const char *field; /* of "set" that is refused, or NULL */
 	bool quiet;        /* nothing was changed: no audit line */
+	bool on_trial;     /* settings that are stored go back by themselves */
 	bool has_settings; /* `after` has settings: tell the log */
 	struct password_keys *import_keys; /* of each user of an import; heap */
 	size_t import_count;
@@ -79,7 +81,7 @@ int req_string(struct request *q, const char *name, const char **out,
 /* As above; absent gives NULL. */
 int req_optional(struct request *q, const char *name, const char **out,
     struct err *e) MUST_CHECK;
-bool req_bool(struct request *q, const char *name);
+bool req_bool(const struct request *q, const char *name);
 /* Base64 into the pool, for what may be any bytes. */
 int req_bytes(struct request *q, const char *name, struct slice *out,
     struct err *e) MUST_CHECK;
@@ -177,6 +179,7 @@ verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,
     verb_list_delete;
 verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
     verb_setting_export, verb_setting_apply;
+verb_handler verb_setting_trial, verb_setting_keep, verb_setting_undo;
 verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
     verb_credential_delete;
 verb_handler verb_ban_list, verb_ban_check, verb_ban_lift;
@@ -185,6 +188,16 @@ verb_handler verb_tls_list, verb_tls_install, verb_tls_self_signed,
 verb_handler verb_signup_offer, prepare_signup, verb_signup;
 verb_handler verb_queue_act;
 verb_handler verb_audit_list;
+
+/*
+ * Settings on trial (verbs_trial.c).  setting_store() notes what was there
+ * before, or, when the change is to stay, forgets it.
+ */
+int trial_note(struct request *q, const char *name, const char *old,
+    const char *value, bool was_set, struct err *e) MUST_CHECK;
+int trial_forget(struct request *q, const char *name, struct err *e) MUST_CHECK;
+/* A trial whose time is over goes back; by the clock. */
+void trial_expire(struct core *core);
 
 /* The first keys of a new domain, made by prepare_dkim(). */
 int dkim_add_first(

@@ -125,6 +125,13 @@ static const char *const steps[] = {
 	"ALTER TABLE domain ADD COLUMN pop3 INTEGER NOT NULL DEFAULT 1;"
 	"ALTER TABLE domain ADD COLUMN smtp INTEGER NOT NULL DEFAULT 1;"
 	"ALTER TABLE domain ADD COLUMN web INTEGER NOT NULL DEFAULT 1;",
+	/* 5: what settings on trial were before; one time for all */
+	"CREATE TABLE trial ("
+	" name TEXT PRIMARY KEY,"
+	" value TEXT NOT NULL,"
+	" was_set INTEGER NOT NULL CHECK (was_set IN (0, 1)),"
+	" since_ms INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 /* clang-format on */
 

@@ -76,6 +76,12 @@ setting_store(struct request *q, const char *name, const char *text,
 	json_object_set_new(q->before, name, json_string(old));
 	json_object_set_new(q->after, name, json_string(value));
 	q->has_settings = true;
+	if (q->on_trial) {
+		if (trial_note(q, s->name, old, value, was_set, e) != 0)
+			return -1;
+	} else if (domain_id == 0 && trial_forget(q, s->name, e) != 0) {
+		return -1;
+	}
 	return sql_run(q->core->db, e,
 		   "INSERT OR REPLACE INTO setting (name, domain_id, value)"
 		   " VALUES (?1, ?2, ?3)",
@@ -99,6 +105,30 @@ verb_setting_get(struct request *q, struct err *e)
 	return 0;
 }
 
+/*
+ * Is a change to be tried first?  Whoever is at the machine gets in again
+ * whatever a setting says; on the web what is risky is tried.
+ */
+static int
+see_risk(struct request *q, const char *name, const char *text, struct err *e)
+{
+	char *value = pool_alloc(&q->pool, SETTING_VALUE_SIZE);
+	const struct setting *s = setting_find(name);
+	const char *old;
+	bool was_set;
+
+	if (req_bool(q, "trial"))
+		q->on_trial = true;
+	if (q->caller->program != FROM_ADMIN || s == NULL ||
+	    !setting_is_risky(s) ||
+	    setting_check(s, text, value, SETTING_VALUE_SIZE, e) != 0)
+		return 0;
+	if (read_value(q, s, 0, &old, &was_set, e) != 0)
+		return -1;
+	q->on_trial |= strcmp(old, value) != 0;
+	return 0;
+}
+
 int
 verb_setting_set(struct request *q, struct err *e)
 {
@@ -108,10 +138,12 @@ verb_setting_set(struct request *q, struct err *e)
 	    value_text(json_object_get(q->in, "value"), &q->pool, &text, e) !=
 		0)
 		return -1;
+	if (q->target.domain_id == 0 && see_risk(q, name, text, e) != 0)
+		return -1;
 	return setting_store(q, name, text, q->target.domain_id, e);
 }
 
-/* "settings": {name: value}; all or none. */
+/* "settings": {name: value}; all or none, also when they are tried. */
 int
 verb_setting_apply(struct request *q, struct err *e)
 {
@@ -120,6 +152,10 @@ verb_setting_apply(struct request *q, struct err *e)
 
 	if (!json_is_object(all))
 		return refuse(q, e, "missing", "settings are missing");
+	json_object_foreach(all, name, value)
+		if (value_text(value, &q->pool, &text, e) != 0 ||
+		    see_risk(q, name, text, e) != 0)
+			return -1;
 	json_object_foreach(all, name, value)
 		if (value_text(value, &q->pool, &text, e) != 0 ||
 		    setting_store(q, name, text, 0, e) != 0)
@@ -154,11 +190,12 @@ setting_json(const struct setting *s, const char *value, bool is_set)
 		[SCOPE_NODE] = "node",
 		[SCOPE_DOMAIN] = "domain" };
 
-	return json_pack("{ss,ss,ss,ss,sI,sI,ss,ss,sb,sb,ss}", "name", s->name,
-	    "value", value, "default", s->fallback, "type", type_word(s->type),
-	    "min", (json_int_t)s->min, "max", (json_int_t)s->max, "choices",
-	    s->choices, "scope", scopes[s->scope], "needs_restart",
-	    s->needs_restart, "is_set", is_set, "help", s->help);
+	return json_pack("{ss,ss,ss,ss,sI,sI,ss,ss,sb,sb,sb,ss}", "name",
+	    s->name, "value", value, "default", s->fallback, "type",
+	    type_word(s->type), "min", (json_int_t)s->min, "max",
+	    (json_int_t)s->max, "choices", s->choices, "scope",
+	    scopes[s->scope], "needs_restart", s->needs_restart, "risky",
+	    setting_is_risky(s), "is_set", is_set, "help", s->help);
 }
 
 /* In the registry's order; "after" is the name that ended the last page. */

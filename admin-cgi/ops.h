@@ -51,6 +51,17 @@ void settings_post(struct web_request *r, struct web_response *w);
 void protection_page(struct web_request *r, struct web_response *w);
 void protection_post(struct web_request *r, struct web_response *w);
 
+/* --- trial.c ---------------------------------------------------------------------- */
+
+/* What is on trial, for {{>_trial}}. */
+void trial_put(struct web_request *r, json_t *page);
+/*
+ * The buttons of {{>_trial}}.  False: none of them; true: an answer is sent,
+ * unless *p has a problem to show.
+ */
+bool trial_post(
+    struct web_request *r, struct web_response *w, struct problem *p);
+
 /* --- certs.c ---------------------------------------------------------------------- */
 void certificates_page(struct web_request *r, struct web_response *w);
 void certificates_post(struct web_request *r, struct web_response *w);

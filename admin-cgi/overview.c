@@ -89,7 +89,7 @@ static void
 add_services(struct web_request *r, const struct settings *all, json_t *values,
     json_t *todo)
 {
-	json_t *rows = json_array();
+	json_t *list = json_array();
 
 	for (size_t i = 0; i < HEALTH_PROGRAMS; i++) {
 		struct service_status s = { 0 };
@@ -100,9 +100,9 @@ add_services(struct web_request *r, const struct settings *all, json_t *values,
 			health_programs[i].name, &s, &e) == 0)
 			json_object_set_new(
 			    row, "ports", json_string(ports_of(r, &s)));
-		json_array_append_new(rows, row);
+		json_array_append_new(list, row);
 	}
-	json_object_set_new(values, "services", rows);
+	json_object_set_new(values, "services", list);
 }
 
 /* --- Queue and disk --------------------------------------------------------------- */
@@ -127,7 +127,8 @@ add_queue(struct web_request *r, const struct settings *all, json_t *values,
 	    json_pack("{sI,sI,sI,sI}", "active", (json_int_t)st.active,
 		"deferred", (json_int_t)st.deferred, "held",
 		(json_int_t)st.held, "all",
-		(json_int_t)(st.active + st.deferred + st.held)));
+		(json_int_t)st.active + (json_int_t)st.deferred +
+		    (json_int_t)st.held));
 }
 
 static void
@@ -183,24 +184,39 @@ add_seen(struct web_request *r, json_t *todo)
 	json_decref(health);
 }
 
+static void
+add_trial(struct web_request *r, json_t *todo)
+{
+	json_t *reply;
+	struct err e;
+
+	if (admin_ask(
+		r, json_pack("{ss}", "verb", "setting trial"), &reply, &e) != 0)
+		return;
+	if (json_array_size(json_object_get(reply, "items")) > 0)
+		add_todo(r, todo, true, "trial", "", "/protection");
+	json_decref(reply);
+}
+
 /* --- The page ------------------------------------------------------------------------ */
 
 static void
-send_server(struct web_request *r, struct web_response *w, json_t *values)
+send_server(struct web_request *r, struct web_response *w, json_t *page)
 {
 	struct settings *all = directory_settings(admin_of(r)->directory);
 	json_t *todo = json_array();
 
-	json_object_set_new(values, "todo", todo);
-	add_services(r, all, values, todo);
-	add_queue(r, all, values, todo);
-	add_disk(r, all, values, todo);
+	json_object_set_new(page, "todo", todo);
+	add_trial(r, todo);
+	add_services(r, all, page, todo);
+	add_queue(r, all, page, todo);
+	add_disk(r, all, page, todo);
 	add_seen(r, todo);
 	settings_free(all);
-	json_object_set_new(values, "flow", flow_json(admin_of(r)->flow));
-	json_object_set_new(values, "todo_count",
+	json_object_set_new(page, "flow", flow_json(admin_of(r)->flow));
+	json_object_set_new(page, "todo_count",
 	    json_integer((json_int_t)json_array_size(todo)));
-	admin_page(r, w, "overview", "overview", values);
+	admin_page(r, w, "overview", "overview", page);
 }
 
 void

@@ -50,11 +50,12 @@ field(struct web_request *r, const struct setting *s,
 	bool is_choice = s->type == SETTING_CHOICE || s->type == SETTING_BOOL;
 	bool has_bounds = s->type == SETTING_INT || s->type == SETTING_SIZE ||
 	    s->type == SETTING_DURATION;
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b}", "name", s->name,
-	    "value", typed != NULL ? typed : value, "default", s->fallback,
-	    "help", s->help, "restart", s->needs_restart, "changed",
-	    strcmp(value, s->fallback) != 0, "long",
-	    s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
+	json_t *o =
+	    json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}", "name", s->name,
+		"value", typed != NULL ? typed : value, "default", s->fallback,
+		"help", s->help, "restart", s->needs_restart, "changed",
+		strcmp(value, s->fallback) != 0, "risky", setting_is_risky(s),
+		"long", s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
 	json_t *problem = json_object_get(wrong, s->name);
 
 	json_object_set_new(o, "is_choice", json_boolean(is_choice));
@@ -106,11 +107,12 @@ read_posted(struct web_request *r, const struct settings *now, json_t *wrong)
 }
 
 /*
- * Apply what was posted.  0: done, or nothing to do; 1: `wrong` or `problem`
- * of `page` say why not; -1: an answer is sent.
+ * Apply what was posted.  0: done, or nothing to do, *flash_out is what to
+ * say; 1: `wrong` or `problem` of `page` say why not; -1: an answer is sent.
  */
 static int
-apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page)
+apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page,
+    const char **flash_out)
 {
 	json_t *reply;
 	struct err e;
@@ -123,6 +125,8 @@ apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page)
 	    json_pack("{s:s,s:o}", "verb", "setting apply", "settings", set);
 	int rc = admin_ask(r, ask, &reply, &e);
 	if (rc == 0) {
+		if (json_integer_value(json_object_get(reply, "trial_s")) > 0)
+			*flash_out = "tried";
 		json_decref(reply);
 		return 0;
 	}
@@ -132,6 +136,13 @@ apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page)
 	}
 	json_object_set_new(page, "problem", json_string(e.text));
 	return 1;
+}
+
+static json_t *
+page_of_problem(struct web_response *w, const struct problem *p)
+{
+	w->status = 422;
+	return json_pack("{s:s*}", "problem", p->text);
 }
 
 /* --- by section ------------------------------------------------------------------- */
@@ -213,6 +224,7 @@ show_settings(
 	settings_free(now);
 	json_object_set_new(page, "fields", fields);
 	json_decref(wrong);
+	trial_put(r, page);
 	admin_page(r, w, "settings", "settings", page);
 }
 
@@ -252,16 +264,27 @@ read_text(struct web_request *r, json_t *page)
 void
 settings_post(struct web_request *r, struct web_response *w)
 {
-	struct settings *now = settings_now(r);
-	json_t *page = json_object(), *wrong = json_object(), *set;
+	const char *flash = "saved";
+	struct problem p = { 0 };
+	struct settings *now;
+	json_t *page, *wrong, *set;
 	int rc = 1;
 
+	if (trial_post(r, w, &p)) {
+		if (p.text != NULL)
+			show_settings(
+			    r, w, page_of_problem(w, &p), json_object());
+		return;
+	}
+	now = settings_now(r);
+	page = json_object();
+	wrong = json_object();
 	set = web_form(r, "text") != NULL ? read_text(r, page)
 					  : read_posted(r, now, wrong);
 	settings_free(now);
 	if (json_object_size(wrong) == 0 &&
 	    json_object_get(page, "problem") == NULL)
-		rc = apply(r, w, set, page);
+		rc = apply(r, w, set, page, &flash);
 	else
 		json_decref(set);
 	if (rc > 0) {
@@ -272,9 +295,7 @@ settings_post(struct web_request *r, struct web_response *w)
 	json_decref(page);
 	json_decref(wrong);
 	if (rc == 0)
-		web_redirect(w,
-		    pool_printf(
-			&r->pool, "/settings/%s?flash=saved", r->args[0]));
+		admin_done(r, w, flash, "%s", r->path);
 }
 
 /* --- protection ------------------------------------------------------------------- */
@@ -414,6 +435,7 @@ show_protection(
 	json_object_set_new(
 	    page, "is_open", json_boolean(json_is_true(is_open)));
 	json_decref(health);
+	trial_put(r, page);
 	put_question(r, page);
 	put_bans(r, page);
 	admin_page(r, w, "protection", "protection", page);
@@ -425,30 +447,45 @@ protection_page(struct web_request *r, struct web_response *w)
 	show_protection(r, w, json_object(), json_object());
 }
 
+/* Lifting a ban, or keeping what is on trial; false: the form of settings. */
+static bool
+protection_act(struct web_request *r, struct web_response *w, struct problem *p)
+{
+	const char *lift = web_form(r, "lift");
+
+	if (lift == NULL)
+		return trial_post(r, w, p);
+	if (admin_write(r, w,
+		json_pack("{s:s,s:s}", "verb", "ban lift", "ip", lift), NULL,
+		p) == 0)
+		admin_done(r, w, "saved", "/protection");
+	return true;
+}
+
 void
 protection_post(struct web_request *r, struct web_response *w)
 {
-	struct settings *now = settings_now(r);
-	json_t *page = json_object(), *wrong = json_object();
-	json_t *set = read_posted(r, now, wrong);
-	const char *lift = web_form(r, "lift");
+	const char *flash = "saved";
 	struct problem p = { 0 };
+	struct settings *now;
+	json_t *page, *wrong, *set;
 	int rc = 1;
 
-	settings_free(now);
-	if (lift != NULL) {
-		json_decref(set);
-		rc = admin_write(r, w,
-		    json_pack("{s:s,s:s}", "verb", "ban lift", "ip", lift),
-		    NULL, &p);
-		if (rc > 0 && p.text != NULL)
-			json_object_set_new(
-			    page, "problem", json_string(p.text));
-	} else if (json_object_size(wrong) == 0) {
-		rc = apply(r, w, set, page);
-	} else {
-		json_decref(set);
+	if (protection_act(r, w, &p)) {
+		if (p.text != NULL)
+			show_protection(
+			    r, w, page_of_problem(w, &p), json_object());
+		return;
 	}
+	now = settings_now(r);
+	page = json_object();
+	wrong = json_object();
+	set = read_posted(r, now, wrong);
+	settings_free(now);
+	if (json_object_size(wrong) == 0)
+		rc = apply(r, w, set, page, &flash);
+	else
+		json_decref(set);
 	if (rc > 0) {
 		w->status = 422;
 		show_protection(r, w, page, wrong);
@@ -457,5 +494,5 @@ protection_post(struct web_request *r, struct web_response *w)
 	json_decref(page);
 	json_decref(wrong);
 	if (rc == 0)
-		web_redirect(w, "/protection?flash=saved");
+		admin_done(r, w, flash, "/protection");
 }

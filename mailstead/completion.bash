@@ -17,7 +17,7 @@ _mailstead()
 		--quota-bytes --quota-messages" ;;
 	alias) offer="add list delete" ;;
 	dkim) offer="add list activate retire delete --force" ;;
-	settings) offer="list export apply manual" ;;
+	settings) offer="list export apply trial keep undo manual" ;;
 	set | get) offer=$(mailstead settings list 2>/dev/null | cut -d" " -f1) ;;
 	queue) offer="list show retry hold release bounce delete suspend resume
 		check --sender --recipient --destination --all" ;;

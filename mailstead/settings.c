@@ -42,28 +42,42 @@ known_setting(const char *name)
 	return s;
 }
 
+/* Ask for a change, and say so when it is only tried. */
+static int
+change(struct cli *c, json_t *request)
+{
+	json_t *reply;
+	struct err e;
+	json_int_t seconds;
+
+	if (cli_call(c, request, &reply, &e) != 0)
+		return cli_fail(&e);
+	seconds = json_integer_value(json_object_get(reply, "trial_s"));
+	if (seconds > 0 && !c->json)
+		printf("Goes back in %d seconds unless kept: mailstead "
+		       "settings keep\n",
+		    (int)seconds);
+	json_decref(reply);
+	return CLI_DONE;
+}
+
 static int
 command_set(struct cli *c)
 {
 	const char *domain = cli_option(c, "--domain");
+	bool trial = cli_flag(c, "--trial");
 	const char *name = cli_argument(c);
 	const char *value = cli_argument(c);
-	json_t *reply;
-	struct err e;
 
-	if (value == NULL)
-		return cli_usage("set [--domain D] NAME VALUE");
+	if (value == NULL || (trial && domain != NULL))
+		return cli_usage("set [--domain D | --trial] NAME VALUE");
 	if (cli_end(c) != CLI_DONE)
 		return CLI_USAGE;
 	if (known_setting(name) == NULL)
 		return CLI_REFUSED;
-	if (cli_call(c,
-		json_pack("{s:s,s:s,s:s,s:s*}", "verb", "setting set", "name",
-		    name, "value", value, "domain", domain),
-		&reply, &e) != 0)
-		return cli_fail(&e);
-	json_decref(reply);
-	return CLI_DONE;
+	return change(c,
+	    json_pack("{s:s,s:s,s:s,s:b,s:s*}", "verb", "setting set", "name",
+		name, "value", value, "trial", trial, "domain", domain));
 }
 
 static int
@@ -229,10 +243,9 @@ read_all(const char *path, struct buf *out, struct err *e)
 }
 
 static int
-apply_settings(struct cli *c, const char *path)
+apply_settings(struct cli *c, const char *path, bool trial)
 {
 	json_t *values = json_object();
-	json_t *reply;
 	struct buf text;
 	struct err e;
 
@@ -241,14 +254,36 @@ apply_settings(struct cli *c, const char *path)
 	if (result == 0)
 		result = parse_lines(slice_of(text.data, text.len), values, &e);
 	buf_release(&text);
-	if (result == 0)
-		result = cli_call(c,
-		    json_pack("{s:s,s:O}", "verb", "setting apply", "settings",
-			values),
-		    &reply, &e);
-	json_decref(values);
-	if (result != 0)
+	if (result != 0) {
+		json_decref(values);
 		return cli_fail(&e);
+	}
+	return change(c,
+	    json_pack("{s:s,s:o,s:b}", "verb", "setting apply", "settings",
+		values, "trial", trial));
+}
+
+/* What is on trial. */
+static int
+show_trial(struct cli *c)
+{
+	static const char *const columns[] = { "name", "before", "value",
+		NULL };
+	json_t *reply, *items;
+	struct err e;
+
+	if (cli_call(c, json_pack("{s:s}", "verb", "setting trial"), &reply,
+		&e) != 0)
+		return cli_fail(&e);
+	items = json_object_get(reply, "items");
+	(void)json_object_del(reply, "ok");
+	if (c->json) {
+		cli_print_json(reply);
+	} else if (json_array_size(items) > 0) {
+		cli_print_table(items, columns);
+		printf("Goes back in %d seconds.\n",
+		    (int)json_integer_value(json_object_get(reply, "left_s")));
+	}
 	json_decref(reply);
 	return CLI_DONE;
 }
@@ -303,6 +338,7 @@ print_manual(void)
 static int
 command_settings(struct cli *c)
 {
+	bool trial = cli_flag(c, "--trial");
 	const char *verb = cli_argument(c);
 	const char *path = cli_argument(c);
 	struct err e;
@@ -318,17 +354,26 @@ command_settings(struct cli *c)
 	if (verb != NULL && strcmp(verb, "export") == 0)
 		return export_settings(c);
 	if (verb != NULL && strcmp(verb, "apply") == 0)
-		return apply_settings(c, path);
-	return cli_usage("settings list|export|apply [FILE]|manual");
+		return apply_settings(c, path, trial);
+	if (verb != NULL && strcmp(verb, "trial") == 0)
+		return show_trial(c);
+	if (verb != NULL && strcmp(verb, "keep") == 0)
+		return change(c, json_pack("{s:s}", "verb", "setting keep"));
+	if (verb != NULL && strcmp(verb, "undo") == 0)
+		return change(c, json_pack("{s:s}", "verb", "setting undo"));
+	return cli_usage("settings list|export|apply [--trial] [FILE]|trial|"
+			 "keep|undo|manual");
 }
 
 const struct command commands_settings[] = {
-	{ "set", "[--domain D] NAME VALUE", "Change a setting.", false,
-	    command_set },
+	{ "set", "[--domain D | --trial] NAME VALUE", "Change a setting.",
+	    false, command_set },
 	{ "get", "[--domain D] NAME", "Print a setting's value.", false,
 	    command_get },
-	{ "settings", "list|export|apply [FILE]|manual",
-	    "List all settings, write them as text, or read such text.", true,
-	    command_settings },
+	{ "settings",
+	    "list|export|apply [--trial] [FILE]|trial|keep|undo|manual",
+	    "List all settings, write them as text, read such text; keep or "
+	    "undo what is only tried.",
+	    true, command_settings },
 	{ 0 },
 };

@@ -59,6 +59,30 @@ setting_id_of(const struct setting *s)
 	return (enum setting_id)(s - setting_table);
 }
 
+bool
+setting_is_risky(const struct setting *s)
+{
+	static const enum setting_id risky[] = {
+		/* services and where they listen */
+		SET_ADMIN_ENABLED, SET_WEB_GROUP, SET_LISTEN, SET_PORT_OFFSET,
+		SET_SMTP_LISTEN, SET_SMTP_PORT, SET_SMTP_SUBMISSION_PORT,
+		SET_SMTP_SUBMISSIONS_PORT, SET_SMTP_PROXY_FROM, SET_POPD_LISTEN,
+		SET_POPD_PORT, SET_POPD_TLS_PORT,
+		/* who may come and send */
+		SET_RELAY_MODE, SET_RELAY_TRUSTED, SET_RELAY_TRUSTED_ENABLED,
+		SET_RELAY_ADDRESSES, SET_ACCESS_DISALLOWED,
+		SET_ACCESS_NO_DELIVERY, SET_ACCESS_NO_RELAY,
+		/* with or without TLS */
+		SET_AUTH_PLAINTEXT_NETWORKS, SET_REMOTE_TLS,
+		SET_REMOTE_TLS_POLICY
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(risky); i++)
+		if (risky[i] == setting_id_of(s))
+			return true;
+	return false;
+}
+
 /* --- Checking ------------------------------------------------------------- */
 
 static int

@@ -62,6 +62,12 @@ extern const struct setting setting_table[SETTING_COUNT];
 /* NULL: no such setting. */
 const struct setting *setting_find(const char *name);
 enum setting_id setting_id_of(const struct setting *s);
+/*
+ * May a wrong value lock the administrator out or open the server to
+ * everybody?  The web tries such a change for a minute (accountd's "setting
+ * keep").
+ */
+bool setting_is_risky(const struct setting *s);
 
 /*
  * Check a text and bring it to its canonical form ("50 MiB" -> "52428800").

@@ -7,6 +7,7 @@ import re
 import signal
 import smtplib
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -332,6 +333,91 @@ class Ops(unittest.TestCase):
         self.assertIn("nonsense", bad.text)
         wait_until(lambda: "open relay.</b>" not in
                    self.page("/protection").text, 20, "a closed relay")
+
+    def trial_ends(self):
+        """The minute of the trial is over."""
+        with sqlite3.connect(self.s.state / "directory/directory.db") as db:
+            db.execute("UPDATE trial SET since_ms = since_ms - 60000")
+        db.close()
+
+    def trial(self):
+        return {i["name"]: (i["before"], i["value"])
+                for i in self.s.json("settings", "trial")["items"]}
+
+    def test_settings_on_trial(self):
+        """What may lock out goes back by itself, whole, unless it is kept."""
+        mode = lambda: self.s.cli("get", "relay.mode").strip()  # noqa: E731
+        self.assertEqual(self.trial(), {})
+        # with one risky setting the whole change is tried
+        page = self.page("/settings/text")
+        answer = self.act("/settings/text", {
+            "text": "relay.mode = local-users\nqueue.max_messages = 9\n"},
+            page)
+        page = self.page(answer.header("location").removeprefix("/admin"))
+        self.assertIn("In force now, for a minute", page.text)
+        self.assertIn('value="keep"', page.text)
+        self.assertEqual(mode(), "local-users")
+        self.assertEqual(self.trial(), {
+            "relay.mode": ("none", "local-users"),
+            "queue.max_messages": ("0", "9")})
+        self.assertIn("goes back within a minute", self.page("/").text)
+        # a change that joins does not forget what was before
+        self.act("/protection", {"relay.mode": "local-hosts"}, page)
+        self.assertEqual(self.trial()["relay.mode"], ("none", "local-hosts"))
+        # whoever ends accountd or the administration ends no trial
+        for name in ("accountd", "admin-cgi"):
+            status = {s["name"]: s for s in self.s.json("status")["services"]}
+            for pid in self.s.workers(name) or [status[name]["pid"]]:
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.s.json("settings", "trial")["items"])
+        self.trial_ends()
+        wait_until(lambda: mode() == "none", 10, "the way back")
+        self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "0")
+        self.assertEqual(self.trial(), {})
+        line = self.s.json("audit", "--what", "setting undo")[0]
+        self.assertEqual((line["actor"], line["before"]["relay.mode"],
+                          line["after"]["relay.mode"]),
+                         ("clock", "local-hosts", "none"))
+        # too late to keep it
+        self.b = self.sign_in()
+        page = self.page("/protection")
+        late = self.act("/protection", {"trial": "keep"}, page, 422)
+        self.assertIn("Nothing is on trial any more", late.text)
+
+    def test_settings_kept_and_undone(self):
+        get = lambda name: self.s.cli("get", name).strip()  # noqa: E731
+        page = self.page("/protection")
+        # what cannot lock out is in force for good
+        self.act("/protection", {"sender.send_as": "domain"}, page)
+        self.act("/protection", {"sender.send_as": "own"}, page)
+        self.assertEqual(self.trial(), {})
+        self.act("/protection", {"access.no_relay": "192.0.2.1"}, page)
+        self.assertEqual(list(self.trial()), ["access.no_relay"])
+        done = self.act("/protection", {"trial": "keep"}, page)
+        self.assertIn("flash=kept", done.header("location"))
+        self.assertEqual(self.trial(), {})
+        self.assertEqual(get("access.no_relay"), "192.0.2.1")
+        self.act("/settings/access", {"access.no_relay": "192.0.2.2"}, page)
+        self.act("/settings/access", {"trial": "undo"}, page)
+        self.assertEqual(get("access.no_relay"), "192.0.2.1")
+        # on the command line: only when asked for; what stays is not tried
+        self.s.cli("set", "access.no_relay", "192.0.2.3")
+        self.assertEqual(self.trial(), {})
+        said = self.s.cli("set", "--trial", "access.no_relay", "192.0.2.4")
+        self.assertIn("unless kept", said)
+        self.s.cli("set", "--trial", "smtp.max_hops", "40")
+        self.assertEqual(self.trial(), {
+            "access.no_relay": ("192.0.2.3", "192.0.2.4"),
+            "smtp.max_hops": ("50", "40")})
+        self.s.cli("set", "access.no_relay", "192.0.2.5")
+        self.s.cli("settings", "undo")
+        self.assertEqual((get("access.no_relay"), get("smtp.max_hops")),
+                         ("192.0.2.5", "50"))
+        self.s.cli("settings", "apply", "--trial",
+                   input="access.no_relay =\n")
+        self.s.cli("settings", "keep")
+        self.assertEqual(get("access.no_relay"), "")
+        self.assertEqual(self.s.run_cli("settings", "keep").returncode, 1)
 
     def pop3(self, source, password):
         """What POP3 says to bob's password from this address."""
