@@ -357,6 +357,16 @@ maildir_list_release(struct maildir_list *l)
 
 /* --- Finding one -------------------------------------------------------------- */
 
+int
+maildir_each_name(const struct maildir *m,
+    bool (*each)(void *arg, const char *name, size_t len), void *arg,
+    struct err *e)
+{
+	if (maildir_walk(m->new_fd, each, arg, e) != 0)
+		return -1;
+	return maildir_walk(m->cur_fd, each, arg, e);
+}
+
 struct search {
 	struct slice base;
 	char *out;

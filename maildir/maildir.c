@@ -335,27 +335,3 @@ maildir_publish_cur(const struct maildir *m, const char *name, uint8_t flags,
 		return err_errno(e, "cur/%s", out);
 	return 0;
 }
-
-/* --- finding again ------------------------------------------------------------------ */
-
-int
-maildir_locate(const struct maildir *m, const char *name,
-    enum maildir_place *out, struct err *e)
-{
-	char now[MAILDIR_NAME_SIZE];
-	struct err why;
-	struct stat st;
-	int dir_fd;
-
-	if (fstatat(m->tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		*out = MAILDIR_TMP;
-	} else if (maildir_find(m, name, &dir_fd, now, &why) == 0) {
-		*out = dir_fd == m->new_fd ? MAILDIR_NEW : MAILDIR_CUR;
-	} else if (why.kind == ERR_PERM) {
-		*out = MAILDIR_NOWHERE;
-	} else {
-		*e = why;
-		return -1;
-	}
-	return 0;
-}

@@ -82,16 +82,14 @@ int maildir_publish(
 int maildir_publish_cur(const struct maildir *m, const char *name,
     uint8_t flags, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
 
-/* Where a delivery's name is now: for redelivery after a crash. */
-enum maildir_place {
-	MAILDIR_NOWHERE,
-	MAILDIR_TMP,
-	MAILDIR_NEW,
-	MAILDIR_CUR
-};
-
-int maildir_locate(const struct maildir *m, const char *name,
-    enum maildir_place *out, struct err *e) MUST_CHECK;
+/*
+ * Each name in new/ and cur/ that may be a message, for finding deliveries
+ * again after a crash; one that moves meanwhile may come twice or, when only
+ * its flags change, not at all.  `each` returns false to stop.
+ */
+int maildir_each_name(const struct maildir *m,
+    bool (*each)(void *arg, const char *name, size_t len), void *arg,
+    struct err *e) MUST_CHECK;
 
 /* One message of a listing. */
 enum maildir_flags {

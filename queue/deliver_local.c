@@ -10,8 +10,10 @@
  */
 #include "queue/deliver_local.h"
 
+#include <sys/stat.h>
 #include <sys/uio.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +24,7 @@
 #include "mail/address.h"
 
 #include "maildir/maildir.h"
+#include "queue/arrived.h"
 #include "queue/mailboxes.h"
 #include "queue/quota.h"
 #include "queue/spool.h"
@@ -37,7 +40,8 @@ struct local {
 	char return_path[ADDRESS_TEXT_SIZE + 32]; /* "" = the body has one */
 	const char *host;
 	uint64_t size, wire_size;
-	bool look; /* an earlier attempt may have left something */
+	bool is_old; /* an earlier runner may have delivered it */
+	bool look;   /* an earlier attempt may have left something */
 
 	struct mailbox *first; /* has the file others are linked from */
 	char first_name[MAILDIR_NAME_SIZE];
@@ -88,28 +92,32 @@ resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 {
 	bool prepared =
 	    spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_PREPARED;
-	enum maildir_place place;
+	bool found = false;
+	struct stat st;
 	struct err e;
 
-	if (maildir_locate(m, name, &place, &e) != 0) {
-		fail(l->job, i, &e);
-		return true;
+	if (fstatat(m->tmp_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (prepared)
+			staged(l, i);
+		else
+			(void)unlinkat(m->tmp_fd, name, 0);
+		return prepared;
 	}
-	if (place == MAILDIR_TMP && prepared) {
-		staged(l, i);
-		return true;
-	}
-	if (place == MAILDIR_TMP)
-		(void)unlinkat(m->tmp_fd, name, 0);
 	/*
 	 * I2: prepared and no longer in tmp/ means delivered, unless somebody
 	 * may have tidied tmp/ since: then rather twice than never.
 	 */
-	if (place == MAILDIR_TMP ||
-	    (place == MAILDIR_NOWHERE && (!prepared || is_stale(l->job))))
-		return false;
-	succeed(l->job, i);
-	return true;
+	found = prepared && !is_stale(l->job);
+	if (!found && l->is_old &&
+	    arrived_has(l->job->runner->arrived,
+		l->job->item->envelope.recipients[i].target, m, name, &found,
+		&e) != 0) {
+		fail(l->job, i, &e);
+		return true;
+	}
+	if (found)
+		succeed(l->job, i);
+	return found;
 }
 
 static int
@@ -336,8 +344,8 @@ deliver_local(struct job *j)
 	if (!any || open_body(&l) != 0)
 		return;
 	l.host = settings_text(j->settings, SET_HOSTNAME);
-	l.look = j->item->was_claimed ||
-	    id_wall_ms(j->item->id) < j->runner->started_ms;
+	l.is_old = id_wall_ms(j->item->id) < j->runner->started_ms;
+	l.look = j->item->was_claimed || l.is_old;
 	for (i = 0; i < v->recipient_count; i++)
 		if (job_is_waiting(j, i) &&
 		    v->recipients[i].kind == RECIPIENT_LOCAL)

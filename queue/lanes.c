@@ -208,11 +208,7 @@ set_well(struct lanes *l, struct lane *lane, bool well)
 static struct lane **
 bucket(struct lanes *l, const char *key)
 {
-	uint32_t h = 2166136261U;
-
-	for (; *key != '\0'; key++)
-		h = (h ^ (unsigned char)*key) * 16777619U;
-	return &l->buckets[h % BUCKETS];
+	return &l->buckets[slice_hash(slice_str(key)) % BUCKETS];
 }
 
 static struct lane *

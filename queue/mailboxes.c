@@ -43,11 +43,7 @@ mailboxes_new(int mail_root_fd)
 static struct mailbox **
 find_slot(struct mailboxes *t, const char *path)
 {
-	uint32_t h = 2166136261U;
-
-	for (const char *p = path; *p != '\0'; p++)
-		h = (h ^ (unsigned char)*p) * 16777619U;
-	return &t->slots[h % SLOTS];
+	return &t->slots[slice_hash(slice_str(path)) % SLOTS];
 }
 
 static void

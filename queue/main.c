@@ -29,6 +29,7 @@
 #include "net/tls.h"
 #include "proc/service.h"
 
+#include "queue/arrived.h"
 #include "queue/control_server.h"
 #include "queue/deliver_local.h"
 #include "queue/deliver_remote.h"
@@ -428,6 +429,7 @@ worker_start(struct worker *w, struct err *e)
 	if (w->is_inherited) /* only the control verbs, no delivery */
 		spool_set_gate(r->spool, SPOOL_NOTHING);
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
+	r->arrived = arrived_new(r->spool);
 	r->quota = quota_new();
 	r->sign = sign_new(r->accountd);
 	r->selfcheck = selfcheck_new();

@@ -49,11 +49,9 @@ quota_new(void)
 static struct usage *
 find(struct quota *q, const char *path, struct usage ***slot_out)
 {
-	uint32_t h = 2166136261U;
+	uint32_t h = slice_hash(slice_str(path));
 	struct usage **best = NULL;
 
-	for (const char *p = path; *p != '\0'; p++)
-		h = (h ^ (unsigned char)*p) * 16777619U;
 	for (uint32_t i = 0; i < PROBES; i++) {
 		struct usage **u = &q->slots[(h + i) % SLOTS];
 

@@ -23,6 +23,7 @@
  * send them (deliver_remote.h); whoever ends the last of them finishes the
  * job: reports (dsn.h), then settles or defers it.
  */
+struct arrived;
 struct lanes;
 struct quota;
 struct seat;
@@ -49,6 +50,7 @@ struct runner {
 	int mail_root_fd;
 	struct mailboxes *mailboxes;
 	struct staging *staging;
+	struct arrived *arrived;
 	int64_t started_ms;      /* wall clock */
 	atomic_size_t jobs;      /* claimed and not yet ended */
 	atomic_size_t big_local; /* big local deliveries under way: 0 or 1 */

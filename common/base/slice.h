@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/compiler.h"
@@ -33,6 +34,17 @@ static inline struct slice
 slice_str(const char *s)
 {
 	return (struct slice){ s, s ? strlen(s) : 0 };
+}
+
+/* Spreads strings over a hash table (FNV-1a); not against an adversary. */
+static inline uint32_t
+slice_hash(struct slice s)
+{
+	uint32_t h = 2166136261U;
+
+	for (size_t i = 0; i < s.len; i++)
+		h = (h ^ (unsigned char)s.data[i]) * 16777619U;
+	return h;
 }
 
 bool slice_eq(struct slice a, struct slice b);

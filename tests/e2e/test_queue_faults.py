@@ -12,6 +12,7 @@ FAULTS_EACH=1: every k; otherwise some of them, spread.
 
 # timeout: 900
 
+import errno
 import os
 import re
 import signal
@@ -258,6 +259,52 @@ class Clock(unittest.TestCase):
         lab.revive()
         lab.wait(lambda: lab.seen)
         self.assertEqual(lab.seen, [(BOB, 'tag-1', False)])
+
+
+@unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
+class Replay(unittest.TestCase):
+    def setUp(self):
+        mx = self.enterContext(FakeMX())
+        self.lab = self.enterContext(Lab(mx))
+        self.box = self.lab.state / 'mail/example.org/admin'
+
+    def names(self):
+        return [p.name for d in ('new', 'cur') if (self.box / d).is_dir()
+                for p in (self.box / d).iterdir()]
+
+    def power_cut(self):
+        """As after one: all names durable, no marks in memory."""
+        lab = self.lab
+        worker = lab.worker()
+        with open('/proc/%d/maps' % worker) as f:
+            marks = re.search(r'/dev/shm/mailstead-\S+', f.read())[0]
+        for pid in (lab.process.pid, worker):
+            os.kill(pid, signal.SIGKILL)
+        lab.process.wait()
+        lab.wait(lambda: not os.path.exists('/proc/%d' % worker))
+        os.unlink(marks)
+
+    def test_I6_each_mailbox_is_read_once(self):
+        """100 messages delivered but not settled, 100 not yet, 3000 others."""
+        lab, old, many = self.lab, 100, 3000
+        lab.faults.add('write', errno.EIO, 'settled.log')
+        ids = lab.submit('a@b.example', ['admin@example.org'], count=old)
+        lab.wait(lambda: len(self.names()) == old)
+        for name in self.names()[::2]:
+            os.rename(self.box / 'new' / name, self.box / 'cur' / (name + ':2,F'))
+        for i in range(many):
+            (self.box / 'cur' / ('%d.other.host:2,RS' % i)).touch()
+        self.power_cut()
+        ids += lab.submit('a@b.example', ['admin@example.org'], count=100)
+        lab.faults.clear()
+        reads = lab.faults.watch('getdents', '/admin/cur/')
+        lab.revive()
+        lab.wait(lambda: len(self.names()) >= many + len(ids))
+        lab.wait_empty()
+        self.assertEqual(sorted(n[:26] for n in self.names()
+                                if 'other' not in n), sorted(ids))
+        self.assertGreater(lab.faults.passed(reads), 0)
+        self.assertLess(lab.faults.passed(reads), 40)
 
 
 if __name__ == '__main__':
