@@ -23,7 +23,7 @@
  * transfer at the transfer's.  What goes out as message text has CRLF line
  * ends and no other CR or LF, whatever the body contains.
  */
-enum client_tls {
+enum client_tls {           /* in the order of enum smarthost_tls */
 	CLIENT_TLS_NONE,    /* never */
 	CLIENT_TLS_MAY,     /* if offered; without it when it fails */
 	CLIENT_TLS_ENCRYPT, /* always, whoever the server is */

@@ -35,16 +35,10 @@ struct route {
 
 /*
  * Plan the way of mail from `sender` (an address, or "") to `domain` after
- * `attempts` failed ones.  A malformed row of a list setting is passed over.
+ * `attempts` failed ones.
  */
 void route_plan(const struct settings *s, const char *sender,
     const char *domain, uint32_t attempts, struct route *out);
-
-/*
- * "host[:port][/tls][/credential][/connections=N][/rate=N]" of the smart host
- * settings.
- */
-bool route_parse_smarthost(const char *text, struct route *out) MUST_CHECK;
 
 enum {
 	ROUTE_ADDRESSES_MAX = 5

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "directory/setting_form.h"
 #include "mail/address.h"
 
 const struct setting setting_table[SETTING_COUNT] = {
@@ -152,6 +153,22 @@ check_choice(
 	    e, ERR_PERM, "%s must be one of %s", s->name, s->choices);
 }
 
+/* The value or an item of it, in the form that settings.def asks for. */
+static int
+put_form(
+    const struct setting *s, struct slice v, struct buf *out, struct err *e)
+{
+	const char *like;
+
+	if (s->choices[0] == '\0')
+		buf_addslice(out, v);
+	else if (!setting_form_check(s->choices, v, out, &like))
+		return err_set(e, ERR_PERM,
+		    "%s: \"%.*s\" is not of the form %s", s->name,
+		    SLICE_ARGS(v), like);
+	return 0;
+}
+
 static int
 check_text(
     const struct setting *s, struct slice v, struct buf *out, struct err *e)
@@ -167,7 +184,8 @@ check_text(
 			    s->name);
 	if (!utf8_is_valid(v))
 		return err_set(e, ERR_PERM, "%s must be UTF-8", s->name);
-	buf_addslice(out, v);
+	if (v.len > 0)
+		return put_form(s, v, out, e);
 	return 0;
 }
 
@@ -220,7 +238,7 @@ check_item(
 			e->kind = ERR_PERM;
 			return err_prefix(e, "%s", s->name);
 		}
-		break;
+		return put_form(s, v, out, e);
 	case SETTING_SERVER_LIST:
 		if (!is_server(v))
 			return err_set(e, ERR_PERM,

@@ -51,7 +51,8 @@ struct setting {
 	enum setting_type type;
 	const char *fallback; /* the default, as text */
 	int64_t min, max;
-	const char *choices; /* "" or "a|b|c" */
+	/* CHOICE: "a|b|c"; TEXT and lists: "" or a form (setting_form.h) */
+	const char *choices;
 	enum setting_scope scope;
 	bool needs_restart;
 	const char *help;

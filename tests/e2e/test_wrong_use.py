@@ -89,7 +89,12 @@ class WrongUse(unittest.TestCase):
                             ("relay.mode", "everybody"),
                             ("relay.trusted", "10.0.0.0/99"),
                             ("message.max_bytes", "-1"),
-                            ("dns.servers", "host name")):
+                            ("dns.servers", "host name"),
+                            ("server.listen", "10.0.0.0/8"),
+                            ("smtp.names", "mail.example.org"),
+                            ("smtp.greetings", "192.0.2.1="),
+                            ("remote.sources", "example.org=x/y"),
+                            ("smarthost.host", "relay.example:0")):
             before = self.run_cli("get", name).stdout
             p = self.run_cli("set", name, value)
             self.refused(p, REFUSED, name)

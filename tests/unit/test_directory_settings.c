@@ -15,6 +15,7 @@
 #include "base/ip.h"
 #include "directory/config.h"
 #include "directory/settings.h"
+#include "directory/smarthost.h"
 
 static void
 canonical(const char *name, const char *text, const char *expected)
@@ -73,6 +74,92 @@ checking(void **state)
 	wrong("web.group", "a\nb", "control");
 	wrong("web.group", "\xff", "UTF-8");
 	assert_null(setting_find("no.such"));
+}
+
+static void
+forms(void **state)
+{
+	/* clang-format off */
+	static const char *const bad[][2] = {
+		{ "server.listen", "10.0.0.0/8" },
+		{ "smtp.listen", "192.0.2.1-192.0.2.4" },
+		{ "address.subaddress", "@" },
+		{ "address.subaddress", "a" },
+		{ "smtp.names", "mail.example.org" },
+		{ "smtp.names", "192.0.2.1=" },
+		{ "smtp.names", "192.0.2.1=a.example other" },
+		{ "smtp.names", "192.0.2.1=bad host!" },
+		{ "smtp.names", "=mail.example.org" },
+		{ "smtp.greetings", "300.1.1.1=Hello" },
+		{ "smtp.greetings", "192.0.2.1" },
+		{ "client.hosts", "example.org" },
+		{ "client.hosts", "*=pop.example.org" },
+		{ "remote.tls_policy", "example.org=always" },
+		{ "remote.tls_policy", "example.org=wrapped" },
+		{ "remote.sources", "example.org=" },
+		{ "remote.sources", "example.org=192.0.2.1/" },
+		{ "remote.sources", "example.org=x/mail.example.org" },
+		{ "smarthost.host", "relay.example:0" },
+		{ "smarthost.host", "two words" },
+		{ "smarthost.senders", "example.org" },
+		{ "smarthost.senders", "example.org=relay.example/always" },
+		{ "smarthost.domains", "=relay.example" },
+		{ "alert.addresses", "ann@example.org bob" },
+	};
+	/* clang-format on */
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		wrong(bad[i][0], bad[i][1], "is not ");
+	canonical("server.listen", "192.0.2.1,::1", "192.0.2.1 ::1");
+	canonical("address.subaddress", "", "");
+	canonical("address.subaddress", "-", "-");
+	canonical("smtp.names", "192.0.2.1=Mail.Example.ORG ::1=b.example",
+	    "192.0.2.1=mail.example.org ::1=b.example");
+	canonical("smtp.greetings", "::1=It_is=me", "::1=It_is=me");
+	canonical("client.hosts", "b\xc3\xbc.example=b.example",
+	    "xn--b-eha.example=b.example");
+	canonical("remote.tls_policy", "*=verify [192.0.2.1]=none",
+	    "*=verify [192.0.2.1]=none");
+	canonical("remote.sources", "a.example=192.0.2.1 b.example=/B.example",
+	    "a.example=192.0.2.1 b.example=/b.example");
+	canonical("smarthost.host", "", "");
+	canonical("smarthost.domains", "a.example *=[::1]:25/none",
+	    "a.example *=[::1]:25/none");
+	canonical("alert.addresses", "ann@example.org", "ann@example.org");
+}
+
+static void
+smarthost(void **state)
+{
+	static const char *const bad[] = { "", "h:0", "h:70000", "h/always",
+		"h/rate=0", "h/rate=many", "h/speed=9", "h/may/isp/other",
+		"two words", "[192.0.2]", ":25" };
+	struct smarthost h;
+
+	(void)state;
+	assert_true(smarthost_parse(slice_str("Relay.example"), &h));
+	assert_string_equal(h.host, "relay.example");
+	assert_int_equal(h.port, 25);
+	assert_int_equal(h.tls, SMARTHOST_TLS_MAY);
+	assert_true(smarthost_parse(slice_str("192.0.2.7:2525"), &h));
+	assert_string_equal(h.host, "[192.0.2.7]");
+	assert_int_equal(h.port, 2525);
+	assert_true(smarthost_parse(slice_str("[::1]:587/wrapped/isp"), &h));
+	assert_string_equal(h.host, "[::1]");
+	assert_int_equal(h.port, 587);
+	assert_int_equal(h.tls, SMARTHOST_TLS_WRAPPED);
+	assert_string_equal(h.credential, "isp");
+	assert_int_equal(h.connections + h.rate, 0);
+	assert_true(smarthost_parse(
+	    slice_str("relay.example/rate=60/encrypt/isp/connections=2"), &h));
+	assert_int_equal(h.tls, SMARTHOST_TLS_ENCRYPT);
+	assert_string_equal(h.credential, "isp");
+	assert_int_equal(h.connections, 2);
+	assert_int_equal(h.rate, 60);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(smarthost_parse(slice_str(bad[i]), &h));
+	assert_int_equal(h.rate, 60);
 }
 
 static void
@@ -197,6 +284,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checking),
+		cmocka_unit_test(forms),
+		cmocka_unit_test(smarthost),
 		cmocka_unit_test(values),
 		cmocka_unit_test_setup_teardown(bootstrap, setup, teardown),
 	};

@@ -29,40 +29,6 @@ with(const char *mode, const char *host, const char *senders,
 }
 
 static void
-test_smarthost_text(void **state)
-{
-	struct route r = { 0 };
-
-	(void)state;
-	assert_true(route_parse_smarthost("relay.example", &r));
-	assert_int_equal(r.port, 25);
-	assert_int_equal(r.tls, CLIENT_TLS_MAY);
-	assert_true(route_parse_smarthost("192.0.2.7:2525", &r));
-	assert_string_equal(r.host, "[192.0.2.7]");
-	assert_int_equal(r.port, 2525);
-	assert_true(route_parse_smarthost("[::1]:587/wrapped/isp", &r));
-	assert_string_equal(r.host, "[::1]");
-	assert_int_equal(r.port, 587);
-	assert_int_equal(r.tls, CLIENT_TLS_WRAPPED);
-	assert_string_equal(r.credential, "isp");
-	assert_int_equal(r.connections + r.rate, 0);
-	assert_true(route_parse_smarthost(
-	    "relay.example/rate=60/encrypt/isp/connections=2", &r));
-	assert_int_equal(r.tls, CLIENT_TLS_ENCRYPT);
-	assert_string_equal(r.credential, "isp");
-	assert_int_equal(r.connections, 2);
-	assert_int_equal(r.rate, 60);
-	assert_false(route_parse_smarthost("h/rate=0", &r));
-	assert_false(route_parse_smarthost("h/rate=many", &r));
-	assert_false(route_parse_smarthost("h/speed=9", &r));
-	assert_false(route_parse_smarthost("h/may/isp/other", &r));
-	assert_false(route_parse_smarthost("", &r));
-	assert_false(route_parse_smarthost("h:0", &r));
-	assert_false(route_parse_smarthost("h:70000", &r));
-	assert_false(route_parse_smarthost("h/always", &r));
-}
-
-static void
 test_direct(void **state)
 {
 	struct settings *s = with("off", "relay.example", "", "");
@@ -157,7 +123,6 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_smarthost_text),
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_smarthost_modes),
 		cmocka_unit_test(test_order),
