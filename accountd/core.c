@@ -97,6 +97,12 @@ core_close(struct core *c)
 	free(c);
 }
 
+bool
+core_is_gone(const struct core *c)
+{
+	return sql_is_gone(c->db) || secrets_is_gone(c->secrets);
+}
+
 int
 core_create(const char *state_dir, struct err *e)
 {

@@ -47,6 +47,9 @@ int core_open(
     const char *state_dir, struct core **out, struct err *e) MUST_CHECK;
 void core_close(struct core *c);
 
+/* Was a file removed or replaced?  What is written then is lost. */
+bool core_is_gone(const struct core *c);
+
 /*
  * Make directory/ and its two files, log/audit/, run/accountd/.  ERR_PERM if
  * the files are there.

@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <malloc.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -216,6 +217,19 @@ expire_logs(const struct core *core)
 	settings_free(s);
 }
 
+/* As soon as there are files to work with again, a new worker does. */
+static void
+renew(const struct core *gone)
+{
+	struct core *core;
+	struct err e;
+
+	if (core_open(gone->state_dir, &core, &e) != 0)
+		return;
+	core_close(core);
+	(void)kill(getpid(), SIGTERM);
+}
+
 static void
 tick(struct worker *w)
 {
@@ -224,6 +238,10 @@ tick(struct worker *w)
 	int64_t now = clock_wall_ms();
 	struct err e;
 
+	if (core_is_gone(core)) {
+		renew(core);
+		return;
+	}
 	expire_logs(core);
 	trial_expire(core);
 	if (clock_mono_ms() < next)

@@ -571,6 +571,8 @@ run(struct request *q, const struct verb *v, struct err *e)
 {
 	int r;
 
+	if (core_is_gone(q->core))
+		return err_set(e, ERR_TEMP, "the directory's files are gone");
 	if (v->right == RIGHT_NONE &&
 	    (v->flags & (VERB_READ | VERB_WRITE)) == 0)
 		return v->run(q, e);

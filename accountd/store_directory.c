@@ -138,16 +138,21 @@ static const char *const steps[] = {
 _Static_assert(
     ARRAY_LEN(steps) == DIRECTORY_VERSION, "a new step is a new version");
 
-int
-store_directory_open(const char *state_dir, struct sql **out, struct err *e)
+/* An empty file that is not new has lost what was in it. */
+static int
+open_file(const char *state_dir, bool is_new, struct sql **out, struct err *e)
 {
 	char *path = mem_printf("%s/directory/directory.db", state_dir);
 	struct sql *db;
 	int r = sql_open(path, SQL_WRITE, &db, e);
 
 	if (r == 0) {
-		r = sql_migrate(
-		    db, DIRECTORY_APPLICATION, steps, (int)ARRAY_LEN(steps), e);
+		if (!is_new)
+			r = sql_check_version(db, DIRECTORY_APPLICATION, 1,
+			    DIRECTORY_VERSION, e);
+		if (r == 0)
+			r = sql_migrate(db, DIRECTORY_APPLICATION, steps,
+			    (int)ARRAY_LEN(steps), e);
 		if (r == 0)
 			*out = db;
 		else
@@ -158,6 +163,12 @@ store_directory_open(const char *state_dir, struct sql **out, struct err *e)
 }
 
 int
+store_directory_open(const char *state_dir, struct sql **out, struct err *e)
+{
+	return open_file(state_dir, false, out, e);
+}
+
+int
 store_directory_create(const char *state_dir, struct err *e)
 {
 	char *path = mem_printf("%s/directory/directory.db", state_dir);
@@ -165,7 +176,7 @@ store_directory_create(const char *state_dir, struct err *e)
 	int r = sql_create(path, 0640, e);
 
 	if (r == 0)
-		r = store_directory_open(state_dir, &db, e);
+		r = open_file(state_dir, true, &db, e);
 	if (r == 0)
 		sql_close(db);
 	free(path);

@@ -151,14 +151,19 @@ read_server_key(struct secrets *s, struct err *e)
 	return got < 0 ? -1 : 0;
 }
 
-int
-secrets_open(const char *state_dir, struct secrets **out, struct err *e)
+/* An empty file that is not new has lost what was in it. */
+static int
+open_file(
+    const char *state_dir, bool is_new, struct secrets **out, struct err *e)
 {
 	char *path = mem_printf("%s/directory/secrets.db", state_dir);
 	struct secrets *s = mem_zalloc(sizeof(*s));
 	int r = sql_open(path, SQL_WRITE, &s->db, e);
 
 	pthread_mutex_init(&s->lock, NULL);
+	if (r == 0 && !is_new)
+		r = sql_check_version(s->db, SECRETS_APPLICATION, 1,
+		    (int)ARRAY_LEN(steps), e);
 	if (r == 0)
 		r = sql_migrate(s->db, SECRETS_APPLICATION, steps,
 		    (int)ARRAY_LEN(steps), e);
@@ -175,6 +180,12 @@ secrets_open(const char *state_dir, struct secrets **out, struct err *e)
 }
 
 int
+secrets_open(const char *state_dir, struct secrets **out, struct err *e)
+{
+	return open_file(state_dir, false, out, e);
+}
+
+int
 secrets_create(const char *state_dir, struct err *e)
 {
 	char *path = mem_printf("%s/directory/secrets.db", state_dir);
@@ -182,11 +193,17 @@ secrets_create(const char *state_dir, struct err *e)
 	int r = sql_create(path, 0600, e);
 
 	if (r == 0)
-		r = secrets_open(state_dir, &s, e);
+		r = open_file(state_dir, true, &s, e);
 	if (r == 0)
 		secrets_close(s);
 	free(path);
 	return r;
+}
+
+bool
+secrets_is_gone(const struct secrets *s)
+{
+	return sql_is_gone(s->db);
 }
 
 void

@@ -31,6 +31,9 @@ int secrets_open(
     const char *state_dir, struct secrets **out, struct err *e) MUST_CHECK;
 void secrets_close(struct secrets *s);
 
+/* As sql_is_gone(), of secrets.db. */
+bool secrets_is_gone(const struct secrets *s);
+
 /* The connection, locked: for store_dkim.c. */
 struct sql;
 struct sql *secrets_lock(struct secrets *s) MUST_CHECK;

@@ -174,6 +174,16 @@ sql_close(struct sql *db)
 }
 
 bool
+sql_is_gone(struct sql *db)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_HAS_MOVED,
+		   &moved) == SQLITE_OK &&
+	    moved != 0;
+}
+
+bool
 sql_is_damaged(const struct sql *db)
 {
 	return db->damaged;

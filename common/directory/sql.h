@@ -46,6 +46,12 @@ void sql_close(struct sql *db);
 bool sql_is_damaged(const struct sql *db);
 
 /*
+ * Is the file not what its path names any more: removed, or another one put
+ * there?  Reading goes on with what it had, what is written is lost.
+ */
+bool sql_is_gone(struct sql *db);
+
+/*
  * A consistent copy of a database that may be written meanwhile: a new file
  * (0600) without write-ahead log.  SQLite's backup call.
  */

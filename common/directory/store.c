@@ -33,6 +33,7 @@ struct store {
 
 	pthread_mutex_t watch_lock;
 	struct sql *watch;
+	int64_t watched; /* connections there have been for it */
 };
 
 static int
@@ -104,6 +105,10 @@ borrow(struct store *s, struct err *e)
 	else
 		s->open_count++;
 	pthread_mutex_unlock(&s->lock);
+	if (db != NULL && sql_is_gone(db)) {
+		sql_close(db);
+		db = NULL;
+	}
 	if (db != NULL || open_one(s->path, &db, e) == 0)
 		return db;
 	e->kind = ERR_TEMP;
@@ -140,12 +145,19 @@ store_generation(struct store *s, int64_t *out, struct err *e)
 	int r = 0;
 
 	pthread_mutex_lock(&s->watch_lock);
-	if (s->watch == NULL)
-		r = open_one(s->path, &s->watch, e);
+	if (s->watch != NULL && sql_is_gone(s->watch)) {
+		sql_close(s->watch);
+		s->watch = NULL;
+	}
+	if (s->watch == NULL && (r = open_one(s->path, &s->watch, e)) == 0)
+		s->watched++;
 	if (r == 0 && (r = sql_data_version(s->watch, out, e)) != 0) {
 		sql_close(s->watch);
 		s->watch = NULL;
 	}
+	/* each connection counts by itself */
+	if (r == 0)
+		*out += s->watched << 32;
 	pthread_mutex_unlock(&s->watch_lock);
 	return r;
 }

@@ -71,6 +71,19 @@ class State(SmtpCase):
         self.assertEqual(c.ask("RSET"), 250)
         self.assert_sequel(c)
 
+    def test_E09_unknown_recipient_is_told_in_the_session(self):
+        """Nothing is accepted that would have to go back to a stranger."""
+        before = self.accepted()
+        for sender in ("forged@victim.test", ""):
+            c = self.greeted()
+            self.assertEqual(c.ask(f"MAIL FROM:<{sender}>"), 250)
+            for local in ("nobody", "nobody+tag", "bobby", "mailer-daemon"):
+                c.send(f"RCPT TO:<{local}@example.org>\r\n".encode())
+                self.assertRegex(c.reply()[1],
+                                 r"^550 5\.1\.1 ")
+            self.assertEqual(c.ask("DATA"), 503)
+        self.assertEqual(self.accepted(), before)
+
     def test_B09_byte_by_byte(self):
         c = self.connect()
         self.assertEqual(c.reply()[0], 220)

@@ -19,6 +19,8 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -239,6 +241,54 @@ read(int fd, void *data, size_t len)
 	if (fails(RULES_ONLY, "read", fd, NULL))
 		return -1;
 	return syscall(SYS_read, fd, data, len);
+}
+
+ssize_t
+pread(int fd, void *data, size_t len, off_t at)
+{
+	if (fails(RULES_ONLY, "read", fd, NULL))
+		return -1;
+	return syscall(SYS_pread64, fd, data, len, at);
+}
+
+ssize_t
+pread64(int fd, void *data, size_t len, off_t at)
+{
+	return pread(fd, data, len, at);
+}
+
+/* "space" fails; "nospace" lies: all sizes are zero, whatever the error. */
+static int
+space(int fd, const char *path, struct statvfs *out)
+{
+	struct statfs fs;
+
+	if (fails(RULES_ONLY, "space", path != NULL ? AT_FDCWD : fd, path))
+		return -1;
+	memset(out, 0, sizeof(*out));
+	if (fails(RULES_ONLY, "nospace", path != NULL ? AT_FDCWD : fd, path))
+		return 0;
+	if ((path != NULL ? syscall(SYS_statfs, path, &fs)
+			  : syscall(SYS_fstatfs, fd, &fs)) != 0)
+		return -1;
+	out->f_bsize = (unsigned long)fs.f_bsize;
+	out->f_frsize = (unsigned long)fs.f_frsize;
+	out->f_blocks = fs.f_blocks;
+	out->f_bfree = fs.f_bfree;
+	out->f_bavail = fs.f_bavail;
+	return 0;
+}
+
+int
+statvfs(const char *path, struct statvfs *out)
+{
+	return space(-1, path, out);
+}
+
+int
+fstatvfs(int fd, struct statvfs *out)
+{
+	return space(fd, NULL, out);
 }
 
 ssize_t
