@@ -99,6 +99,16 @@ busy(struct auth_attempt *a)
 	return AUTH_BUSY;
 }
 
+static bool
+is_banned(struct core *c, const struct ip *ip)
+{
+	char who[BAN_WHO_SIZE];
+	struct ban ban;
+
+	ban_who_ip(ip, who);
+	return bans_find(c->bans, who, clock_wall_ms(), &ban);
+}
+
 enum auth_result
 auth_begin(struct core *c, struct auth_attempt *a, struct slice login)
 {
@@ -121,8 +131,7 @@ auth_begin(struct core *c, struct auth_attempt *a, struct slice login)
 	ascii_lower_str(a->name);
 	if (load_keys(c, a) == AUTH_BUSY)
 		return busy(a);
-	if (!a->known &&
-	    bans_until(c->bans, &a->client.ip, clock_wall_ms()) != 0) {
+	if (!a->known && is_banned(c, &a->client.ip)) {
 		a->reason = "banned";
 		return busy(a);
 	}
@@ -253,29 +262,43 @@ succeeded(struct core *c, struct auth_attempt *a)
 	log_login(a, "ok");
 }
 
-/* The address's failures are too many: it may not sign in for a while. */
-static void
-ban(struct core *c, const struct auth_attempt *a)
+void
+auth_ban(struct core *c, struct ban *ban, const char *log_id)
 {
 	struct settings *s = directory_settings(c->directory);
-	int64_t limit = settings_int(s, SET_BAN_FAILURES);
-	int64_t time_s = settings_int(s, SET_BAN_TIME), now = clock_wall_ms();
-	bool never = settings_has_ip(s, SET_BAN_NEVER, &a->client.ip);
-	int64_t count =
-	    throttle_failures(c->throttle, &a->client.ip, clock_mono_ms());
+	int64_t time_s = settings_int(s, SET_BAN_TIME);
 	struct log_line l;
 
 	settings_free(s);
-	if (limit == 0 || never || count < limit)
-		return;
-	bans_add(c->bans, &a->client.ip, a->client.service, count, now,
-	    now + time_s * 1000);
-	log_begin(&l, "ban", a->client.log_id, NULL);
-	log_str(&l, "ip", a->client.ip_text);
-	log_str(&l, "service", a->client.service);
-	log_int(&l, "failures", count);
+	ban->since_ms = clock_wall_ms();
+	ban->until_ms = ban->since_ms + time_s * 1000;
+	bans_add(c->bans, ban);
+	log_begin(&l, "ban", log_id, NULL);
+	log_str(&l, strchr(ban->who, '@') != NULL ? "user" : "ip", ban->who);
+	log_str(&l, "service", ban->service);
+	log_str(&l, "reason", ban->by_limit ? "limit" : "failures");
+	log_int(&l, "failures", ban->failures);
 	log_int(&l, "seconds", time_s);
 	log_end(&l);
+}
+
+/* The address's failures are too many: it may not sign in for a while. */
+static void
+ban_address(struct core *c, const struct auth_attempt *a)
+{
+	struct settings *s = directory_settings(c->directory);
+	int64_t limit = settings_int(s, SET_BAN_FAILURES);
+	bool never = settings_has_ip(s, SET_BAN_NEVER, &a->client.ip);
+	struct ban ban = { .failures = throttle_failures(
+			       c->throttle, &a->client.ip, clock_mono_ms()) };
+
+	settings_free(s);
+	if (limit == 0 || never || ban.failures < limit)
+		return;
+	ban_who_ip(&a->client.ip, ban.who);
+	(void)snprintf(
+	    ban.service, sizeof(ban.service), "%s", a->client.service);
+	auth_ban(c, &ban, a->client.log_id);
 }
 
 static void
@@ -292,7 +315,7 @@ failed(struct core *c, struct auth_attempt *a)
 	waits = throttle_failed(
 	    c->throttle, p, &a->client.ip, a->name, clock_mono_ms());
 	if (!a->known)
-		ban(c, a);
+		ban_address(c, a);
 	if (!waits)
 		return;
 	log_begin(&l, "throttle", a->client.log_id, NULL);

@@ -67,4 +67,7 @@ void auth_code_checked(struct core *c, struct auth_attempt *a, bool right);
 
 void auth_attempt_release(struct auth_attempt *a); /* wipes; reusable */
 
+/* Ban for ban.time from now on, and log it; `ban` has all but its times. */
+void auth_ban(struct core *c, struct ban *ban, const char *log_id);
+
 #endif /* ACCOUNTD_AUTH_H */

@@ -22,12 +22,6 @@ enum {
 	V6_PREFIX = 8, /* bytes */
 };
 
-struct ban {
-	struct ip ip;
-	char service[8];
-	int64_t failures, since_ms, until_ms;
-};
-
 struct bans {
 	pthread_mutex_t lock;
 	char *state_dir;
@@ -35,14 +29,21 @@ struct bans {
 	size_t count, alloc;
 };
 
-static struct ip
-network_of(const struct ip *ip)
+void
+ban_who_ip(const struct ip *ip, char out[BAN_WHO_SIZE])
 {
-	struct ip out = *ip;
+	struct ip net = *ip;
 
 	if (!ip_is_v4(ip))
-		memset(out.bytes + V6_PREFIX, 0, sizeof(out.bytes) - V6_PREFIX);
-	return out;
+		memset(net.bytes + V6_PREFIX, 0, sizeof(net.bytes) - V6_PREFIX);
+	ip_format(&net, out);
+}
+
+void
+ban_who_user(const char *address, char out[BAN_WHO_SIZE])
+{
+	(void)snprintf(out, BAN_WHO_SIZE, "%s", address);
+	ascii_lower_str(out);
 }
 
 /* --- Under the lock ------------------------------------------------------------------ */
@@ -64,12 +65,10 @@ drop_ended(struct bans *b, int64_t now_ms)
 }
 
 static struct ban *
-find(struct bans *b, const struct ip *ip)
+find(struct bans *b, const char *who)
 {
-	struct ip net = network_of(ip);
-
 	for (size_t i = 0; i < b->count; i++)
-		if (ip_eq(&b->list[i].ip, &net))
+		if (strcmp(b->list[i].who, who) == 0)
 			return &b->list[i];
 	return NULL;
 }
@@ -77,7 +76,8 @@ find(struct bans *b, const struct ip *ip)
 static void
 add(struct bans *b, const struct ban *ban)
 {
-	struct ban *old = find(b, &ban->ip);
+	struct ban *old = find(b, ban->who);
+	bool by_limit = old != NULL && old->by_limit;
 	size_t first = 0;
 
 	if (old != NULL)
@@ -89,21 +89,20 @@ add(struct bans *b, const struct ban *ban)
 		drop(b, first);
 	}
 	b->list = mem_grow(b->list, &b->alloc, b->count + 1, sizeof(*b->list));
-	b->list[b->count++] = *ban;
+	b->list[b->count] = *ban;
+	b->list[b->count++].by_limit |= by_limit;
 }
 
 static json_t *
 ban_json(const struct ban *ban)
 {
-	char ip[IP_TEXT_SIZE], since[CLOCK_RFC3339_SIZE],
-	    until[CLOCK_RFC3339_SIZE];
+	char since[CLOCK_RFC3339_SIZE], until[CLOCK_RFC3339_SIZE];
 
-	ip_format(&ban->ip, ip);
 	clock_rfc3339(ban->since_ms, since);
 	clock_rfc3339(ban->until_ms, until);
-	return json_pack("{s:s,s:s,s:I,s:s,s:s}", "address", ip, "service",
-	    ban->service, "failures", (json_int_t)ban->failures, "since", since,
-	    "until", until);
+	return json_pack("{s:s,s:s,s:I,s:b,s:s,s:s}", "address", ban->who,
+	    "service", ban->service, "failures", (json_int_t)ban->failures,
+	    "limit", ban->by_limit, "since", since, "until", until);
 }
 
 static json_t *
@@ -132,18 +131,20 @@ save(const struct bans *b)
 static bool
 read_ban(const json_t *o, struct ban *out)
 {
-	const char *ip = "", *service = "", *since = "", *until = "";
+	const char *who = "", *service = "", *since = "", *until = "";
 	json_int_t failures = 0;
+	int by_limit = 0;
 
 	*out = (struct ban){ 0 };
-	if (json_unpack((json_t *)(uintptr_t)o, "{s:s,s:s,s:I,s:s,s:s}",
-		"address", &ip, "service", &service, "failures", &failures,
-		"since", &since, "until", &until) != 0)
+	if (json_unpack((json_t *)(uintptr_t)o, "{s:s,s:s,s:I,s?b,s:s,s:s}",
+		"address", &who, "service", &service, "failures", &failures,
+		"limit", &by_limit, "since", &since, "until", &until) != 0)
 		return false;
+	ban_who_user(who, out->who);
+	out->by_limit = by_limit != 0;
 	(void)snprintf(out->service, sizeof(out->service), "%s", service);
 	out->failures = failures;
-	return ip_parse(slice_str(ip), &out->ip) &&
-	    clock_parse_rfc3339(slice_str(since), &out->since_ms) &&
+	return clock_parse_rfc3339(slice_str(since), &out->since_ms) &&
 	    clock_parse_rfc3339(slice_str(until), &out->until_ms);
 }
 
@@ -174,45 +175,39 @@ bans_free(struct bans *b)
 	free(b);
 }
 
-int64_t
-bans_until(struct bans *b, const struct ip *ip, int64_t now_ms)
+bool
+bans_find(struct bans *b, const char *who, int64_t now_ms, struct ban *out)
 {
 	const struct ban *ban;
-	int64_t until = 0;
+	bool is_banned;
 
 	pthread_mutex_lock(&b->lock);
-	ban = find(b, ip);
-	if (ban != NULL && ban->until_ms > now_ms)
-		until = ban->until_ms;
+	ban = find(b, who);
+	is_banned = ban != NULL && ban->until_ms > now_ms;
+	if (is_banned)
+		*out = *ban;
 	pthread_mutex_unlock(&b->lock);
-	return until;
+	return is_banned;
 }
 
 void
-bans_add(struct bans *b, const struct ip *ip, const char *service,
-    int64_t failures, int64_t now_ms, int64_t until_ms)
+bans_add(struct bans *b, const struct ban *ban)
 {
-	struct ban ban = { .ip = network_of(ip),
-		.failures = failures,
-		.since_ms = now_ms,
-		.until_ms = until_ms };
-
-	(void)snprintf(ban.service, sizeof(ban.service), "%s", service);
 	pthread_mutex_lock(&b->lock);
-	drop_ended(b, now_ms);
-	add(b, &ban);
+	drop_ended(b, ban->since_ms);
+	add(b, ban);
 	save(b);
 	pthread_mutex_unlock(&b->lock);
 }
 
 bool
-bans_lift(struct bans *b, const struct ip *ip, int64_t now_ms)
+bans_lift(struct bans *b, const char *who, int64_t now_ms)
 {
 	struct ban *ban;
 
 	pthread_mutex_lock(&b->lock);
 	drop_ended(b, now_ms);
-	ban = find(b, ip);
+	ban = find(b, who);
 	if (ban != NULL) {
 		drop(b, (size_t)(ban - b->list));
 		save(b);

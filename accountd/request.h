@@ -182,12 +182,19 @@ verb_handler verb_setting_get, verb_setting_set, verb_setting_list,
 verb_handler verb_setting_trial, verb_setting_keep, verb_setting_undo;
 verb_handler verb_credential_get, verb_credential_set, verb_credential_list,
     verb_credential_delete;
-verb_handler verb_ban_list, verb_ban_check, verb_ban_lift;
+verb_handler verb_ban_list, verb_ban_check, verb_ban_lift, verb_ban_limit,
+    verb_ban_delivery;
 verb_handler verb_tls_list, verb_tls_install, verb_tls_self_signed,
     verb_tls_delete;
 verb_handler verb_signup_offer, prepare_signup, verb_signup;
 verb_handler verb_queue_act;
 verb_handler verb_audit_list;
+
+/*
+ * Is the user banned from sending?  `refused`: his limit has just refused him,
+ * which may be once too often.
+ */
+bool ban_user_sends(struct request *q, const char *address, bool refused);
 
 /*
  * Settings on trial (verbs_trial.c).  setting_store() notes what was there

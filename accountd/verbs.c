@@ -90,6 +90,8 @@ static const struct verb verbs[] = {
 	{ "ban list",        STAFF, RIGHT_SERVER, BY_NOTHING, 0, NULL, verb_ban_list },
 	{ "ban check",       STAFF, RIGHT_SERVER, BY_NOTHING, 0, NULL, verb_ban_check },
 	{ "ban lift",        STAFF, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_ban_lift },
+	{ "ban limit",       FROM_MTAD, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_ban_limit },
+	{ "ban delivery",    FROM_MTAD, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_ban_delivery },
 	{ "tls list",        STAFF, RIGHT_SERVER, BY_NOTHING, 0, NULL, verb_tls_list },
 	{ "tls check",       FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_tls_list },
 	{ "tls install",     STAFF, RIGHT_SERVER, BY_NOTHING, VERB_WRITE | VERB_FRESH, NULL, verb_tls_install },

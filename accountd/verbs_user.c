@@ -662,16 +662,24 @@ verb_user_sent(struct request *q, struct err *e)
 {
 	struct limits *sent = q->core->sent;
 	int64_t now = clock_mono_ms();
+	bool one_more = req_bool(q, "one_more");
 	const char *address;
+	int64_t count, max;
+	struct settings *s;
 	uint64_t key;
 
 	if (req_string(q, "address", &address, e) != 0)
 		return -1;
+	s = directory_settings(q->core->directory);
+	max = settings_int(s, SET_LIMIT_MESSAGES_PER_USER);
+	settings_free(s);
 	key = limits_key_user(sent, address);
-	if (req_bool(q, "one_more"))
+	if (one_more)
 		limits_message(sent, key, now);
-	json_object_set_new(q->out, "count",
-	    json_integer((json_int_t)limits_messages(sent, key, now)));
+	count = (int64_t)limits_messages(sent, key, now);
+	if (ban_user_sends(q, address, !one_more && max > 0 && count >= max))
+		count = INT64_MAX;
+	json_object_set_new(q->out, "count", json_integer(count));
 	return 0;
 }
 

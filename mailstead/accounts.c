@@ -140,7 +140,7 @@ static const struct verb dkim_verbs[] = {
 
 static const struct verb ban_verbs[] = {
 	{ "list", "ban list", NULL, "items", F_LIST, { { 0 } },
-	  { "address", "until", "failures", "service", "since", NULL } },
+	  { "address", "until", "failures", "limit", "service", "since", NULL } },
 	{ "check", "ban check", "ip", NULL, F_WHOLE, { { 0 } },
 	  { "verdict", "failures", "limit", "wait_s", "until", NULL } },
 	{ "lift", "ban lift", "ip", NULL, 0, { { 0 } }, { NULL } },
@@ -463,6 +463,6 @@ const struct command commands_accounts[] = {
 	    "delete [--force].",
 	    false, command_dkim },
 	{ "ban", "list; check ADDRESS; lift ADDRESS",
-	    "Addresses that may not sign in for a while.", false, command_ban },
+	    "Who may not sign in, deliver or send for a while.", false, command_ban },
 	{ 0 },
 };

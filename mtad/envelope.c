@@ -82,21 +82,37 @@ is_user_over_rate(struct session *s)
 }
 
 static bool
-is_over_rate(struct session *s)
+is_address_over_rate(const struct session *s)
 {
 	struct limits *l = s->mtad->limits;
 	int64_t max;
 
-	if (s->user != NULL)
-		return is_user_over_rate(s);
-	if (s->facts.trusted)
-		return false;
 	max = settings_int(s->settings, SET_LIMIT_MESSAGES_PER_ADDRESS);
 	if (max > 0 && limits_messages(l, s->limit_key, clock_mono_ms()) >= max)
 		return true;
 	max = settings_int(s->settings, SET_LIMIT_BYTES_PER_ADDRESS);
 	return max > 0 &&
 	    limits_bytes(l, s->limit_key, clock_mono_ms()) >= (uint64_t)max;
+}
+
+/* Going on in spite of refusals ends with a ban. */
+static bool
+is_over_rate(struct session *s)
+{
+	int64_t max = settings_int(s->settings, SET_BAN_LIMIT_REFUSALS);
+	struct err e;
+
+	if (s->user != NULL)
+		return is_user_over_rate(s);
+	if (s->facts.trusted || !is_address_over_rate(s))
+		return false;
+	if (max > 0 &&
+	    limits_refused(s->mtad->limits, s->limit_key, (unsigned)max,
+		clock_mono_ms()) &&
+	    accountd_ban_limit(
+		s->mtad->accountd, s->client_ip, s->id, ACCOUNTD_MS, &e) != 0)
+		log_warning("ban: %s", e.text);
+	return true;
 }
 
 /* A directory that cannot tell: the reason, where somebody will look. */

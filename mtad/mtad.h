@@ -41,7 +41,8 @@ enum mtad_kind {
 };
 
 enum {
-	ACCOUNTD_MS = 10000 /* it answers a question beside signing in */
+	ACCOUNTD_MS = 10000,   /* it answers a question beside signing in */
+	ACCOUNTD_BAN_MS = 2000 /* or, before the greeting, about a ban */
 };
 
 /* What all sessions of a worker share. */

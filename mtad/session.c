@@ -583,6 +583,24 @@ is_crowding(struct session *s)
 	    s->mtad->limits, s->limit_key, pool, clock_mono_ms());
 }
 
+/* Banned for going on beyond a limit?  While accountd cannot tell: no. */
+static bool
+is_banned(struct session *s)
+{
+	bool may_deliver = true;
+	struct err e;
+
+	if (s->kind != MTAD_MX || s->facts.trusted ||
+	    settings_int(s->settings, SET_BAN_LIMIT_REFUSALS) == 0 ||
+	    (settings_int(s->settings, SET_LIMIT_MESSAGES_PER_ADDRESS) == 0 &&
+		settings_int(s->settings, SET_LIMIT_BYTES_PER_ADDRESS) == 0))
+		return false;
+	if (accountd_may_deliver(s->mtad->accountd, s->client_ip,
+		ACCOUNTD_BAN_MS, &may_deliver, &e) != 0)
+		log_warning("ban: %s", e.text);
+	return !may_deliver;
+}
+
 /* Count it with its address. */
 static int
 enter(struct session *s, struct err *e)
@@ -620,6 +638,11 @@ open_session(struct session *s, struct err *e)
 			(void)session_end(
 			    s, 421, "4.7.0", "Too many connections");
 		return -1;
+	}
+	if (is_banned(s)) {
+		(void)session_end(
+		    s, 421, "4.7.1", "Too many messages, come back later");
+		return err_set(e, ERR_TEMP, "banned");
 	}
 	if (s->kind == MTAD_SUBMISSIONS && start_tls(s, e) != 0)
 		return -1;

@@ -328,6 +328,36 @@ accountd_count_sent(struct accountd *a, const char *address, bool one_more,
 	return 0;
 }
 
+int
+accountd_ban_limit(struct accountd *a, const char *ip, const char *session_id,
+    int timeout_ms, struct err *e)
+{
+	json_t *reply;
+
+	if (accountd_call(a,
+		json_pack("{s:s,s:s,s:s}", "verb", "ban limit", "ip", ip,
+		    "log_id", session_id),
+		timeout_ms, &reply, e) != 0)
+		return -1;
+	json_decref(reply);
+	return 0;
+}
+
+int
+accountd_may_deliver(struct accountd *a, const char *ip, int timeout_ms,
+    bool *out, struct err *e)
+{
+	json_t *reply;
+
+	if (accountd_call(a,
+		json_pack("{s:s,s:s}", "verb", "ban delivery", "ip", ip),
+		timeout_ms, &reply, e) != 0)
+		return -1;
+	*out = !json_is_true(json_object_get(reply, "banned"));
+	json_decref(reply);
+	return 0;
+}
+
 /* --- Signing in ----------------------------------------------------------- */
 
 const char *

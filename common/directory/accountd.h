@@ -71,9 +71,19 @@ int accountd_read_srs_key(
 /*
  * How many messages the account sent in this hour, whichever program took
  * them (limit.messages_per_user); with `one_more`, this one included.
+ * INT64_MAX: he is banned from sending.
  */
 int accountd_count_sent(struct accountd *a, const char *address, bool one_more,
     int timeout_ms, int64_t *count_out, struct err *e) MUST_CHECK;
+
+/*
+ * The address went on beyond a limit for ban.limit_refusals times; and whether
+ * such a ban lets strangers deliver from there.  Only for the SMTP server.
+ */
+int accountd_ban_limit(struct accountd *a, const char *ip,
+    const char *session_id, int timeout_ms, struct err *e) MUST_CHECK;
+int accountd_may_deliver(struct accountd *a, const char *ip, int timeout_ms,
+    bool *out, struct err *e) MUST_CHECK;
 
 /* --- Signing in ----------------------------------------------------------- */
 

@@ -28,10 +28,12 @@ enum {
 enum {
 	MESSAGES, /* an hour */
 	BYTES,    /* a minute */
+	REFUSALS, /* an hour */
 	WINDOWS
 };
 
-static const int64_t window_ms[WINDOWS] = { 3600 * 1000, 60 * 1000 };
+static const int64_t window_ms[WINDOWS] = { 3600 * 1000, 60 * 1000,
+	3600 * 1000 };
 
 struct window {
 	int64_t since_ms;
@@ -277,4 +279,17 @@ limits_count_bytes(
     struct limits *l, uint64_t key, uint64_t bytes, int64_t now_ms)
 {
 	(void)window_add(l, key, BYTES, bytes, now_ms);
+}
+
+bool
+limits_refused(struct limits *l, uint64_t key, unsigned max, int64_t now_ms)
+{
+	if (window_add(l, key, REFUSALS, 1, now_ms) < max)
+		return false;
+	lock(l);
+	struct slot *s = find(l, key);
+	if (s != NULL)
+		s->windows[REFUSALS].count = 0;
+	unlock(l);
+	return true;
 }

@@ -57,4 +57,11 @@ uint64_t limits_bytes(struct limits *l, uint64_t key, int64_t now_ms);
 void limits_count_bytes(
     struct limits *l, uint64_t key, uint64_t bytes, int64_t now_ms);
 
+/*
+ * Refused once more because of a limit.  True: that makes `max` in this hour,
+ * and counting starts again.
+ */
+bool limits_refused(
+    struct limits *l, uint64_t key, unsigned max, int64_t now_ms) MUST_CHECK;
+
 #endif /* PROC_LIMITS_H */

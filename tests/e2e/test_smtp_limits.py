@@ -249,6 +249,57 @@ class Limits(LimitCase):
         wait_until(self.reachable, 10, "new workers")
 
 
+class Bans(SmtpCase):
+    """Whoever goes on beyond a limit is banned, until somebody lifts it."""
+
+    settings = {"limit.messages_per_address": 1, "limit.messages_per_user": 1,
+                "ban.limit_refusals": 3, "ban.never": ""}
+
+    def go_on(self, c, times=3, sender="a@remote.test"):
+        """Refused `times` times, after the one message of the hour."""
+        self.begin(c, sender=sender)
+        self.assertEqual(c.ask("Subject: x\r\n\r\nx\r\n."), 250)
+        for _ in range(times):
+            self.assertEqual(c.ask(f"MAIL FROM:<{sender}>"), 451)
+
+    def bans(self):
+        return {b["address"]: b for b in self.server.json("ban", "list")}
+
+    def test_address(self):
+        c = self.greeted()
+        self.go_on(c, 2)
+        self.assertNotIn("127.0.0.1", self.bans())
+        self.assertEqual(c.ask("MAIL FROM:<a@example.org>"), 451)
+        ban = self.bans()["127.0.0.1"]
+        self.assertEqual((ban["limit"], ban["failures"], ban["service"]),
+                         (True, 3, "smtp"))
+        self.assertEqual(self.connect().reply()[0], 421)
+        self.server.wait_log("accountd", "event=ban ip=127.0.0.1 "
+                             "service=smtp reason=limit failures=3")
+        self.server.wait_log("mtad", "event=reject .*banned")
+        # submission is for those who sign in
+        self.assertEqual(self.connect("submission").reply()[0], 220)
+        # a ban is not forgotten with the process, but it can be lifted
+        os.kill(self.server.workers("accountd")[0], signal.SIGKILL)
+        wait_until(lambda: "127.0.0.1" in self.bans(), 10, "accountd")
+        self.server.cli("ban", "lift", "127.0.0.1")
+        self.assertEqual(self.greeted().ask("MAIL FROM:<a@example.org>"), 451)
+
+    def test_user(self):
+        c = self.signed_in()
+        self.go_on(c, sender="alice@example.org")
+        self.assertTrue(self.bans()["alice@example.org"]["limit"])
+        check = self.server.json("ban", "check", "Alice@example.org")
+        self.assertEqual(check["verdict"], "no-sending")
+        # even when the limit is raised; he may sign in meanwhile
+        self.server.set("limit.messages_per_user", 100)
+        self.addCleanup(self.server.set, "limit.messages_per_user", 1)
+        c = self.signed_in()
+        self.assertEqual(c.ask("MAIL FROM:<alice@example.org>"), 451)
+        self.server.cli("ban", "lift", "alice@example.org")
+        self.assertEqual(c.ask("MAIL FROM:<alice@example.org>"), 250)
+
+
 class Bytes(SmtpCase):
     settings = {"limit.bytes_per_address": "2M"}
 
