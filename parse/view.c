@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "mail/header.h"
 
+#include "parse/invite.h"
 #include "parse/sanitise.h"
 #include "parse/summary.h"
 
@@ -18,6 +19,7 @@ enum {
 	TEXT_MAX = 1024 * 1024, /* of all texts together */
 	HTML_MAX = 2 * 1024 * 1024,
 	REPORT_MAX = 64 * 1024,
+	INVITE_MAX = 256 * 1024,
 	REPORT_RECIPIENTS_MAX = 100,
 	REPORT_LINE_MAX = 1000,
 };
@@ -342,6 +344,30 @@ view_report(struct slice text)
 	return NULL;
 }
 
+/* --- Invitations ----------------------------------------------------------------- */
+
+/* Of the first calendar that has an event, embedded messages aside. */
+static json_t *
+find_invite(const struct view *v)
+{
+	json_t *invite = NULL;
+	struct buf text;
+
+	for (size_t i = 0; i < v->count && invite == NULL; i++) {
+		if (GMIME_IS_MESSAGE_PART(v->parts[i])) {
+			i = end_of(v, i) - 1;
+			continue;
+		}
+		if (!is_type(v, i, "text", "calendar"))
+			continue;
+		buf_init(&text, INVITE_MAX);
+		if (message_text(v->parts[i], &text))
+			invite = invite_read(buf_slice(&text));
+		buf_release(&text);
+	}
+	return invite;
+}
+
 /* --- The whole -------------------------------------------------------------- */
 
 static void
@@ -375,9 +401,9 @@ view_make(const struct message *m, bool prefer_plain)
 		json_array_append_new(v->list, part);
 	}
 	json_object_update_new(out,
-	    json_pack("{so,so,so*,sb,sb}", "parts", v->list, "bodies",
-		v->bodies, "report", v->report, "remote_pictures",
-		v->has_remote, "truncated", v->truncated));
+	    json_pack("{so,so,so*,so*,sb,sb}", "parts", v->list, "bodies",
+		v->bodies, "report", v->report, "invite", find_invite(v),
+		"remote_pictures", v->has_remote, "truncated", v->truncated));
 	free(v);
 	return out;
 }

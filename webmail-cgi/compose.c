@@ -516,17 +516,6 @@ do_send(struct web_request *r, struct web_response *w, struct draft *d,
 
 /* --- Send later --------------------------------------------------------------------------------- */
 
-/* Seconds of UTC for a local time of the user's. */
-static int64_t
-from_local(struct web_request *r, int64_t local_s)
-{
-	const char *zone = user_prefs(r)->value[PREF_ZONE];
-	int64_t utc = local_s - template_zone_offset(zone, local_s);
-
-	/* the offset that holds then, not now */
-	return local_s - template_zone_offset(zone, utc);
-}
-
 /* "2026-11-30T08:00", as <input type=datetime-local> has it. */
 static bool
 parse_when(const char *when, int64_t *local_s_out)
@@ -559,7 +548,7 @@ later_time(struct web_request *r, const char *which)
 		local = (day + 7 - (day + 3) % 7) * DAY_S + MORNING_HOUR * 3600;
 	else if (when == NULL || !parse_when(when, &local))
 		return 0;
-	utc = from_local(r, local);
+	utc = template_zone_utc(zone, local);
 	if (utc <= now || utc > now + (int64_t)LATER_MAX_DAYS * DAY_S)
 		return 0;
 	return utc * 1000;

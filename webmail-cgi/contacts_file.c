@@ -102,7 +102,7 @@ take_contact(struct import *im, struct contact *c, unsigned line, struct err *e)
 static int
 take_cards(struct import *im, struct slice text, struct err *e)
 {
-	struct vcard_scan scan = { text, 1 };
+	struct content_scan scan = { text, 1 };
 	enum vcard_result result;
 	struct contact c;
 	unsigned line;

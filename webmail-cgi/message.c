@@ -152,7 +152,9 @@ add_bodies(struct web_request *r, const struct letter *l, const json_t *view,
 			? frame_body(r, l, body, pictures)
 			: text_body(r, body, room, &whole));
 	}
-	if (json_array_size(list) == 0 && json_text(view, "broken")[0] == '\0')
+	if (json_array_size(list) == 0 &&
+	    json_text(view, "broken")[0] == '\0' &&
+	    json_object_get(view, "invite") == NULL)
 		json_object_set_new(msg, "no_text", json_true());
 	json_object_set_new(msg, "bodies", list);
 	json_object_set_new(msg, "truncated", json_boolean(!whole));
@@ -200,6 +202,23 @@ view_of(const char *type)
 	    : NULL;
 }
 
+/* What to call a part without a name. */
+static const char *
+nameless(const char *type)
+{
+	static const struct {
+		const char *type, *key;
+	} known[] = { { "message/rfc822", "read.message_file" },
+		{ "message/delivery-status", "read.report_file" },
+		{ "text/calendar", "read.calendar_file" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (strcmp(type, known[i].type) == 0)
+			return known[i].key;
+	}
+	return "read.file";
+}
+
 static json_t *
 file_value(struct web_request *r, const struct letter *l, const json_t *part)
 {
@@ -209,11 +228,7 @@ file_value(struct web_request *r, const struct letter *l, const json_t *part)
 	const char *url, *extension;
 
 	if (name[0] == '\0')
-		name = page_text(r,
-		    strcmp(type, "message/rfc822") == 0 ? "read.message_file"
-			: strcmp(type, "message/delivery-status") == 0
-			? "read.report_file"
-			: "read.file");
+		name = page_text(r, nameless(type));
 	extension = extension_of(name);
 	url = pool_printf(
 	    &r->pool, "%s/part/%s", l->url, json_text(part, "path"));
@@ -311,6 +326,8 @@ message_fill(struct web_request *r, const struct letter *l, size_t *room,
 	json_object_set_new(
 	    msg, "sheet", json_boolean(is_asked(r, l, "sheet")));
 	add_report(view, msg);
+	json_object_set_new(
+	    msg, "invite", invite_value(r, json_object_get(view, "invite")));
 	add_bodies(r, l, view, room, msg);
 	add_files(r, l, view, msg);
 	json_decref(view);

@@ -61,6 +61,11 @@ int message_fill(struct web_request *r, const struct letter *l, size_t *room,
 /* Nothing older from this address in any folder. */
 bool message_is_first(struct web_request *r, const struct letter *l);
 
+/* --- invite.c ------------------------------------------------------------------ */
+
+/* What mime_view() says of an invitation, for the templates; NULL of NULL. */
+json_t *invite_value(struct web_request *r, const json_t *invite);
+
 /* --- talk.c: pages ------------------------------------------------------------ */
 
 void talk_page(struct web_request *r, struct web_response *w);

@@ -14,74 +14,6 @@ enum {
 
 /* --- Reading ---------------------------------------------------------------------- */
 
-/* The next line, unfolded into `out` (RFC 6350 3.2); false at the end. */
-static bool
-next_line(struct vcard_scan *s, struct buf *out)
-{
-	struct slice line;
-
-	buf_reset(out);
-	if (s->rest.len == 0)
-		return false;
-	do {
-		s->rest = slice_cut(s->rest, '\n', &line);
-		s->line++;
-		if (slice_ends(line, "\r"))
-			line.len--;
-		buf_addslice(out, line);
-		if (!slice_starts(s->rest, " ") && !slice_starts(s->rest, "\t"))
-			return true;
-		s->rest = slice_skip(s->rest, 1);
-	} while (true);
-}
-
-struct property {
-	struct slice name, params, value;
-};
-
-/* "group.NAME;PARAM=x:value"; a ':' within quotes belongs to a parameter. */
-static bool
-split_line(struct slice line, struct property *out)
-{
-	bool quoted = false;
-	size_t i = 0;
-
-	while (i < line.len && (quoted || line.data[i] != ':')) {
-		quoted ^= line.data[i] == '"';
-		i++;
-	}
-	if (i == line.len)
-		return false;
-	out->value = slice_skip(line, i + 1);
-	out->params = slice_cut(slice_of(line.data, i), ';', &out->name);
-	if (slice_chr(out->name, '.') >= 0)
-		out->name = slice_skip(
-		    out->name, (size_t)slice_chr(out->name, '.') + 1);
-	return true;
-}
-
-/* Append a text value (RFC 6350 3.4) up to an unescaped `end`; the rest. */
-static struct slice
-add_value(struct slice s, char end, bool keep_lines, struct buf *out)
-{
-	size_t i = 0;
-
-	for (; i < s.len && s.data[i] != end; i++) {
-		unsigned char c = (unsigned char)s.data[i];
-
-		if (c == '\\' && i + 1 < s.len) {
-			c = (unsigned char)s.data[++i];
-			if (c == 'n' || c == 'N')
-				c = '\n';
-		}
-		if (c == '\n' && !keep_lines)
-			c = ' ';
-		if (c >= ' ' ? c != 127 : c == '\n')
-			buf_addc(out, (char)c);
-	}
-	return slice_skip(s, i + 1);
-}
-
 /* All of a value in the pool, the parts between ';' put together. */
 static const char *
 value_text(struct pool *pool, struct slice value, bool keep_lines)
@@ -93,7 +25,7 @@ value_text(struct pool *pool, struct slice value, bool keep_lines)
 	while (value.len > 0) {
 		size_t before = out.len;
 
-		value = add_value(value, ';', keep_lines, &out);
+		value = content_text(value, ';', keep_lines, &out);
 		if (value.len > 0 && out.len > before)
 			buf_addstr(&out, ", ");
 	}
@@ -113,8 +45,8 @@ name_text(struct pool *pool, struct slice value)
 
 	buf_init(&family, CARD_TEXT_MAX);
 	buf_init(&given, CARD_TEXT_MAX);
-	value = add_value(value, ';', false, &family);
-	(void)add_value(value, ';', false, &given);
+	value = content_text(value, ';', false, &family);
+	(void)content_text(value, ';', false, &given);
 	if (given.len > 0 && family.len > 0)
 		buf_addc(&given, ' ');
 	buf_addslice(&given, buf_slice(&family));
@@ -132,7 +64,7 @@ struct card {
 };
 
 static void
-take_email(struct card *k, const struct property *p)
+take_email(struct card *k, const struct content_line *p)
 {
 	struct contact *c = k->c;
 	struct contact_address *a;
@@ -151,23 +83,23 @@ take_email(struct card *k, const struct property *p)
 }
 
 static void
-take_phone(struct card *k, const struct property *p)
+take_phone(struct card *k, const struct content_line *p)
 {
 	struct slice value = slice_trim(p->value);
 
 	if (slice_istarts(value, "tel:"))
 		value = slice_skip(value, 4);
-	(void)add_value(value, '\0', false, &k->phones);
+	(void)content_text(value, '\0', false, &k->phones);
 	buf_addc(&k->phones, '\n');
 }
 
 static void
-take_groups(struct card *k, const struct property *p)
+take_groups(struct card *k, const struct content_line *p)
 {
 	struct slice rest = p->value;
 
 	while (rest.len > 0) {
-		rest = add_value(rest, ',', false, &k->groups);
+		rest = content_text(rest, ',', false, &k->groups);
 		buf_addc(&k->groups, '\n');
 	}
 }
@@ -186,7 +118,7 @@ add_line(struct slice line, struct buf *out)
 }
 
 static void
-take_property(struct card *k, struct slice line, const struct property *p)
+take_property(struct card *k, struct slice line, const struct content_line *p)
 {
 	static const char *const never[] = { "PRODID", "REV", "N",
 		"CLIENTPIDMAP" };
@@ -233,10 +165,10 @@ detach(struct pool *pool, struct buf *b)
 }
 
 static enum vcard_result
-read_card(struct vcard_scan *s, struct pool *pool, struct contact *out)
+read_card(struct content_scan *s, struct pool *pool, struct contact *out)
 {
 	struct card k = { .pool = pool, .c = out };
-	struct property p;
+	struct content_line p;
 	struct buf line;
 
 	contact_init(out);
@@ -244,8 +176,9 @@ read_card(struct vcard_scan *s, struct pool *pool, struct contact *out)
 	buf_init(&k.phones, CONTACT_NOTE_MAX);
 	buf_init(&k.groups, CONTACT_NOTE_MAX);
 	buf_init(&k.more, CONTACT_MORE_MAX);
-	while (next_line(s, &line)) {
-		if (buf_overflowed(&line) || !split_line(buf_slice(&line), &p))
+	while (content_next(s, &line)) {
+		if (buf_overflowed(&line) ||
+		    !content_split(buf_slice(&line), &p))
 			continue;
 		if (slice_ieq_str(p.name, "END"))
 			break;
@@ -262,17 +195,17 @@ read_card(struct vcard_scan *s, struct pool *pool, struct contact *out)
 }
 
 enum vcard_result
-vcard_next(struct vcard_scan *s, struct pool *pool, struct contact *out,
+vcard_next(struct content_scan *s, struct pool *pool, struct contact *out,
     unsigned *line_out)
 {
 	enum vcard_result result = VCARD_END;
-	struct property p;
+	struct content_line p;
 	struct buf line;
 
 	buf_init(&line, LINE_MAX_BYTES);
-	while (result == VCARD_END && next_line(s, &line)) {
+	while (result == VCARD_END && content_next(s, &line)) {
 		*line_out = s->line - 1;
-		if (split_line(buf_slice(&line), &p) &&
+		if (content_split(buf_slice(&line), &p) &&
 		    slice_ieq_str(p.name, "BEGIN") &&
 		    slice_ieq_str(slice_trim(p.value), "VCARD"))
 			result = read_card(s, pool, out);

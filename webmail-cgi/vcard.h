@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "mail/content_line.h"
 
 #include "webmail-cgi/store_contacts.h"
 
@@ -18,11 +19,6 @@
 
 /* --- vCard -------------------------------------------------------------------- */
 
-struct vcard_scan {
-	struct slice rest; /* the file; UTF-8 */
-	unsigned line;     /* of the next one; begin with 1 */
-};
-
 enum vcard_result {
 	VCARD_END,
 	VCARD_CONTACT,
@@ -30,11 +26,11 @@ enum vcard_result {
 };
 
 /*
- * The next card.  contact.groups_text: its categories, one a line;
+ * The next card of a file; UTF-8.  contact.groups_text: its categories, one a line;
  * contact.more: the lines (unfolded) of all properties that have no place in
  * struct contact, to be written again by vcard_write().
  */
-enum vcard_result vcard_next(struct vcard_scan *s, struct pool *pool,
+enum vcard_result vcard_next(struct content_scan *s, struct pool *pool,
     struct contact *out, unsigned *line_out);
 
 /* Append as vCard 4.0 with CRLF line ends, folded at 75 bytes. */

@@ -93,6 +93,14 @@ int mime_structure(
  *	remote_pictures: bool, mime_html() would likely block some
  *	report: only of a delivery report (RFC 3464): [{address, action,
  *	    status, reply}], the last three may be missing
+ *	invite: only of a calendar with an event (RFC 5545): {method ("request",
+ *	    "cancel", "reply", "counter", "publish" or ""), summary, location,
+ *	    comment?, organizer?, people: [{name, address, state ("accepted",
+ *	    "declined", "tentative" or "")}] (at most 50), more_people?: n,
+ *	    start?, end?: {at: seconds of the wall clock in zone, zone (a name,
+ *	    "UTC", or "" for the reader's own), day: bool, a whole day},
+ *	    repeats? ("daily", "weekly", "monthly", "yearly" or ""),
+ *	    changed?, cancelled?: bool, others: n events more}
  *	broken: text, as above; then there is one part, of role "file"
  * `prefer_plain`: of several forms the plain text, and HTML as its text.
  */

@@ -77,6 +77,11 @@ int template_render(struct template_set *s, const char *name,
  */
 int32_t template_zone_offset(const char *zone, int64_t seconds);
 
+/* Seconds of UTC when clocks of that zone show this. */
+int64_t template_zone_utc(const char *zone, int64_t local_s);
+
+bool template_has_zone(const char *zone);
+
 /* A value that is HTML, made by a function that escapes (new reference). */
 json_t *template_html(struct slice html) MUST_CHECK;
 

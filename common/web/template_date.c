@@ -15,7 +15,7 @@
 #include "web/template_internal.h"
 
 enum {
-	ZONES_MAX = 600,
+	ZONES_MAX = 700, /* more than there are */
 	ZONE_FILE_MAX = 64 * 1024,
 	ZONE_NAME_SIZE = 64,
 	TZIF_HEADER = 44,
@@ -95,13 +95,14 @@ zone_parse(struct zone *z, struct slice s)
 	return true;
 }
 
-/* "Europe/Oslo": no dots, nothing that leaves the folder. */
+/* "Europe/Oslo": no dots, nothing that leaves the folder, none of its copies. */
 static bool
 is_zone_name(const char *name)
 {
 	size_t len = strlen(name);
 
-	if (len == 0 || len >= ZONE_NAME_SIZE || name[0] == '/')
+	if (len == 0 || len >= ZONE_NAME_SIZE || name[0] == '/' ||
+	    strncmp(name, "posix/", 6) == 0 || strncmp(name, "right/", 6) == 0)
 		return false;
 	for (size_t i = 0; i < len; i++) {
 		if (!ascii_is_alnum((unsigned char)name[i]) &&
@@ -111,12 +112,13 @@ is_zone_name(const char *name)
 	return true;
 }
 
-/* An unknown zone is UTC, and remembered so. */
-static void
+/* One that is there; strangers' messages name others too. */
+static bool
 zone_load(struct zone *z, const char *name)
 {
 	char path[128];
 	char *real; /* many zones are links to others */
+	bool is_known = false;
 	struct buf data;
 	struct err e;
 
@@ -125,28 +127,53 @@ zone_load(struct zone *z, const char *name)
 	buf_init(&data, ZONE_FILE_MAX);
 	real = realpath(path, NULL);
 	if (real != NULL && file_read(AT_FDCWD, real, &data, &e) == 0)
-		(void)!zone_parse(z, buf_slice(&data));
+		is_known = zone_parse(z, buf_slice(&data));
 	free(real);
 	buf_release(&data);
+	return is_known;
 }
 
-int32_t
-template_zone_offset(const char *name, int64_t seconds)
+/* Stays where it is for good, and is not changed. */
+static const struct zone *
+zone_find(const char *name)
 {
 	const struct zone *z = NULL;
-	int32_t offset = 0;
 
 	if (!is_zone_name(name))
-		return 0;
+		return NULL;
 	(void)pthread_mutex_lock(&zone_lock);
 	for (size_t i = 0; i < zone_count && z == NULL; i++) {
 		if (strcmp(zones[i].name, name) == 0)
 			z = &zones[i];
 	}
-	if (z == NULL && zone_count < ZONES_MAX) {
-		zone_load(&zones[zone_count], name);
+	if (z == NULL && zone_count < ZONES_MAX &&
+	    zone_load(&zones[zone_count], name))
 		z = &zones[zone_count++];
-	}
+	(void)pthread_mutex_unlock(&zone_lock);
+	return z;
+}
+
+bool
+template_has_zone(const char *name)
+{
+	return zone_find(name) != NULL;
+}
+
+int64_t
+template_zone_utc(const char *zone, int64_t local_s)
+{
+	int64_t utc = local_s - template_zone_offset(zone, local_s);
+
+	/* the offset that holds then, not now */
+	return local_s - template_zone_offset(zone, utc);
+}
+
+int32_t
+template_zone_offset(const char *zone, int64_t seconds)
+{
+	const struct zone *z = zone_find(zone);
+	int32_t offset = 0;
+
 	if (z != NULL) {
 		size_t low = 0, high = z->count;
 
@@ -160,7 +187,6 @@ template_zone_offset(const char *name, int64_t seconds)
 		}
 		offset = low > 0 ? z->offset[low - 1] : z->first;
 	}
-	(void)pthread_mutex_unlock(&zone_lock);
 	return offset;
 }
 

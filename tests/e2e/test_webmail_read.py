@@ -93,6 +93,97 @@ class Reading(unittest.TestCase):
         url = Tags(page.text).named("iframe")[0]["src"]
         return url, self.ann.get(url)
 
+    EVENT = """BEGIN:VCALENDAR
+METHOD:{method}
+BEGIN:VTIMEZONE
+TZID:Office Time
+BEGIN:STANDARD
+DTSTART:16010101T030000
+END:STANDARD
+END:VTIMEZONE
+BEGIN:VEVENT
+SUMMARY:Autumn reading\\, night{evil}
+{when}
+LOCATION:Long room{evil}
+ORGANIZER;CN="Ingrid: Solheim{quoted}":mailto:ingrid@library.example
+ATTENDEE;PARTSTAT={state};CN=Ann Other{quoted}:MAILTO:ann@example.org
+{more}
+BEGIN:VALARM
+SUMMARY:not this
+END:VALARM
+END:VEVENT
+END:VCALENDAR
+"""
+
+    def invite(self, method, when, state="NEEDS-ACTION", more="X-A:b",
+               text="Come!", evil=""):
+        """The page of a message with an invitation, without tags."""
+        event = self.EVENT.format(
+            method=method, when=when, state=state, more=more, evil=evil,
+            quoted=evil.replace('"', "'"))
+        m = EmailMessage()
+        m["Subject"] = "event"
+        if text:
+            m.set_content(text)
+            m.add_alternative(event, subtype="calendar",
+                              params={"method": method})
+        else:
+            m.set_content(event, subtype="calendar", cte="8bit")
+        page = self.ann.get(self.deliver(m)).text
+        self.assertNotIn("not this", page)
+        section = page.partition('<section class="invite"')[2].partition(
+            "</section>")[0]
+        return " ".join(unescape(re.sub("<[^>]*>", "", section)).split())
+
+    def test_invitations_in_words(self):
+        year = time.gmtime().tm_year + 1
+        self.zone("Europe/Oslo")
+        self.addCleanup(self.zone, "")
+        oslo = f"DTSTART;TZID=Europe/Oslo:{year}0110T183000\n"
+        text = self.invite("REQUEST", oslo + f"DTEND:{year}0110T200000Z",
+                           more="ATTENDEE:mailto:bob@example.org\n"
+                           "RRULE:FREQ=WEEKLY;COUNT=3")
+        self.assertRegex(text, f" 10 Jan {year}, 18:30 – 21:00 · every week ")
+        for words in ("Invitation", "Autumn reading, night", "Long room",
+                      "Planned by Ingrid: Solheim",
+                      "Invited: Ann Other, bob@example.org"):
+            self.assertIn(words, text)
+        text = self.invite("REQUEST", f"DTSTART:{year}0710T160000Z\n"
+                           "DURATION:P1DT1H", more="SEQUENCE:1")
+        self.assertRegex(text, f"Changed invitation .* 10 Jul {year}, 18:00 – "
+                         f"[A-Z][a-z]+ 11 Jul {year}, 19:00 ")
+        text = self.invite("REQUEST", "DTSTART;TZID=Office Time:"
+                           f"{year}0110T090000")
+        self.assertIn(f" 10 Jan {year}, 09:00 · time zone: Office Time", text)
+        text = self.invite("PUBLISH", f"DTSTART;VALUE=DATE:{year}0110\n"
+                           f"DTEND;VALUE=DATE:{year}0112", text="")
+        self.assertIn(f"10 Jan {year} – 11 Jan {year} · all day", text)
+        text = self.invite("CANCEL", oslo)
+        self.assertIn("Cancelled", text)
+        text = self.invite("REPLY", oslo, state="DECLINED",
+                           more="COMMENT:Ill\\nag\n ain")
+        self.assertIn("Ann Other declines", text)
+        self.assertIn("Ill again", text)
+        self.assertNotIn("Invited", text)
+        self.assertIn("18:30", self.invite("REQUEST", oslo, text=""))
+
+    def test_L15_invitations_are_text(self):
+        text = self.invite("REQUEST", "DTSTART:20260110T090000Z", evil=CANARY)
+        self.assertEqual(text.count("<img src=x onerror=alert(1)>"), 4)
+        for when in ("DTSTART:99999999T999999Z", "DTSTART:", "DTSTART",
+                     "DURATION:-P99999999999W", "DTEND:20260110"):
+            self.assertIn("Autumn", self.invite("REQUEST", when))
+        people = "\n".join(f"ATTENDEE:mailto:a{i}@x.example"
+                           for i in range(5000))
+        text = self.invite("REQUEST", "DTSTART:20260110T090000Z", more=people)
+        self.assertIn("a48@x.example, …", text)
+
+    def zone(self, name):
+        page = self.ann.get("/webmail/settings/look")
+        fields = {"zone": name}
+        page = self.ann.post("/webmail/settings/look", fields, page)
+        self.assertEqual(page.status, 303, page.text)
+
     def test_text(self):
         m = EmailMessage()
         m["Subject"] = "plain"

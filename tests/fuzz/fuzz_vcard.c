@@ -20,7 +20,7 @@ check_again(const struct contact *c)
 	buf_init(&one, OUT_MAX);
 	buf_init(&two, OUT_MAX);
 	vcard_write(c, &one);
-	struct vcard_scan scan = { buf_slice(&one), 1 };
+	struct content_scan scan = { buf_slice(&one), 1 };
 
 	if (vcard_next(&scan, &pool, &again, &line) == VCARD_CONTACT) {
 		vcard_write(&again, &two);
@@ -34,7 +34,7 @@ check_again(const struct contact *c)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct vcard_scan scan = { slice_of((const char *)data, size), 1 };
+	struct content_scan scan = { slice_of((const char *)data, size), 1 };
 	struct pool pool = { 0 };
 	enum vcard_result result;
 	struct contact c;
