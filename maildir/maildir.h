@@ -91,6 +91,15 @@ int maildir_each_name(const struct maildir *m,
     bool (*each)(void *arg, const char *name, size_t len), void *arg,
     struct err *e) MUST_CHECK;
 
+/*
+ * Write a delivery anew where it is, bytes and name, after a flush that was to
+ * make it durable has failed: what could not be written then may count as
+ * written.  The bytes are flushed before they take the old ones' place.  Gone
+ * (a reader took it): nothing to do.
+ */
+int maildir_rewrite(
+    const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
+
 /* One message of a listing. */
 enum maildir_flags {
 	MAILDIR_DRAFT = 1,

@@ -95,6 +95,54 @@ maildir_remove(const struct maildir *m, const char *name, struct err *e)
 	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
 }
 
+/* A flushed copy of it in tmp/NAME. */
+static int
+copy_flushed(const struct maildir *m, const char *name, int from_fd,
+    const char *from_name, struct err *e)
+{
+	int fd, rc;
+
+	if (maildir_copy_tmp(m, name, from_fd, from_name, e) != 0)
+		return -1;
+	fd = openat(m->tmp_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	rc = fd < 0 || fdatasync(fd) != 0 ? err_errno(e, "tmp/%s", name) : 0;
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+/* In one step, and not if a reader has moved it meanwhile. */
+static int
+exchange(const struct maildir *m, const char *name, int to_fd,
+    const char *to_name, struct err *e)
+{
+	if (renameat2(m->tmp_fd, name, to_fd, to_name, RENAME_EXCHANGE) == 0)
+		return 0;
+	/* NFS cannot, and makes names durable at once */
+	return errno == EINVAL ? 0 : err_errno(e, "%s", to_name);
+}
+
+int
+maildir_rewrite(const struct maildir *m, const char *name, struct err *e)
+{
+	char now[MAILDIR_NAME_SIZE];
+	int rc, dirfd;
+
+	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+		if (maildir_find(m, name, &dirfd, now, e) != 0)
+			return e->kind == ERR_PERM ? 0 : -1;
+		rc = copy_flushed(m, name, dirfd, now, e);
+		if (rc == 0)
+			rc = exchange(m, name, dirfd, now, e);
+		(void)unlinkat(m->tmp_fd, name, 0);
+		if (rc == 0)
+			return 0;
+		if (faccessat(dirfd, now, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+			return -1;
+	}
+	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
+}
+
 static uint8_t
 flags_of(const char *name)
 {

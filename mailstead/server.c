@@ -130,6 +130,9 @@ print_status(const json_t *status)
 	    json_integer_value(json_object_get(queue, "active")),
 	    json_integer_value(json_object_get(queue, "deferred")),
 	    json_integer_value(json_object_get(queue, "held")));
+	if (json_is_true(json_object_get(queue, "flush_fails")))
+		printf("queue: local mail waits, as the disk fails to flush: "
+		       "see queue-runner's log\n");
 	if (disk != NULL)
 		printf("disk: %" JSON_INTEGER_FORMAT
 		       " %% used, %" JSON_INTEGER_FORMAT " MB free\n",

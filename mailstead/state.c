@@ -55,8 +55,9 @@ state_queue_counts(struct cli *c)
 
 	if (!read_stat(c, &st))
 		(void)count_spool(c, &st);
-	return json_pack("{s:I,s:I,s:I}", "active", (json_int_t)st.active,
-	    "deferred", (json_int_t)st.deferred, "held", (json_int_t)st.held);
+	return json_pack("{s:I,s:I,s:I,s:b}", "active", (json_int_t)st.active,
+	    "deferred", (json_int_t)st.deferred, "held", (json_int_t)st.held,
+	    "flush_fails", st.flush_fails);
 }
 
 bool

@@ -7,7 +7,10 @@
 
 /* What the command line knows of the queue, with or without a runner. */
 
-/* {"active": n, "deferred": n, "held": n}; a new reference. */
+/*
+ * {"active": n, "deferred": n, "held": n, "flush_fails": the disk does not take
+ * what is delivered}; a new reference.
+ */
 json_t *state_queue_counts(struct cli *c);
 
 /*

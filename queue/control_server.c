@@ -320,6 +320,7 @@ control_write_stat(struct runner *r)
 	st.deferred = c.deferred;
 	st.held = c.held;
 	st.written_ms = clock_wall_ms();
+	st.flush_fails = atomic_load(&r->flush_fails);
 	snprintf(path, sizeof(path), "%s/run/queue.stat", r->state_dir);
 	if (spool_stat_write(path, &st, &e) != 0)
 		log_warning("%s", e.text);

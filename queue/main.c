@@ -252,25 +252,6 @@ claim_thread(struct worker *w, void *arg)
 
 /* --- Publishing and settling ------------------------------------------------------------------ */
 
-static int
-sync_stores(void *arg, struct err *e)
-{
-	const struct runner *r = arg;
-
-	if (syncfs(r->mail_root_fd) != 0)
-		return err_errno(e, "flushing the mailboxes");
-	return 0;
-}
-
-static void
-settle(struct runner *r)
-{
-	struct err e;
-
-	if (spool_flush(r->spool, sync_stores, r, NULL, &e) != 0)
-		log_error("flush: %s", e.text);
-}
-
 /* The runner stops, and nothing is under way or its time is over. */
 static bool
 may_stop(struct runner *r, int64_t *stop_ms)
@@ -322,9 +303,9 @@ settle_thread(struct worker *w, void *arg)
 		    spool_flush_pending(r->spool) < SETTLE_PENDING)
 			continue;
 		last_ms = clock_mono_ms();
-		settle(r);
+		staging_settle(r);
 	}
-	settle(r);
+	staging_settle(r);
 }
 
 /* What lay in the spool at the start is read once, beside the delivery. */
@@ -382,7 +363,7 @@ open_all(struct runner *r, struct err *e)
 		return err_errno(e, "%s", setup.mail_root);
 	r->mail_root_fd = fd;
 	r->mailboxes = mailboxes_new(fd);
-	r->staging = staging_new();
+	r->staging = staging_new(fd);
 	if (directory_open(r->state_dir, &r->directory, e) != 0 ||
 	    spool_create(setup.spool, e) != 0 ||
 	    open_spool(notify, &r->spool, e) != 0)

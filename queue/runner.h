@@ -52,6 +52,7 @@ struct runner {
 	struct staging *staging;
 	struct arrived *arrived;
 	int64_t started_ms;      /* wall clock */
+	atomic_bool flush_fails; /* staging.c: what is delivered may be lost */
 	atomic_size_t jobs;      /* claimed and not yet ended */
 	atomic_size_t big_local; /* big local deliveries under way: 0 or 1 */
 	atomic_uint_least64_t delivered, sent, deferred, bounced;

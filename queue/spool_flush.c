@@ -467,13 +467,7 @@ spool_flush(struct spool *s, int (*sync_stores)(void *arg, struct err *e),
 	if (settled_out != NULL)
 		*settled_out = 0;
 	if (ends != NULL && sync_stores(arg, e) < 0) {
-		/* Not trusted any more: neither done nor to be done again. */
-		while (ends != NULL) {
-			struct spool_end *end = ends;
-
-			ends = end->next;
-			end_free(end);
-		}
+		return_all(s, ends);
 		return -1;
 	}
 	if (ends != NULL && flush_ends(s, ends, settled_out, e) < 0)

@@ -151,7 +151,8 @@ void spool_corrupt(struct spool_item *it, const char *reason);
 /*
  * One shared flush.  `sync_stores` must make durable every delivery marked
  * done before the call (syncfs); -1 from it fails the flush: what it would
- * have covered stays unsettled until a runner starts anew.  `settled_out`
+ * have covered stays unsettled until one succeeds, before which the callback
+ * has to write anew what may have been lost.  `settled_out`
  * (may be NULL) counts messages.  Does nothing, and calls nothing, when
  * nothing is pending.  One thread at a time.
  */

@@ -31,7 +31,7 @@ spool_stat_write(const char *path, const struct spool_stat *st, struct err *e)
 	num_put_le64(p + 12, st->deferred);
 	num_put_le64(p + 20, st->held);
 	num_put_le64(p + 28, (uint64_t)st->written_ms);
-	num_put_le32(p + 36, 0);
+	num_put_le32(p + 36, st->flush_fails);
 	num_put_le32(p + 40, crc32c(0, p, 40));
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
@@ -66,5 +66,6 @@ spool_stat_read(const char *path, struct spool_stat *out, struct err *e)
 	out->deferred = num_get_le64(p + 12);
 	out->held = num_get_le64(p + 20);
 	out->written_ms = (int64_t)num_get_le64(p + 28);
+	out->flush_fails = num_get_le32(p + 36) != 0;
 	return 0;
 }

@@ -1,6 +1,7 @@
 #ifndef QUEUE_SPOOL_STAT_H
 #define QUEUE_SPOOL_STAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -12,6 +13,7 @@
  */
 struct spool_stat {
 	uint64_t active, deferred, held;
+	bool flush_fails;   /* the disk: local mail waits */
 	int64_t written_ms; /* wall clock: an old one says nothing */
 };
 

@@ -6,13 +6,15 @@
  * waited for, so that they share the file system's commit.  Many files are
  * flushed together with it.
  *
- * Nothing here makes the rename durable; that is the flush before the settled
- * marks (main.c).
+ * The publishing thread runs the first half, the settling thread the second.
  */
 #include "queue/staging.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,19 +29,36 @@ enum {
 	SINGLE_MAX = 32 /* more files than this: the whole file system */
 };
 
+/* A delivery that is in new/ and that no shared flush has covered. */
+struct published {
+	struct published *next;
+	const char *name; /* behind the mailbox's path */
+	char path[];
+};
+
 struct staging {
+	/* Each flush is told of failures by a descriptor of its own. */
+	int publish_fd, settle_fd;
+	atomic_bool store_failed; /* until the shared flush succeeds */
+
 	pthread_mutex_t lock;
 	struct job *first, **last;
 	size_t files;
+	struct published *published;
+
+	struct published *unsure; /* the settling thread's */
 };
 
 struct staging *
-staging_new(void)
+staging_new(int mail_root_fd)
 {
 	struct staging *s = mem_zalloc(sizeof(*s));
 
 	(void)pthread_mutex_init(&s->lock, NULL);
 	s->last = &s->first;
+	s->settle_fd = mail_root_fd;
+	s->publish_fd =
+	    openat(mail_root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return s;
 }
 
@@ -166,8 +185,19 @@ flush(
 	if (files <= SINGLE_MAX)
 		rc = flush_singly(jobs, &opened);
 	if (rc == 0 && !opened)
-		rc = syncfs(r->mail_root_fd);
+		rc = syncfs(r->staging->publish_fd);
 	return rc == 0 ? 0 : err_errno(e, "flushing the mailboxes");
+}
+
+/* Told once, and once more when it is over. */
+static void
+note_flush(struct runner *r, const struct err *failed)
+{
+	if (failed != NULL && !atomic_exchange(&r->flush_fails, true))
+		log_error(
+		    "%s; deliveries wait until that works again", failed->text);
+	else if (failed == NULL && atomic_exchange(&r->flush_fails, false))
+		log_info("flushing works again");
 }
 
 /* --- Publishing ---------------------------------------------------------------- */
@@ -185,12 +215,27 @@ record(struct job *j, size_t i, const struct err *e)
 	job_record(j, i, &o);
 }
 
+static void
+remember(struct staging *s, const char *path, const char *name)
+{
+	size_t path_size = strlen(path) + 1, name_size = strlen(name) + 1;
+	struct published *p = mem_alloc(sizeof(*p) + path_size + name_size);
+
+	memcpy(p->path, path, path_size);
+	p->name = memcpy(p->path + path_size, name, name_size);
+	(void)pthread_mutex_lock(&s->lock);
+	p->next = s->published;
+	s->published = p;
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 static int
 publish(struct job *j, size_t i, const struct file *f, struct err *e)
 {
 	spool_mark(j->item, i, SPOOL_MARK_PREPARED, 0);
 	if (maildir_publish(&f->box->dir, f->name, e) != 0)
 		return -1;
+	remember(j->runner->staging, f->box->path, f->name);
 	record(j, i, NULL);
 	/* for whoever keeps a maildirsize there; it can be counted anew */
 	if (maildir_usage_add(&f->box->dir, (int64_t)j->local_size, 1, e) != 0)
@@ -231,8 +276,12 @@ staging_publish(struct runner *r)
 	size_t files;
 
 	jobs = take(r->staging, &files);
-	if (flush(r, jobs, files, &why) != 0) {
-		log_error("%s", why.text);
+	if (atomic_load(&r->staging->store_failed)) {
+		err_set(&why, ERR_TEMP, "the mailboxes cannot be flushed");
+		failed = &why;
+	} else if (flush(r, jobs, files, &why) != 0) {
+		atomic_store(&r->staging->store_failed, true);
+		note_flush(r, &why);
 		failed = &why;
 	}
 	while (jobs != NULL) {
@@ -244,4 +293,65 @@ staging_publish(struct runner *r)
 				finish(j, i, failed);
 		job_unref(j);
 	}
+}
+
+/* --- Settling ------------------------------------------------------------------ */
+
+static int
+rewrite_all(struct runner *r, const struct published *p, struct err *e)
+{
+	for (; p != NULL; p = p->next) {
+		struct mailbox *box;
+		int rc;
+
+		if (mailboxes_take(r->mailboxes, p->path, &box, e) != 0)
+			return -1;
+		rc = maildir_rewrite(&box->dir, p->name, e);
+		mailboxes_give(r->mailboxes, box, rc != 0);
+		if (rc != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* For spool_flush(): what was published up to now becomes durable. */
+static int
+sync_stores(void *arg, struct err *e)
+{
+	struct runner *r = arg;
+	struct staging *s = r->staging;
+	struct published **last = &s->unsure;
+
+	while (*last != NULL)
+		last = &(*last)->next;
+	(void)pthread_mutex_lock(&s->lock);
+	*last = s->published;
+	s->published = NULL;
+	(void)pthread_mutex_unlock(&s->lock);
+	if (atomic_load(&s->store_failed) && rewrite_all(r, s->unsure, e) != 0)
+		return -1;
+	if (syncfs(s->settle_fd) != 0) {
+		err_errno(e, "flushing the mailboxes");
+		atomic_store(&s->store_failed, true);
+		return -1;
+	}
+	atomic_store(&s->store_failed, false);
+	while (s->unsure != NULL) {
+		struct published *p = s->unsure;
+
+		s->unsure = p->next;
+		free(p);
+	}
+	return 0;
+}
+
+void
+staging_settle(struct runner *r)
+{
+	struct err e;
+
+	if (spool_flush(r->spool, sync_stores, r, NULL, &e) != 0)
+		note_flush(r, &e);
+	else if (!atomic_load(&r->staging->store_failed))
+		note_flush(r, NULL);
 }

@@ -10,10 +10,16 @@
  * One flush for all of them, and then each is marked prepared, renamed to new/
  * and marked done.  So a name in new/ never stands for less than the whole
  * message, whenever the power goes and whoever reads there.
+ *
+ * The renames are made durable by a second flush, shared by all of about a
+ * second; only then the messages are settled.  A flush tells of a failure
+ * once, and may take what it could not write for written.  So after a failed
+ * one nothing is published, what it had to cover is written anew, and it is
+ * done again, until one succeeds; runner.flush_fails tells of it.
  */
 struct staging;
 
-struct staging *staging_new(void);
+struct staging *staging_new(int mail_root_fd);
 
 /*
  * Takes a reference to the job; its local_size and local_wire_size are set and
@@ -29,5 +35,8 @@ size_t staging_count(struct staging *s);
  * their recipients are tried again later.  One thread at a time.
  */
 void staging_publish(struct runner *r);
+
+/* The shared flush and what follows from it.  Another thread, one at a time. */
+void staging_settle(struct runner *r);
 
 #endif /* QUEUE_STAGING_H */

@@ -185,6 +185,11 @@ check_disk(struct check *c)
 	struct file_space space;
 	struct err e;
 
+	if (atomic_load(&c->r->flush_fails)) {
+		add(c, "disk", "bad", "See the log of queue-runner.",
+		    "what is delivered cannot be made durable");
+		return;
+	}
 	if (file_space(c->r->state_dir, &space, &e) != 0) {
 		add(c, "disk", "unknown", "", "cannot tell");
 		return;

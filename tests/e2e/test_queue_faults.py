@@ -262,7 +262,7 @@ class Clock(unittest.TestCase):
 
 
 @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
-class Replay(unittest.TestCase):
+class Mailbox(unittest.TestCase):
     def setUp(self):
         mx = self.enterContext(FakeMX())
         self.lab = self.enterContext(Lab(mx))
@@ -305,6 +305,41 @@ class Replay(unittest.TestCase):
                                 if 'other' not in n), sorted(ids))
         self.assertGreater(lab.faults.passed(reads), 0)
         self.assertLess(lab.faults.passed(reads), 40)
+
+    def status(self):
+        return subprocess.run([BIN / 'mailstead', '--state', self.lab.state, 'status'],
+                              capture_output=True, text=True).stdout
+
+    def test_H07_failed_flush_of_the_mailboxes(self):
+        """Nothing more is delivered, what was is written anew; then it goes on."""
+        lab = self.lab
+        for n, error in enumerate((errno.EIO, errno.ENOSPC)):
+            lab.faults.clear()
+            # the file itself is flushed, its name is not
+            rule = lab.faults.add('sync', error, 'state/mail/', skip=1)
+            first, = lab.submit('a@b.example', ['admin@example.org'])
+            lab.wait(lambda: lab.faults.hits(rule) > 2)
+            path, = (self.box / 'new').iterdir()
+            if n > 0:
+                path = path.rename(self.box / 'cur' / (path.name + ':2,F'))
+            before = path.stat().st_ino
+            lab.wait(lambda: 'fails to flush' in self.status())
+            second, = lab.submit('a@b.example', ['admin@example.org'])
+            lab.wait_log('event=defer .*cannot be flushed', count=n + 1)
+            self.assertFalse(lab.is_gone(first))
+            self.assertEqual(len(self.names()), 1)
+            lab.faults.clear()
+            lab.wait_empty()
+            self.assertEqual(sorted(m[:26] for m in self.names()), [first, second])
+            self.assertNotEqual(path.stat().st_ino, before)
+            self.assertTrue(path.read_text().endswith('Subject: test\n\nhello\n'))
+            self.assertNotIn('fails to flush', self.status())
+            self.assertEqual(list((self.box / 'tmp').iterdir()), [])
+            for name in self.names():
+                for d in ('new', 'cur'):
+                    (self.box / d / name).unlink(missing_ok=True)
+            self.assertEqual(lab.log().count('deliveries wait'), n + 1)
+            self.assertEqual(lab.log().count('flushing works again'), n + 1)
 
 
 if __name__ == '__main__':
