@@ -145,23 +145,49 @@ report_outcome(struct cli *c, const json_t *reply, const char *verb)
 {
 	const json_t *failed = json_object_get(reply, "failed");
 	json_int_t done = json_integer_value(json_object_get(reply, "done"));
+	int rc = CLI_DONE;
+	const json_t *one;
+	size_t i;
 
-	for (size_t i = 0; i < json_array_size(failed); i++) {
-		const json_t *one = json_array_get(failed, i);
+	json_array_foreach(failed, i, one) {
+		const char *code =
+		    json_string_value(json_object_get(one, "code"));
+
 		fprintf(stderr, "mailstead: %s: %s\n",
 		    json_string_value(json_object_get(one, "id")),
 		    json_string_value(json_object_get(one, "text")));
+		if (strcmp(code, "temp") != 0)
+			rc = CLI_REFUSED;
+		else if (rc == CLI_DONE)
+			rc = CLI_LATER;
 	}
 	if (c->json)
 		cli_print_json(reply);
 	else
-		printf("%s: %" JSON_INTEGER_FORMAT " messages\n", verb, done);
-	return json_array_size(failed) > 0 ? CLI_REFUSED : CLI_DONE;
+		printf("%s: %" JSON_INTEGER_FORMAT " message%s\n", verb, done,
+		    done == 1 ? "" : "s");
+	return rc;
+}
+
+/*
+ * Does the verb mean such a message?  What was chosen by --all or an address
+ * has others among it; an id is asked for by name.
+ */
+static bool
+is_meant(const char *verb, const json_t *message)
+{
+	const char *state =
+	    json_string_value(json_object_get(message, "state"));
+	bool is_held = strcmp(state, "held") == 0;
+
+	if (strcmp(verb, "release") == 0)
+		return is_held;
+	return !is_held || strcmp(verb, "retry") != 0;
 }
 
 /* What is about to be done, into the audit log; the ids of it. */
 static int
-announce(struct cli *c, const char *verb, const json_t *messages,
+announce(struct cli *c, const char *verb, const json_t *messages, bool by_id,
     json_t **ids_out, struct err *e)
 {
 	json_t *before = json_object(), *one, *reply;
@@ -169,11 +195,17 @@ announce(struct cli *c, const char *verb, const json_t *messages,
 
 	*ids_out = json_array();
 	json_array_foreach(messages, i, one) {
+		if (!by_id && !is_meant(verb, one))
+			continue;
 		json_t *id = json_object_get(one, "id");
 
 		json_array_append(*ids_out, id);
 		json_object_set(before, json_string_value(id),
 		    json_object_get(one, "state"));
+	}
+	if (json_array_size(*ids_out) == 0) {
+		json_decref(before);
+		return 0;
 	}
 	if (cli_call(c,
 		json_pack("{s:s,s:s,s:o}", "verb", "queue act", "act", verb,
@@ -186,16 +218,17 @@ announce(struct cli *c, const char *verb, const json_t *messages,
 
 /* One page of the selection: announced, then done. */
 static int
-act_on_page(struct cli *c, const char *verb, const json_t *messages,
+act_on_page(struct cli *c, const char *verb, const json_t *messages, bool by_id,
     json_t *outcome, struct err *e)
 {
 	json_t *ids, *request, *reply;
 	json_int_t done = json_integer_value(json_object_get(outcome, "done"));
-	int rc;
+	int rc = announce(c, verb, messages, by_id, &ids, e);
 
-	if (json_array_size(messages) == 0)
-		return 0;
-	rc = announce(c, verb, messages, &ids, e);
+	if (json_array_size(ids) == 0) {
+		json_decref(ids);
+		return rc;
+	}
 	request = json_pack("{s:s,s:o}", "verb", verb, "ids", ids);
 	if (rc == 0)
 		rc = ask_runner(c, request, &reply, e);
@@ -221,7 +254,8 @@ add_unknown(const json_t *given, const json_t *seen, json_t *outcome)
 		if (json_object_get(seen, json_string_value(id)) == NULL)
 			json_array_append_new(
 			    json_object_get(outcome, "failed"),
-			    json_pack("{s:O,s:s}", "id", id, "text",
+			    json_pack("{s:O,s:s,s:s}", "id", id, "code",
+				"not-found", "text",
 				"no such message in the queue"));
 }
 
@@ -230,7 +264,7 @@ act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
     struct err *e)
 {
 	json_t *seen = json_object(), *reply, *messages, *next, *one;
-	bool more = true;
+	bool more = true, by_id = json_object_get(request, "ids") != NULL;
 	size_t i;
 	int rc = 0;
 
@@ -243,7 +277,7 @@ act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
 			json_object_set_new(seen,
 			    json_string_value(json_object_get(one, "id")),
 			    json_true());
-		rc = act_on_page(c, verb, messages, outcome, e);
+		rc = act_on_page(c, verb, messages, by_id, outcome, e);
 		next = json_object_get(reply, "next");
 		more = json_is_string(next);
 		if (more)

@@ -28,7 +28,8 @@
  *  release     selection: from hold, due now
  *  bounce      selection: gives up; senders are told
  *  delete      selection: gone without a word
- *              -> {"done": N, "failed": [{"id", "text"}...]}
+ *              -> {"done": N, "failed": [{"id", "code": not-found|refused|
+ *              temp, "text"}...]}, when the disk has what was done
  *              Acts of sessions are in the audit log before they are done;
  *              the operator's program puts down its own.
  *  statistics  -> {"active", "deferred", "held", "corrupt", "segments",

@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -22,6 +23,8 @@ enum {
 	BATCH = 100,
 	FAILED_MAX = 100,
 	AUDIT_MS = 10000,
+	FLUSH_MS = 5000,
+	FLUSH_LOOK_MS = 5,
 };
 
 static int
@@ -112,11 +115,12 @@ struct deed {
 };
 
 static void
-deed_failed(struct deed *d, const char *id, const char *text)
+deed_failed(struct deed *d, const char *id, const char *code, const char *text)
 {
 	if (json_array_size(d->failed) < FAILED_MAX)
-		json_array_append_new(
-		    d->failed, json_pack("{s:s, s:s}", "id", id, "text", text));
+		json_array_append_new(d->failed,
+		    json_pack("{s:s, s:s, s:s}", "id", id, "code", code, "text",
+			text));
 }
 
 static int
@@ -151,7 +155,8 @@ act_on(struct deed *d, const char *id)
 	struct err e;
 
 	if (d->act->run(d->session, id, d->text, &e) != 0) {
-		deed_failed(d, id, e.text);
+		deed_failed(
+		    d, id, e.kind == ERR_PERM ? "refused" : "temp", e.text);
 		return;
 	}
 	d->done++;
@@ -161,13 +166,33 @@ act_on(struct deed *d, const char *id)
 	log_end(&l);
 }
 
+/*
+ * Until the flush has come by.  Before the deeds, so that one can be done to
+ * what was deferred a moment ago; and after them, so that who asks sees what
+ * was done, and it stays done.
+ */
+static void
+await_flush(const struct deed *d)
+{
+	const struct timespec pause = { .tv_nsec = FLUSH_LOOK_MS * 1000000L };
+	int64_t until = clock_mono_ms() + FLUSH_MS;
+
+	for (size_t i = 0; i < d->count; i++)
+		while (spool_awaits_flush(
+			   d->session->runner->spool, d->batch[i].id) &&
+		    clock_mono_ms() < until)
+			nanosleep(&pause, NULL);
+}
+
 static int
 finish_batch(struct deed *d, struct err *e)
 {
 	if (d->count > 0 && audit(d, e) != 0)
 		return -1;
+	await_flush(d);
 	for (size_t i = 0; i < d->count; i++)
 		act_on(d, d->batch[i].id);
+	await_flush(d);
 	d->count = 0;
 	return 0;
 }
@@ -184,7 +209,8 @@ not_found(struct deed *d, const struct selection *sel, const char *found)
 			return;
 		d->looked++;
 		if (order < 0)
-			deed_failed(d, id, "no such message in the queue");
+			deed_failed(
+			    d, id, "not-found", "no such message in the queue");
 	}
 }
 

@@ -335,9 +335,10 @@ verb_show(struct control_session *s, json_t *request)
 	json_t *message = NULL;
 	struct envelope v;
 
-	if (id == NULL || !id_is_valid(slice_str(id)))
-		return control_refusal("syntax", "id is not a message id");
-	if (spool_find(s->runner->spool, id, &info) &&
+	if (id == NULL)
+		return control_refusal("syntax", "id is missing");
+	if (id_is_valid(slice_str(id)) &&
+	    spool_find(s->runner->spool, id, &info) &&
 	    peek(s, id, &pool, &v) == 0) {
 		if (spool_fits(&own, &v)) {
 			message = show_message(&info, &v, SHOW_RECIPIENTS);

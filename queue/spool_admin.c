@@ -142,9 +142,9 @@ spool_schedule(
 		en = spool_index_find(s, id);
 	if (en == NULL || en->state == ENTRY_SETTLED ||
 	    en->state == ENTRY_HELD) {
-		rc = err_set(e, ERR_PERM, "no such message waits: %s", id);
+		rc = err_set(e, ERR_PERM, "not waiting");
 	} else if (en->state == ENTRY_CLAIMED || en->state == ENTRY_PENDING) {
-		rc = err_set(e, ERR_TEMP, "%s is being worked on", id);
+		rc = err_set(e, ERR_TEMP, "just being worked on");
 	} else {
 		/* Out of the heap before what it is sorted by changes. */
 		spool_index_set(s, en, ENTRY_CLAIMED);
@@ -188,7 +188,7 @@ spool_unhold(struct spool *s, const char *id, struct err *e)
 		spool_index_set(s, en, ENTRY_CLAIMED);
 	(void)pthread_mutex_unlock(&s->lock);
 	if (en == NULL)
-		return err_set(e, ERR_PERM, "no such message is held: %s", id);
+		return err_set(e, ERR_PERM, "not held");
 	rc = move_from_hold(s, en, now, e);
 	(void)pthread_mutex_lock(&s->lock);
 	if (rc == 0) {

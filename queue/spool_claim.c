@@ -573,9 +573,9 @@ spool_claim_id(
 	}
 	(void)pthread_mutex_unlock(&s->lock);
 	if (en == NULL)
-		return err_set(e, ERR_PERM, "no such message: %s", id);
+		return err_set(e, ERR_PERM, "no such message");
 	if (busy)
-		return err_set(e, ERR_TEMP, "%s is being worked on", id);
+		return err_set(e, ERR_TEMP, "just being worked on");
 	return load_item(s, en, out, e);
 }
 

@@ -67,9 +67,24 @@ spool_flush_pending(struct spool *s)
 	size_t n;
 
 	(void)pthread_mutex_lock(&s->lock);
-	n = s->end_count;
+	n = s->flush_asked ? SIZE_MAX : s->end_count;
 	(void)pthread_mutex_unlock(&s->lock);
 	return n;
+}
+
+bool
+spool_awaits_flush(struct spool *s, const char *id)
+{
+	const struct spool_entry *en;
+	bool awaits;
+
+	(void)pthread_mutex_lock(&s->lock);
+	en = id_is_valid(slice_str(id)) ? spool_index_find(s, id) : NULL;
+	awaits = en != NULL && en->state == ENTRY_PENDING;
+	if (awaits)
+		s->flush_asked = true;
+	(void)pthread_mutex_unlock(&s->lock);
+	return awaits;
 }
 
 static struct spool_end *
@@ -82,6 +97,7 @@ take_ends(struct spool *s)
 	s->ends = NULL;
 	s->ends_last = &s->ends;
 	s->end_count = 0;
+	s->flush_asked = false;
 	(void)pthread_mutex_unlock(&s->lock);
 	return ends;
 }

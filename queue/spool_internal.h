@@ -150,6 +150,7 @@ struct spool {
 
 	struct spool_end *ends, **ends_last;
 	size_t end_count;
+	bool flush_asked; /* somebody waits for it */
 
 	/* The flusher's. */
 	int settled_fd; /* -1: has to be written anew */

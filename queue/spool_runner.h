@@ -162,6 +162,12 @@ int spool_flush(struct spool *s, int (*sync_stores)(void *arg, struct err *e),
 /* How many ends of claims wait for a flush; a high number asks for one. */
 size_t spool_flush_pending(struct spool *s);
 
+/*
+ * Has its claim ended, and does that wait for a flush?  Then one is asked for:
+ * ask again until it has come by.
+ */
+bool spool_awaits_flush(struct spool *s, const char *id);
+
 /* Change when a waiting message is due; memory only.  ERR as spool_claim_id. */
 int spool_schedule(struct spool *s, const char *id, int64_t next_try_ms,
     struct err *e) MUST_CHECK;

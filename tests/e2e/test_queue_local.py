@@ -3,8 +3,10 @@
 """Local delivery, reports, loops and control: threats.md group E and more."""
 
 import email
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
 from fakemx import FakeMX  # noqa: E402
-from queuelab import (DELAY, FAILURE, GENERATED, NEVER, RET_FULL,  # noqa: E402
+from queuelab import (BIN, DELAY, FAILURE, GENERATED, NEVER, RET_FULL,  # noqa: E402
                       RET_HDRS, SLOW, SUCCESS, QueueLab, far_zone)
 
 BOB, EVE = 'bob@example.org', 'eve@example.org'
@@ -251,11 +253,12 @@ class Control(unittest.TestCase):
             self.assertIn('name servers', shown['recipients'][0]['reply'])
             found = lab.control(verb='list', sender=BOB)['messages']
             self.assertEqual([m['id'] for m in found], sorted(ids[:2]))
+            # What was done shows in the next answer.
             self.assertEqual(lab.control(verb='hold', ids=[ids[0]])['done'], 1)
-            lab.wait(lambda: len(lab.control(verb='list', state='held')['messages']) == 1)
+            self.assertEqual(lab.control(verb='show', id=ids[0])['message']['state'], 'held')
             self.assertEqual(lab.control(verb='release', ids=[ids[0]])['done'], 1)
             self.assertEqual(lab.control(verb='delete', sender='a@example.org')['done'], 1)
-            lab.wait(lambda: len(lab.queued()) == 3)
+            self.assertEqual(len(lab.queued()), 3)
             self.assertEqual(lab.control(verb='bounce', destination='far.example',
                                          sender=EVE)['done'], 1)
             lab.wait(lambda: len(lab.queued()) == 2)
@@ -264,6 +267,37 @@ class Control(unittest.TestCase):
             lab.wait_box(count=2)
             lab.wait_empty()
             self.assertIn('verb=delete actor="uid', lab.log())
+
+    def test_commands(self):
+        """Each act by itself, and on all, where some are in no state for it."""
+        def queue(*args, code=0):
+            p = subprocess.run([BIN / 'mailstead', '--state', lab.state, 'queue', *args],
+                               capture_output=True, text=True, timeout=60)
+            self.assertEqual(p.returncode, code, p.stderr)
+            return p.stderr if code else p.stdout
+
+        def states():
+            return [m['state'] for m in json.loads(queue('list', '--json'))]
+
+        with QueueLab({'far.example': {'fault': 'servfail'}}, {'queue.retry': '1h'}) as lab:
+            ids = sorted(lab.submit(BOB, ['x@far.example'])[0] for _ in range(3))
+            lab.wait(lambda: lab.control(verb='statistics')['deferred'] > 0)
+            lab.wait(lambda: all(m['attempts'] for m in lab.queued()))
+            self.assertEqual(queue('hold', '--all'), 'hold: 3 messages\n')
+            self.assertEqual(states(), ['held'] * 3)
+            self.assertEqual(queue('retry', '--all'), 'retry: 0 messages\n')
+            self.assertEqual(queue('retry', ids[0], code=1),
+                             f'mailstead: {ids[0]}: not waiting\n')
+            self.assertEqual(queue('delete', ids[1]), 'delete: 1 message\n')
+            self.assertEqual(states(), ['held'] * 2)
+            self.assertEqual(queue('release', ids[0]), 'release: 1 message\n')
+            lab.wait(lambda: states() == ['deferred', 'held'])
+            self.assertEqual(queue('release', '--sender', BOB), 'release: 1 message\n')
+            self.assertEqual(queue('release', '--all'), 'release: 0 messages\n')
+            self.assertEqual(queue('release', ids[1], 'bogus', code=1).splitlines(),
+                             [f'mailstead: {i}: no such message in the queue'
+                              for i in (ids[1], 'bogus')])
+            self.assertIn('no such message', queue('show', 'bogus', code=1))
 
     def test_wrong_requests(self):
         with QueueLab() as lab:
