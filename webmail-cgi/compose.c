@@ -398,7 +398,16 @@ save_failed(struct web_request *r, struct web_response *w, struct draft *d,
     const struct err *e)
 {
 	bool large = e->kind == ERR_SYNTAX;
+	struct draft first;
+	struct err ignored;
 
+	/* another window began to write at the same time */
+	if (d->rev == 0 && e->kind == ERR_TEMP &&
+	    draft_open(r, d->did, false, &first, &ignored) == 0) {
+		show_conflict(r, w, &first);
+		draft_close(&first);
+		return;
+	}
 	if (!large)
 		log_error("draft of %s: %s", session_of(r)->address, e->text);
 	if (r->part[0] != '\0') {

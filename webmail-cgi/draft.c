@@ -8,6 +8,7 @@
 #include "webmail-cgi/draft.h"
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -274,6 +275,29 @@ host_name(struct web_request *r)
 	return host;
 }
 
+/*
+ * Is the locked file still the one of this name?  Whoever had the lock before
+ * may have published it, and so may have who began the same draft earlier.
+ */
+static int
+check_writing(const struct maildir *m, const struct draft *d,
+    const char *temporary, int fd, struct err *e)
+{
+	char name[MAILDIR_NAME_SIZE];
+	struct stat mine, there;
+	unsigned rev = 0;
+
+	if (fstat(fd, &mine) != 0 ||
+	    fstatat(m->tmp_fd, temporary, &there, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    mine.st_ino != there.st_ino)
+		return err_set(e, ERR_TEMP, "the draft keeps changing");
+	if (d->rev == 1 && find_newest(m, d->did, &rev, name, e) != 0) {
+		(void)unlinkat(m->tmp_fd, temporary, 0);
+		return err_set(e, ERR_TEMP, "the draft is there already");
+	}
+	return ftruncate(fd, 0) == 0 ? 0 : err_errno(e, "draft");
+}
+
 /* The message of `d`, locked and published; then d->name and d->fd are its. */
 static int
 write_version(struct web_request *r, const struct maildir *m, struct draft *d,
@@ -285,15 +309,17 @@ write_version(struct web_request *r, const struct maildir *m, struct draft *d,
 
 	(void)snprintf(
 	    temporary, sizeof(temporary), "%s.%u.writing", d->did, d->rev);
-	(void)unlinkat(m->tmp_fd, temporary, 0);
 	fd = openat(m->tmp_fd, temporary,
-	    O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0660);
+	    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
 	if (fd < 0)
 		return err_errno(e, "draft");
-	rc = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : err_errno(e, "draft");
-	if (rc == 0)
-		rc = draft_write(
-		    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
+	if (take_lock(fd, e) != 0 ||
+	    check_writing(m, d, temporary, fd, e) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	rc = draft_write(
+	    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
 	if (rc == 0)
 		rc = publish(m, d, temporary, host, fd, e);
 	if (rc != 0) {

@@ -149,6 +149,31 @@ class Writing(unittest.TestCase):
         self.assertEqual(gone.status, 409)
         one.post("discard")
 
+    def test_M14_begun_in_many_windows_at_once(self):
+        """The first save of a draft: one wins, none is lost unseen."""
+        self.s.user("gina@example.org")
+        b = self.browser("gina")
+        for _ in range(5):
+            one, answers = Letter(b), []
+
+            def save(i):
+                answers.append(b.upload(one.uri, dict(
+                    one.fields(), text=f"words {i}", do="save"), [], one.page))
+            threads = [threading.Thread(target=save, args=(i,))
+                       for i in range(12)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            self.assertEqual(sorted(a.status for a in answers),
+                             [303] + [409] * 11)
+            did = one.uri.rsplit("/", 1)[1]
+            self.assertEqual(len(list(self.s.mailbox("gina@example.org").glob(
+                f".Drafts/*/{did}*"))), 1)
+            one.page = b.get(one.uri)
+            for page in [one.page] + [a for a in answers if a.status == 409]:
+                self.assertRegex(page.text, r"words \d+</textarea>")
+
     def test_attachments(self):
         b = self.browser("carl")
         letter = Letter(b)
