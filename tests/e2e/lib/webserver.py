@@ -93,7 +93,7 @@ class WebServer:
                     root / "usr/lib/lighttpd", "-f", conf]
         modules = root / "usr/lib/apache2/modules"
         names = ("fcgid",) if self.kind == "apache-fcgid" else (
-            "proxy", "proxy_fcgi")
+            "proxy", "proxy_fcgi", "buffer", "env")
         loads = "\n".join(f"LoadModule {n}_module {modules}/mod_{n}.so"
                           for n in names)
         conf.write_text(APACHE.format(loads=loads, modules=modules, **values))
