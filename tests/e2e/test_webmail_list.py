@@ -359,6 +359,50 @@ class Lists(unittest.TestCase):
             away.rename(cache)
         self.assertEqual(subjects(self.list()), ["two", "one"])
 
+    def test_K13_dates_and_message_ids(self):
+        """The order is that of arrival, whatever a message says itself."""
+        dates = ("Fri, 31 Dec 9999 23:59:59 +0000", "Thu, 1 Jan 1970 00:00:00 "
+                 "-0000", "Mon, 32 Foo 99999999999 99:99:99 +9999", "x",
+                 "Fri, 1 Jan 0001 00:00:00 -2400", "9" * 5000)
+        ids = ("<same@x>", "<same@x>", "", "<script>alert(1)</script>",
+               "<" + "m" * 10000 + "@x>", "<\"><img src=x>@x>")
+        for i, (date, name) in enumerate(zip(dates, ids)):
+            self.put(f"number {i}", Date=date, Message_ID=name)
+        page = self.list()
+        self.assertEqual(set(subjects(page)) | {"number 0"},
+                         {f"number {i}" for i in range(6)})
+        self.assertEqual(subjects(page), sorted(subjects(page), reverse=True))
+        for row in rows(page):
+            talk = self.b.get(f"/webmail/v/{row[0]}")
+            self.assertEqual(talk.status, 200)
+            for bad in ("<script>alert", "<img src=x"):
+                self.assertNotIn(bad, talk.text)
+
+    def test_K15_references_in_circles(self):
+        many = " ".join(f"<r{i}@x>" for i in range(20000))
+        self.put("itself", Message_ID="<a@x>", References="<a@x>")
+        self.put("first", Message_ID="<b@x>", References="<c@x>")
+        self.put("second", Message_ID="<c@x>", References="<b@x>")
+        self.put("many", Message_ID="<d@x>", References=many)
+        page = self.list()
+        self.assertEqual(subjects(page), ["many", "second", "itself"])
+        for row in rows(page):
+            self.assertEqual(self.b.get(f"/webmail/c/{row[0]}").status, 200)
+
+    def test_L13_what_is_typed_is_shown_as_text(self):
+        evil = '"><img src=x onerror=alert(1)>'
+        page = self.b.get("/webmail/folders")
+        self.b.post("/webmail/folders", {"do": "create", "name": evil}, page)
+        self.put(evil, sender=f'"\\"><img src=x onerror=alert(1)>" <{"e"}@x.y>')
+        for where in ("m/inbox", "folders", "search?q=" + quote(evil),
+                      "search?q=from:" + quote(evil), "m/" + quote(evil, ""),
+                      "m/inbox?filter=" + quote(evil), quote(evil),
+                      "m/inbox?after=" + quote(evil), "c/" + quote(evil),
+                      "login?back=" + quote(evil)):
+            page = self.b.get("/webmail/" + where)
+            self.assertLess(page.status, 500, where)
+            self.assertNotIn("<img", page.text, where)
+
     def test_help(self):
         page = self.list("help/search")
         self.assertIn("<code>older_than:1y</code>", page.text)

@@ -1,7 +1,9 @@
 """Reading in webmail: texts, HTML in its frame, pictures, files, source."""
 
+import gzip
 import io
 import re
+import socket
 import sys
 import time
 import unittest
@@ -11,9 +13,11 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.fastcgi import Browser  # noqa: E402
+sys.path[:0] = [str(Path(__file__).resolve().parent),
+                str(Path(__file__).resolve().parents[1] / "xss")]
+from lib.fastcgi import Browser, Letter  # noqa: E402
 from lib.server import PASSWORD, Server  # noqa: E402
+from vectors import seeds  # noqa: E402
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000"
                     "001f15c4890000000d4944415478da63fcffff3f0300050001ff5a"
@@ -34,6 +38,13 @@ class Tags(HTMLParser):
 
     def named(self, name):
         return [a for t, a in self.tags if t == name]
+
+
+# what may stand in a message's frame
+FRAME = set("""a abbr b big blockquote br caption center cite code col colgroup dd del
+    details dfn div dl dt em font h1 h2 h3 h4 h5 h6 head hr i img ins kbd li
+    mark ol p pre q s samp small span strike strong sub summary sup table
+    tbody td tfoot th thead tr tt u ul var""".split())
 
 
 class Reading(unittest.TestCase):
@@ -577,6 +588,219 @@ END:VCALENDAR
         page = self.ann.get(self.deliver(raw))
         self.assertIn("Not delivered to bob@example.net.", page.text)
         self.assertIn("550 No &lt;i&gt;such&lt;/i&gt; user", page.text)
+
+    # --- hostile HTML: in Chromium it is looked at by tests/browser/test_xss.py
+
+    def is_harmless(self, text, name, tags=None):
+        """Nothing runs or asks; in a frame there is no tag but of `tags`."""
+        for tag, attributes in Tags(text).tags:
+            self.assertIn(tag, tags or [tag], name)
+            for key, value in attributes.items():
+                value = value or ""
+                self.assertFalse(key.startswith("on"), (name, key))
+                if key in ("href", "action", "formaction"):
+                    self.assertRegex(value, r"^(https?:/|mailto:|tel:|/webmail/"
+                                     r"|[?#]|$)", name)
+                if tags is None:
+                    continue
+                self.assertNotIn(key, (
+                    "srcset", "background", "poster", "ping", "formaction",
+                    "action", "xlink:href", "name"), name)
+                if key == "src":
+                    self.assertRegex(value, r"^(/webmail/|data:image/"
+                                     "(png|gif|jpeg|webp))", name)
+                if key == "style":
+                    self.assertNotRegex(
+                        value, r"(?i)url|import|expression|position|fixed|"
+                        r"\\\\|--", name)
+
+    def in_frame(self, page, name):
+        _, body = self.frame(page)
+        self.assertEqual(body.status, 200, name)
+        self.is_harmless(body.text.partition("<body>")[2], name, FRAME)
+        self.assertIn("sandbox", body.header("Content-Security-Policy"))
+
+    def never_runs(self, row):
+        """Each vector of a row, read as it is and answered."""
+        for name, text in seeds("http://127.0.0.1:9")[row].items():
+            link = self.deliver(self.html(text))
+            page = self.ann.get(link)
+            self.assertEqual(page.status, 200, name)
+            self.is_harmless(page.text, name)
+            self.in_frame(page, name)
+
+    def test_L01_scripts(self):
+        self.never_runs("L01")
+
+    def test_L02_parsers_that_disagree(self):
+        self.never_runs("L02")
+
+    def test_L03_svg_and_math(self):
+        self.never_runs("L03")
+
+    def test_L04_styles(self):
+        self.never_runs("L04")
+
+    def test_L05_styles_that_look_out(self):
+        self.never_runs("L05")
+
+    def test_L06_styles_that_cover(self):
+        self.never_runs("L06")
+
+    def test_L07_what_asks_for_something(self):
+        self.never_runs("L07")
+
+    def test_L09_forms(self):
+        self.never_runs("L09")
+
+    def test_L10_names_of_the_page(self):
+        self.never_runs("L10")
+
+    def test_L12_what_looks_like_a_link(self):
+        self.never_runs("L12")
+
+    def test_L14_answered_printed_and_edited(self):
+        """What was made harmless is not parsed into harm again."""
+        for found in seeds("http://127.0.0.1:9").values():
+            name, text = list(found.items())[-1]
+            link = self.deliver(self.html(text))
+            self.is_harmless(self.ann.get(link + "/print").text, name)
+            for verb in ("reply", "forward", "edit"):
+                page = self.ann.get(link)
+                page = self.ann.follow(self.ann.post(f"{link}/{verb}", {},
+                                                     page))
+                self.assertIn("<textarea", page.text, (name, verb))
+                self.is_harmless(page.text, (name, verb))
+
+    def test_L08_the_server_fetches_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as sink:
+            sink.settimeout(0)
+            port = sink.getsockname()[1]
+            link = self.deliver(self.html("".join(
+                f"<img src='{at}:{port}/x'>" for at in (
+                    "http://127.0.0.1", "https://127.1", "http://0x7f.1",
+                    "http://[::ffff:7f00:1]", "//2130706433",
+                    "https://127.0.0.1.nip.io"))))
+            page = self.ann.get(self.of(link, "img"))
+            self.frame(page)
+            self.ann.get(link + "/print")
+            with self.assertRaises(BlockingIOError):
+                sink.accept()
+
+    def test_K07_two_types(self):
+        for types in (b"text/plain\nContent-Type: text/html",
+                      b"text/html\nContent-Type: text/plain",
+                      b"(x) text/html;", b"TEXT/HTML; charset=\"utf-7\"",
+                      b"text/html/plain", b"text/html,text/plain"):
+            link = self.deliver(
+                b"From: a@b.example\nContent-Type: " + types + b"\n"
+                b"Content-Transfer-Encoding: base64, 7bit\n\n"
+                b"<img src=x: onerror=hit()>\n")
+            page = self.ann.get(link)
+            self.assertEqual(page.status, 200, types)
+            self.is_harmless(page.text, types)
+            if Tags(page.text).named("iframe"):
+                self.in_frame(page, types)
+
+    def test_K12_nothing_is_unpacked(self):
+        huge = PNG[:16] + b"\x00\x00\x75\x30" * 2 + PNG[24:]
+        packed = gzip.compress(bytes(50_000_000))
+        m = EmailMessage()
+        m["Subject"] = "packed"
+        m.set_content("see below")
+        for data, main, sub in ((huge, "image", "png"),
+                                (packed, "application", "gzip"),
+                                (packed, "image", "svg+xml")):
+            m.add_attachment(data, maintype=main, subtype=sub, filename="x")
+        link = self.deliver(m)
+        page = self.ann.get(link)
+        urls = list(dict.fromkeys(re.findall(
+            r'href="([^"]+/part/[^"?]+)"', page.text)))
+        self.assertEqual(self.ann.get(urls[0] + "?view=picture").body, huge)
+        self.assertEqual(self.ann.get(urls[1]).body, packed)
+        part = self.ann.get(urls[2] + "?view=text")
+        self.assertLess(len(part.body), 2_000_000)
+        # and what is sent to us packed is taken as it is
+        letter = Letter(self.ann)
+        self.ann.more = {"HTTP_CONTENT_ENCODING": "gzip"}
+        try:
+            letter.post("attach", [("file", "x.gz", "a/b", packed)])
+        finally:
+            self.ann.more = {}
+        self.assertIn("%d kB" % (len(packed) // 1024), letter.page.text)
+
+    def test_K14_who_wrote_it(self):
+        for raw, shown in (
+                (b"From: <a@b.example> <c@d.example>", "a@b.example"),
+                (b"From: \"bank@bank.example\" <evil@x.example>",
+                 "evil@x.example"),
+                (b"From: =?utf-8?q?bank=40bank.example?= <evil@x.example>",
+                 "evil@x.example"),
+                (b"From: x (bank@bank.example) <evil@x.example>",
+                 "evil@x.example"),
+                (b"From: \xe2\x80\xaeelpmaxe <evil@x.example>",
+                 "evil@x.example"),
+                (b"From: team: evil@x.example;", "evil@x.example"),
+                (b"X-No: from", ""), (b"From:", ""),
+                (b"From: evil@x.example\nFrom: bank@bank.example",
+                 "evil@x.example")):
+            page = self.ann.get(self.deliver(raw + b"\nSubject: who\n\nx\n"))
+            self.assertEqual(page.status, 200, raw)
+            self.assertIn(shown, page.text, raw)
+            self.assertNotIn("\u202e", page.text, raw)
+
+    def test_L15_files_with_html_in_their_fields(self):
+        m = EmailMessage()
+        m["Subject"] = "fields"
+        m.set_content("see below")
+        for kind, text in (
+                ("calendar", "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:%s\n"
+                 "DESCRIPTION:%s\nEND:VEVENT\nEND:VCALENDAR\n"),
+                ("vcard", "BEGIN:VCARD\nFN:%s\nNOTE:%s\nEND:VCARD\n"),
+                ("csv", "Name,Mail\n%s,%s\n")):
+            m.add_attachment(text % (CANARY, CANARY), subtype=kind,
+                             filename=f"x.{kind}")
+        inner = EmailMessage()
+        inner["Subject"] = CANARY
+        inner.set_content(f"<script>{CANARY}", subtype="html")
+        m.add_attachment(inner, filename="x.eml")
+        page = self.ann.get(self.deliver(m))
+        self.assertEqual(Tags(page.text).named("img"), [])
+        self.assertEqual(Tags(page.text).named("script"),
+                         Tags(self.ann.get("/webmail/m/inbox").text)
+                         .named("script"))
+        urls = list(dict.fromkeys(re.findall(
+            r'href="([^"]+/part/[^"?]+)"', page.text)))
+        self.assertGreaterEqual(len(urls), 4)
+        for url in urls:
+            for view in ("", "?view=text", "?view=picture"):
+                part = self.ann.get(url + view)
+                self.assertIn(part.status, (200, 404))
+                self.assertNotIn("html", part.header("Content-Type")
+                                 if part.status == 200 else "")
+                self.assertEqual(part.header("X-Content-Type-Options"),
+                                 "nosniff")
+
+    def test_L17_names_of_files(self):
+        for name in (b'"a\\\r\\\nX-Evil: y"', b'"a%22; x=y.html"',
+                     b'"..\\\\..\\\\x"', b'"x.html\0.png"',
+                     b'"' + b"n" * 4096 + b'"', b'"\xff\xfe.exe"', b'"CON"',
+                     b'"a\nX-Evil: y"', b'".htaccess"', b'"/etc/passwd"'):
+            link = self.deliver(
+                b"From: a@b.example\nContent-Type: application/x-y; name=" +
+                name + b"\nContent-Disposition: attachment; filename=" +
+                name + b"; filename*0*=utf-8''a%0d%0aX-Evil%3a%20y\n\nx\n")
+            page = self.ann.get(link)
+            url = re.search(r'href="([^"]+/part/[^"?]+)"', page.text)
+            self.assertIsNotNone(url, name)
+            part = self.ann.get(url.group(1))
+            self.assertEqual(part.status, 200, name)
+            self.assertIsNone(part.header("X-Evil"), name)
+            how = part.header("Content-Disposition")
+            self.assertRegex(how, r'^attachment; filename="[^"\\/\x00-\x1f]*"'
+                             r"(; filename\*=UTF-8''[A-Za-z0-9%._~-]*)?$")
+            self.assertNotIn("..", how)
+            self.assertLess(len(how), 1500)
 
     def test_K01_K04_broken_messages(self):
         head = b"Subject: odd\nFrom: a@b.example\n"

@@ -1,8 +1,10 @@
-"""Threats M01, M05, M07 and M10 to M12 over everything webmail has: the matrix
+"""Threats M01, M05, M07 and M10 to M13 over everything webmail has: the matrix
 is made of the router's own table."""
 
 import html
+import os
 import re
+import resource
 import socket
 import struct
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser, Letter, pair, record, stream  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.findall(
@@ -171,6 +173,88 @@ class Routes(unittest.TestCase):
         page = self.ann.get(self.draft.uri).text
         self.assertNotIn('data-file="', page)
         self.assertIn(SECRET + "</textarea>", page)
+
+    def connect(self, data=b""):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s.settimeout(30)
+        s.connect(str(self.socket))
+        if data:
+            s.sendall(data)
+        return s
+
+    def workers(self, **settings):
+        """The one worker, or those there are, once these settings hold."""
+        before = set(self.s.workers("webmail-cgi"))
+        for name, value in settings.items():
+            self.s.set(f"webmail.{name}", value)
+        wait_until(lambda: (lambda now: now and not now & before)(
+            set(self.s.workers("webmail-cgi"))), 30, "new workers")
+        return self.s.workers("webmail-cgi")
+
+    def test_M10_M13_a_thousand_slow_uploads(self):
+        """Each holds a connection and a file: far more than 1,024 in all."""
+        files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        worker = self.workers(workers=1, connections=1000)[-1]
+        params = {"REQUEST_METHOD": "POST", "REMOTE_ADDR": "127.0.0.1",
+                  "REQUEST_URI": self.draft.uri + "/files",
+                  "CONTENT_TYPE": "multipart/form-data; boundary=e",
+                  "CONTENT_LENGTH": "30000000",
+                  "HTTP_COOKIE": "; ".join(f"{k}={v}" for k, v in
+                                           self.ann.cookies.items())}
+        begun = record(1, struct.pack(">HB5x", 1, 0)) + stream(
+            4, b"".join(pair(k, v) for k, v in params.items())) + record(
+            5, b'--e\r\nContent-Disposition: form-data; name="file"; '
+            b'filename="x"\r\n\r\n' + b"x" * 20000)
+        folder = Path(f"/proc/{worker}/fd")
+
+        def uploads():
+            found = 0
+            for p in folder.iterdir():
+                try:
+                    found += "cache/web/#" in os.readlink(p)
+                except FileNotFoundError:
+                    pass
+            return found
+
+        held = []
+        try:
+            for count in (600, 950):  # the later ones have high numbers
+                held += [self.connect(begun)
+                         for _ in range(count - len(held))]
+                wait_until(lambda: uploads() == count, 60, "uploads")
+            self.assertEqual(self.ann.get("/webmail/m/inbox").status, 200)
+            self.draft.post("attach", [("file", "small", "a/b", b"y" * 9)])
+            self.assertIn("Remove small", self.draft.page.text)
+            self.draft.post("drop:0")
+        finally:
+            for s in held:
+                s.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+        wait_until(lambda: uploads() == 0, 60, "their end")
+        self.assertEqual(list((self.s.state / "cache/web").iterdir()), [])
+        self.workers(workers=2, connections=32)
+        self.assertNotIn('data-file="', self.ann.get(self.draft.uri).text)
+
+    def test_M12_many_connections(self):
+        """Of thousands that say nothing no one outlives its patience, and
+        afterwards all is as it was."""
+        files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        workers = self.s.workers("webmail-cgi")
+        held = []
+        try:
+            for _ in range(4000):
+                held.append(self.connect())
+            for pid in workers:
+                self.assertLess(len(os.listdir(f"/proc/{pid}/fd")), 200)
+        finally:
+            for s in held:
+                s.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+        wait_until(lambda: self.ann.get("/webmail/m/inbox").status == 200, 30,
+                   "a page")
+        self.assertEqual(self.s.workers("webmail-cgi"), workers)
 
     def test_M11_nothing_typed_is_a_template(self):
         b = self.browser("bob").send_at_once()

@@ -11,11 +11,12 @@ import random
 import re
 
 def seeds(origin):
-    """name: HTML; the name says whose hole it is like."""
+    """{row of threats: {name: HTML}}; the name says whose hole it is like."""
     URL = f"{origin}/x"
     bare = origin.removeprefix("http:")
     return {
-        # plain ways, known since the first webmail
+    # plain ways, known since the first webmail
+    "L01": {
         "script": "<script>hit()</script>",
         "script src": f"<script src={URL}></script>",
         "script in script": "<scr<script>ipt>hit()</scr</script>ipt>",
@@ -63,9 +64,6 @@ def seeds(origin):
         "2000/svg\" onload=\"hit()\"/>'>",
         "frameset": "<frameset onload=hit()><frame src=javascript:hit()>"
         "</frameset>",
-        "form action": "<form action=javascript:hit()><input type=submit value=x "
-        "autofocus></form>",
-        "formaction": "<form><button formaction=javascript:hit()>x</button></form>",
         "isindex": "<isindex type=image src=x: onerror=hit()>",
         "base javascript": "<base href='javascript:/'><a href='/hit()//'>x</a>",
         "meta refresh": "<meta http-equiv=refresh content='0;url=javascript:hit()'>",
@@ -88,8 +86,9 @@ def seeds(origin):
         "oncontentvisibilityautostatechange=hit()>x</p>",
         "scroll snap": "<div style='overflow:auto;height:9px' onscrollend=hit() "
         "onscroll=hit()><p style='height:99px'>x</div>",
-
-        # parsers that disagree (mutation)
+    },
+    # parsers that disagree (mutation)
+    "L02": {
         "style in svg (Roundcube CVE-2020-15562)":
         "<svg><style><img src=x: onerror=hit()></style></svg>",
         "svg namespace (Roundcube CVE-2020-16145)":
@@ -177,8 +176,9 @@ def seeds(origin):
         "image tag": "<image src=x: onerror=hit()>",
         "keygen": "<keygen autofocus onfocus=hit()>",
         "menuitem": "<menu><menuitem icon=x: onclick=hit()>",
-
-        # svg and math by themselves
+    },
+    # svg and math by themselves
+    "L03": {
         "svg onload": "<svg onload=hit()>",
         "svg script": "<svg><script>hit()</script></svg>",
         "svg script href": "<svg><script xlink:href=data:,hit()></script></svg>",
@@ -207,8 +207,9 @@ def seeds(origin):
         "math href": "<math href=javascript:hit()>x</math>",
         "math maction": "<math><maction actiontype='statusline#x' "
         "xlink:href=javascript:hit()>x</maction></math>",
-
-        # what asks for something
+    },
+    # what asks for something
+    "L07": {
         "remote img": f"<img src={URL}>",
         "remote srcset": f"<img srcset='{URL} 1x, {URL}2 2x'>",
         "remote picture": f"<picture><source srcset={URL}><img></picture>",
@@ -251,8 +252,9 @@ def seeds(origin):
         "</blockquote>",
         "remote speculation": "<script type=speculationrules>{\"prefetch\":[{"
         f"\"urls\":[\"{URL}\"]}}]}}</script>",
-
-        # styles
+    },
+    # styles
+    "L04": {
         "css url": f"<p style='background:url({URL})'>x</p>",
         "css escape (Roundcube CVE-2024-42010)":
         f"<p style='background:\\75rl({URL})'>x</p>",
@@ -292,35 +294,62 @@ def seeds(origin):
         "css string end": "<p style='font-family:\"a\n;background:url("
         f"{URL})\"'>x</p>",
         "css breakout": f"<p style='color:red}}p{{background:url({URL})'>x</p>",
-        "css attribute selector (Roundcube CVE-2025-68460)":
-        f"<style>input[value^=a]{{background:url({URL})}}</style><input value=a>",
-        "css has": f"<style>:root:has(p){{background:url({URL})}}</style><p>x</p>",
         "css style attribute end": "<p style='a:b\"><img src=x: onerror=hit()>'>x",
         "css style end": "<style>p{color:red}</style ><img src=x: onerror=hit()>"
         "</style>",
         "css style in attribute": "<style title='</style><img src=x: "
         "onerror=hit()>'></style>",
-        "html injection (SOGo CVE-2023-48104)":
-        f"<style>body{{display:none}}</style><form action={URL}><input "
-        "type=password name=p autofocus></form>",
         "picture wrap (SOGo CVE-2020-22402)":
         "<img src='data:image/svg+xml,<svg onload=hit() xmlns=\"http://www.w3.org/"
         "2000/svg\"></svg>'><svg><image href='x:' onerror=hit()></svg>",
         "data svg image": "<img src='data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9Imhp"
         "dCgpIiB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciLz4='>",
         "data html image": "<img src='data:text/html,<script>hit()</script>'>",
-
-        # text that looks like something (linkifiers)
+    },
+    # text that looks like something (linkifiers)
+    "L12": {
         "text link (Roundcube CVE-2020-35730)":
         "[x]: http://a.example/\"onmouseover=\"hit()\" http://b.example/'>"
         "<img src=x: onerror=hit()>",
         "text link (Roundcube CVE-2023-43770)":
         "&lt;http://a.example/&gt;&lt;img src=x: onerror=hit()&gt; "
         "http://a.example/<img src=x: onerror=hit()>",
+    },
+    # styles that look out of the message, or over it
+    "L05": {
+        "css attribute selector (Roundcube CVE-2025-68460)":
+        f"<style>input[value^=a]{{background:url({URL})}}</style><input value=a>",
+        "css has": f"<style>:root:has(p){{background:url({URL})}}</style><p>x</p>",
+        "css body": f"<style>body *{{background:url({URL})}}</style><p>x</p>",
+        "css unicode-range": f"<style>@font-face{{font-family:a;src:url({URL});"
+        "unicode-range:U+41}}p{{font-family:a}}</style><p>A</p>",
+    },
+    "L06": {
+        "css fixed": "<p style='position:fixed;inset:0;z-index:9999'>x</p>",
+        "css sticky": "<p style='position:sticky;top:-9px;margin:-999px'>x</p>",
+        "css absolute": "<p style='position:absolute!important;top:0'>x</p>",
+        "css far": "<p style='width:1000000000px;height:1e9px;margin:-1e9px;"
+        "transform:scale(1e9)'>x</p>",
+    },
+    # what is typed into, and what takes the names of the page's own
+    "L09": {
+        "form action": "<form action=javascript:hit()><input type=submit value=x "
+        "autofocus></form>",
+        "formaction": "<form><button formaction=javascript:hit()>x</button></form>",
+        "html injection (SOGo CVE-2023-48104)":
+        f"<style>body{{display:none}}</style><form action={URL}><input "
+        "type=password name=p autofocus></form>",
+        "form target": f"<form target=_top action={URL} method=post><textarea "
+        "name=a></textarea><select><option>x</select></form>",
+        "link target": f"<a href={URL} target=_parent rel=opener>x</a>",
+    },
+    "L10": {
         "clobber": "<img name=body><form id=documentElement><input name=attributes>"
         "<img src=x: onerror=hit()></form>",
         "clobber anchor": "<a id=defaultView></a><a id=defaultView name=hit "
         "href=javascript:hit()>x</a>",
+        "clobber class": "<p id=csrf class='go bar dialog' name=back>x</p>",
+    },
     }
 
 
@@ -395,7 +424,7 @@ MUTATIONS = (odd_case, entities, separators, splits, quotes, unended,
 
 def vectors(origin):
     rng = random.Random(20201)
-    first = seeds(origin)
+    first = {k: v for row in seeds(origin).values() for k, v in row.items()}
     found = list(first.items())
     seen = set(first.values())
 
