@@ -116,14 +116,14 @@ me_post(struct web_request *r, struct web_response *w)
 	struct problem p = { 0 };
 	int rc = -1;
 
+	if (act == NULL)
+		act = "";
 	if (end != NULL) {
 		rc = admin_write(r, w,
 		    json_pack("{ss,sI}", "verb", "session end", "id",
 			(json_int_t)strtoll(end, NULL, 10)),
 		    NULL, &p);
 		flash = "session_ended";
-	} else if (act == NULL) {
-		web_error(w, 400, page_text(r, "form.no_act"));
 	} else if (strcmp(act, "password") == 0) {
 		rc = set_password(r, w, &p);
 		flash = "password_set";

@@ -211,10 +211,10 @@ user_post(struct web_request *r, struct web_response *w)
 	struct problem p = { 0 };
 	int rc;
 
+	if (act == NULL)
+		act = "";
 	if (alias != NULL)
 		rc = drop_alias(r, w, alias, &p);
-	else if (act == NULL)
-		rc = save(r, w, &p);
 	else if (strcmp(act, "alias") == 0)
 		rc = add_alias(r, w, &p);
 	else if (strcmp(act, "password") == 0)

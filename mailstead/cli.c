@@ -215,7 +215,7 @@ table_row(const json_t *object, const char *const *columns, size_t *widths,
 	struct buf cell;
 
 	buf_init(&cell, CELL_MAX);
-	for (size_t i = 0; columns[i] != NULL && i < TABLE_COLUMNS; i++) {
+	for (size_t i = 0; i < TABLE_COLUMNS && columns[i] != NULL; i++) {
 		bool last = columns[i + 1] == NULL;
 
 		buf_reset(&cell);

@@ -131,8 +131,8 @@ log_expire(const char *dir, int64_t days)
 		    strncmp(name, last, CLOCK_DAY_SIZE - 1) >= 0)
 			continue;
 		if (unlinkat(dirfd(d), name, 0) != 0)
-			log_error("%s/%s: %s", dir, name,
-			    strerrordesc_np(errno));
+			log_error(
+			    "%s/%s: %s", dir, name, strerrordesc_np(errno));
 	}
 	(void)closedir(d);
 }

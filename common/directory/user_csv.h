@@ -23,7 +23,7 @@ struct user_csv {
 	int columns[TABLE_FIELDS_MAX];
 	size_t count;
 	bool has_roles; /* there is a column of them */
-	json_t *seen; /* addresses so far */
+	json_t *seen;   /* addresses so far */
 };
 
 /* `text` must outlive it.  ERR_SYNTAX: an unknown or a missing column. */
