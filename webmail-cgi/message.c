@@ -310,13 +310,29 @@ message_head(struct web_request *r, const struct letter *l)
 	    m->snippet, "starred", (m->flags & MAILDIR_FLAGGED) != 0);
 }
 
+/* Asked for now, or for all of this sender's, or for all mail. */
+static bool
+shows_plain(struct web_request *r, const struct letter *l)
+{
+	const struct index_people *from = &l->message.from;
+	bool plain = prefs_yes(user_prefs(r), PREF_PLAIN);
+	struct sql *db;
+	struct err e;
+
+	if (is_asked(r, l, "plain") || is_asked(r, l, "designed"))
+		return is_asked(r, l, "plain");
+	if (from->count > 0 &&
+	    (user_store(r, false, &db, &e) != 0 ||
+		store_plain_find(db, from->list[0].address, &plain, &e) < 0))
+		log_warning("%s: %s", l->id, e.text);
+	return plain;
+}
+
 int
 message_fill(struct web_request *r, const struct letter *l, size_t *room,
     json_t *msg, struct err *e)
 {
-	bool plain = is_asked(r, l, "plain") ||
-	    (prefs_yes(user_prefs(r), PREF_PLAIN) &&
-		!is_asked(r, l, "designed"));
+	bool plain = shows_plain(r, l);
 	json_t *view;
 
 	if (letter_view(r, l, plain, &view, e) != 0)

@@ -73,8 +73,11 @@ void message_page(struct web_request *r, struct web_response *w);
 void message_print(struct web_request *r, struct web_response *w);
 void message_headers(struct web_request *r, struct web_response *w);
 
-/* POST: always show this sender's remote pictures, or no longer. */
-void message_pictures(struct web_request *r, struct web_response *w);
+/*
+ * POST show=always|plain|designed: always show this sender's remote pictures;
+ * mail as plain text, or as it was sent.
+ */
+void message_sender(struct web_request *r, struct web_response *w);
 
 /* --- content.c: what is no page ------------------------------------------------ */
 

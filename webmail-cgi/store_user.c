@@ -88,6 +88,11 @@ static const char *const steps[] = {
 	/* 2 */
 	"ALTER TABLE contact ADD COLUMN phones TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE contact ADD COLUMN more TEXT NOT NULL DEFAULT '';",
+	/* 3 */
+	"CREATE TABLE plain_from ("
+	" address TEXT PRIMARY KEY COLLATE NOCASE,"
+	" plain INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
 static const struct {
@@ -402,6 +407,33 @@ store_pictures_list(struct sql *db, struct pool *pool, const char ***list_out,
 		(*list_out)[(*count_out)++] = pool_strdup(pool, sql_text(r, 0));
 	sql_done(r);
 	return got < 0 ? -1 : 0;
+}
+
+int
+store_plain_find(
+    struct sql *db, const char *address, bool *plain_out, struct err *e)
+{
+	struct sql_rows *r;
+	int got;
+
+	if (db == NULL)
+		return 0;
+	r = sql_query(db, e, "SELECT plain FROM plain_from WHERE address = ?1",
+	    "s", address);
+	got = r != NULL ? sql_next(r, e) : -1;
+	if (got == 1)
+		*plain_out = sql_int(r, 0) != 0;
+	sql_done(r);
+	return got;
+}
+
+int
+store_plain_put(struct sql *db, const char *address, bool plain, struct err *e)
+{
+	return run(sql_run(db, e,
+	    "INSERT OR REPLACE INTO plain_from (address, plain)"
+	    " VALUES (?1, ?2)",
+	    "si", address, (int64_t)plain));
 }
 
 /* --- Collected addresses -------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@
  *	identity (address, name, reply_to, signature, is_default)
  *	label (id, name, hue, keyword)
  *	pictures_from (address)
+ *	plain_from (address, plain)              else as the preference says
  *	collected (address, name, uses, last_ms) whom the user wrote to
  *	contact (id, name, company, note, phones, uid, more, changed_ms)
  *	contact_address (contact_id, place, kind, address)
@@ -151,6 +152,14 @@ int store_pictures_forget(
 /* The first 1000, by name. */
 int store_pictures_list(struct sql *db, struct pool *pool,
     const char ***list_out, size_t *count_out, struct err *e) MUST_CHECK;
+
+/* --- Senders whose mail is shown as plain text, or never so ------------------------------ */
+
+/* 1 found, 0 nothing is said of them (*plain_out untouched).  `db` NULL: 0. */
+int store_plain_find(struct sql *db, const char *address, bool *plain_out,
+    struct err *e) MUST_CHECK;
+int store_plain_put(
+    struct sql *db, const char *address, bool plain, struct err *e) MUST_CHECK;
 
 /* --- Collected addresses ----------------------------------------------------------------- */
 

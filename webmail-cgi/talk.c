@@ -66,14 +66,26 @@ choose_open(struct web_request *r, struct talk *t)
 }
 
 static int
+read_talk(struct web_request *r, int64_t id, struct index_messages *out,
+    struct err *e)
+{
+	struct index *x;
+	int rc;
+
+	if (mailbox_index(r, "", &x, e) != 0)
+		return -1;
+	rc = index_talk(x, id, &r->pool, out, e);
+	if (rc != 0 && mailbox_renew(r, "", &x))
+		rc = index_talk(x, id, &r->pool, out, e);
+	return rc;
+}
+
+static int
 gather(struct web_request *r, struct talk *t, struct err *e)
 {
 	struct index_messages all = { &t->asked.message, 1 };
-	struct index *x;
 
-	if (t->whole &&
-	    (mailbox_index(r, "", &x, e) != 0 ||
-		index_talk(x, t->asked.message.id, &r->pool, &all, e) != 0))
+	if (t->whole && read_talk(r, t->asked.message.id, &all, e) != 0)
 		return -1;
 	t->list = pool_zalloc(&r->pool, (all.count + 1) * sizeof(*t->list));
 	for (size_t i = 0; i < all.count; i++) {
@@ -350,22 +362,36 @@ message_headers(struct web_request *r, struct web_response *w)
 	page_send(r, w, "headers", page_text(r, "read.headers"), values);
 }
 
+/* Whatever else is asked for changes nothing. */
+static int
+remember_choice(struct web_request *r, const struct letter *l, const char *what,
+    struct err *e)
+{
+	const struct index_people *from = &l->message.from;
+	bool pictures = strcmp(what, "always") == 0 && !l->in_junk;
+	bool plain = strcmp(what, "plain") == 0;
+	struct sql *db;
+
+	if (from->count == 0 ||
+	    (!pictures && !plain && strcmp(what, "designed") != 0))
+		return 0;
+	if (user_store(r, true, &db, e) != 0)
+		return -1;
+	return pictures ? store_pictures_allow(db, from->list[0].address, e)
+			: store_plain_put(db, from->list[0].address, plain, e);
+}
+
 void
-message_pictures(struct web_request *r, struct web_response *w)
+message_sender(struct web_request *r, struct web_response *w)
 {
 	const char *what = web_form(r, "show");
 	const char *back = web_form(r, "back");
 	struct letter l;
-	struct sql *db;
 	struct err e;
 
 	if (!letter_find(r, w, &l))
 		return;
-	if (what != NULL && strcmp(what, "always") == 0 && !l.in_junk &&
-	    l.message.from.count > 0 &&
-	    (user_store(r, true, &db, &e) != 0 ||
-		store_pictures_allow(db, l.message.from.list[0].address, &e) !=
-		    0)) {
+	if (what != NULL && remember_choice(r, &l, what, &e) != 0) {
 		log_error("%s: %s", l.id, e.text);
 		web_error(w, 503, page_text(r, "read.not_kept"));
 		return;

@@ -321,7 +321,8 @@ class Lists(unittest.TestCase):
         """Whichever page is hit: the first answer is right already."""
         name = self.put("one")
         path = self.s.state / f"cache/index/example.org/{self.user}.db"
-        for uri in ("m/inbox", "search?q=one", f"v/{rows(self.list())[0][0]}"):
+        one = rows(self.list())[0][0]
+        for uri in ("m/inbox", "search?q=one", f"v/{one}", f"c/{one}"):
             self.list()
             # past the header and the schema, in every page there is
             with closing(sqlite3.connect(path)) as db:

@@ -313,6 +313,38 @@ END:VCALENDAR
                              body.header("Content-Security-Policy"))
             self.assertNotIn("src=", body.text)
 
+    def test_plain_text_of_a_sender(self):
+        def mail(sender):
+            m = EmailMessage()
+            m["From"] = sender
+            m.set_content("plain words")
+            m.add_alternative("<p>designed words</p>", subtype="html")
+            return m
+
+        def is_plain(link):
+            return "<p>plain words</p>" in self.ann.get(link).text
+
+        first = self.deliver(mail("Shop <news@plain.example>"))
+        page = self.ann.get(first)
+        self.assertIn("Always as plain text from Shop", page.text)
+        for choice in ("plain", "designed"):
+            answer = self.ann.post(
+                first + "/pictures", {"show": choice, "back": "/m/sent"},
+                page)
+            self.assertEqual(answer.header("Location"), "/webmail/m/sent")
+            for sender, plain in (("NEWS@plain.example", choice == "plain"),
+                                  ("other@plain.example", False)):
+                link = self.deliver(mail(sender))
+                self.assertEqual(is_plain(link), plain)
+                self.assertTrue(is_plain(self.of(link, "plain")))
+                self.assertFalse(is_plain(self.of(link, "designed")))
+        page = self.ann.get("/webmail/settings/reading")
+        self.ann.post("/webmail/settings/reading", {"plain": "yes"}, page)
+        self.addCleanup(self.ann.post, "/webmail/settings/reading",
+                        {"plain": "no"}, page)
+        self.assertTrue(is_plain(link))
+        self.assertFalse(is_plain(self.deliver(mail("news@plain.example"))))
+
     def test_L11_embedded_pictures(self):
         m = self.html("<img src='cid:pic@x'><img src='cid:evil'>"
                       "<img src='cid:../../settings'>")
