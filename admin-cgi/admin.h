@@ -9,6 +9,8 @@
 #include "web/page.h"
 #include "web/web.h"
 
+#include "queue/spool_stat.h"
+
 /*
  * What the files of admin-cgi share; all in a worker, on any of its threads.
  *
@@ -185,6 +187,9 @@ json_t *list_request(struct web_request *r, const char *verb);
 /* What list pages have: rows (stolen), q, domain, next (URL of the next page). */
 json_t *list_values(struct web_request *r, const json_t *reply, json_t *rows);
 
+/* The roles of a user as accountd tells it, in words (new). */
+json_t *admin_role_words(struct web_request *r, const json_t *user);
+
 void users_page(struct web_request *r, struct web_response *w);
 void users_act(struct web_request *r, struct web_response *w);
 void user_new_page(struct web_request *r, struct web_response *w);
@@ -224,6 +229,8 @@ void me_post(struct web_request *r, struct web_response *w);
 
 /* --- overview.c ------------------------------------------------------------------- */
 
+/* How full the queue is; false: the runner does not say. */
+bool overview_queue(struct web_request *r, struct spool_stat *out);
 void overview_page(struct web_request *r, struct web_response *w);
 void overview_post(struct web_request *r, struct web_response *w);
 

@@ -6,12 +6,14 @@
 
 #include "base/num.h"
 
-#include "admin-cgi/admin.h"
+#include "admin-cgi/ops.h"
 
 void
 admins_page(struct web_request *r, struct web_response *w)
 {
 	json_t *request = list_request(r, "user list"), *reply, *values;
+	json_t *one;
+	size_t i;
 
 	if (domain_of_page(r) == NULL && (admin_roles(r) & ROLE_SERVER) == 0) {
 		json_decref(request);
@@ -21,6 +23,9 @@ admins_page(struct web_request *r, struct web_response *w)
 	json_object_set_new(request, "admins", json_true());
 	if (admin_need(r, w, request, &reply) != 0)
 		return;
+	json_array_foreach(json_object_get(reply, "items"), i, one)
+		json_object_set_new(
+		    one, "role_words", admin_role_words(r, one));
 	values =
 	    list_values(r, reply, json_incref(json_object_get(reply, "items")));
 	json_decref(reply);
@@ -74,8 +79,7 @@ audit_rows(struct web_request *r, const json_t *items)
 	size_t i;
 
 	json_array_foreach(items, i, entry) {
-		json_t *row = json_pack("{sO,sO,sO?,sO,sO?}", "time",
-		    json_object_get(entry, "time"), "actor",
+		json_t *row = json_pack("{sO,sO?,sO,sO?}", "actor",
 		    json_object_get(entry, "actor"), "ip",
 		    json_object_get(entry, "ip"), "verb",
 		    json_object_get(entry, "verb"), "target",
@@ -83,6 +87,8 @@ audit_rows(struct web_request *r, const json_t *items)
 
 		if (row == NULL)
 			continue; /* a damaged line */
+		ops_put_time(row, "at",
+		    json_string_value(json_object_get(entry, "time")));
 		add_changes(r, entry, row);
 		json_array_append_new(rows, row);
 	}

@@ -47,6 +47,7 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 {
 	struct settings *all = directory_settings(admin_of(r)->directory);
 	const struct session *s = session_of(r);
+	struct spool_stat queue;
 	unsigned roles;
 
 	out->templates = admin_of(r)->templates;
@@ -63,6 +64,9 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	    json_pack("{sb,sb,sb}", "server", (roles & ROLE_SERVER) != 0,
 		"domain", (roles & ROLE_MANAGER) != 0, "list",
 		(roles & ROLE_ANY) != 0));
+	if ((roles & ROLE_SERVER) != 0 && overview_queue(r, &queue))
+		json_object_set_new(values, "waiting",
+		    json_integer((json_int_t)queue.deferred));
 	json_object_set_new(values, "version", json_string(MAILSTEAD_VERSION));
 }
 
@@ -143,6 +147,7 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/d/{}/audit",     IN(ROLE_MANAGER), audit_page },
 	{ WEB_GET,  "/users",          IN(ROLE_MANAGER), users_page },
 	{ WEB_POST, "/users",          IN(ROLE_MANAGER), users_act },
+	{ WEB_GET,  "/users/new",      IN(ROLE_MANAGER), user_new_page },
 	{ WEB_GET,  "/users/import",   IN(ROLE_MANAGER), import_page },
 	{ WEB_POST, "/users/import",   IN(ROLE_MANAGER) | WEB_UPLOADS, import_post },
 	{ WEB_GET,  "/users.csv",      IN(ROLE_SERVER),  export_get },

@@ -117,12 +117,23 @@ seen_by(json_t *story, const json_t *domains)
 
 /* --- trace ------------------------------------------------------------------------ */
 
-/* What people see of an event: time, program, name, and its pairs. */
+const char *
+ops_event_words(struct web_request *r, const json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "event"));
+	const char *key =
+	    pool_printf(&r->pool, "event.%s", name != NULL ? name : "");
+	const char *words = page_text(r, key);
+
+	return strcmp(words, key) != 0 ? words : key + strlen("event.");
+}
+
+/* What people see of an event: time, program, words, and its pairs. */
 static void
-shape_event(json_t *event)
+shape_event(struct web_request *r, json_t *event)
 {
 	static const char *const own[] = { "time", "program", "event",
-		"message", "session", "at", "pairs" };
+		"message", "session", "at", "pairs", "words" };
 	json_t *pairs = json_array(), *value;
 	const char *key;
 
@@ -138,10 +149,12 @@ shape_event(json_t *event)
 			    json_pack("{s:s,s:O}", "key", key, "value", value));
 	}
 	json_object_set_new(event, "pairs", pairs);
+	json_object_set_new(
+	    event, "words", json_string(ops_event_words(r, event)));
 }
 
 static json_t *
-trace_row(json_t *story)
+trace_row(struct web_request *r, json_t *story)
 {
 	json_t *events = json_object_get(story, "events"), *event, *row;
 	const char *from = NULL, *to = NULL;
@@ -155,7 +168,8 @@ trace_row(json_t *story)
 		const char *t = json_string_value(json_object_get(event, "to"));
 		from = from != NULL ? from : f;
 		to = to != NULL ? to : t;
-		json_object_set(row, "last", json_object_get(event, "event"));
+		json_object_set_new(
+		    row, "words", json_string(ops_event_words(r, event)));
 		ops_put_time(row, "at",
 		    json_string_value(json_object_get(event, "time")));
 	}
@@ -202,7 +216,7 @@ trace_page(struct web_request *r, struct web_response *w)
 
 		if (story != NULL &&
 		    (story = seen_by(story, domains)) != NULL) {
-			json_array_append_new(rows, trace_row(story));
+			json_array_append_new(rows, trace_row(r, story));
 			json_decref(story);
 		}
 	}
@@ -230,7 +244,7 @@ trace_message_page(struct web_request *r, struct web_response *w)
 		return;
 	}
 	json_array_foreach(json_object_get(story, "events"), i, event)
-		shape_event(event);
+		shape_event(r, event);
 	admin_page(
 	    r, w, "trace_message", "trace", json_pack("{s:o}", "m", story));
 }

@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin-cgi/admin.h"
+#include "admin-cgi/ops.h"
 
 static void
 send_me(struct web_request *r, struct web_response *w, const struct problem *p,
     json_t *extra)
 {
+	static const char *const times[] = { "created_at", "seen_at" };
 	json_t *user, *sessions, *values = extra, *one;
 	size_t i;
 
@@ -24,10 +25,14 @@ send_me(struct web_request *r, struct web_response *w, const struct problem *p,
 		json_decref(user);
 		return;
 	}
-	json_array_foreach(json_object_get(sessions, "items"), i, one)
+	json_array_foreach(json_object_get(sessions, "items"), i, one) {
 		json_object_set_new(one, "is_this",
 		    json_boolean(json_integer_value(json_object_get(
 				     one, "id")) == session_of(r)->id));
+		for (size_t k = 0; k < ARRAY_LEN(times); k++)
+			ops_put_time(one, times[k],
+			    json_string_value(json_object_get(one, times[k])));
+	}
 	json_object_set(values, "u", json_object_get(user, "user"));
 	json_object_set(
 	    values, "second_step", json_object_get(user, "second_step"));

@@ -26,6 +26,11 @@ int runner_need(struct web_request *r, struct web_response *w, json_t *request,
 /* Milliseconds of an RFC 3339 text for {{date}}, under `key`; null: nothing. */
 void ops_put_time(json_t *o, const char *key, const char *rfc3339);
 
+/*
+ * An event of the log in words; what has none, as it is (request's pool).
+ */
+const char *ops_event_words(struct web_request *r, const json_t *event);
+
 /* --- queue.c ---------------------------------------------------------------------- */
 void queue_page(struct web_request *r, struct web_response *w);
 void queue_post(struct web_request *r, struct web_response *w);

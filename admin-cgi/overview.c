@@ -8,8 +8,6 @@
 #include "base/file.h"
 #include "proc/service.h"
 
-#include "queue/spool_stat.h"
-
 #include "admin-cgi/admin.h"
 #include "admin-cgi/flow.h"
 #include "admin-cgi/health.h"
@@ -105,23 +103,30 @@ add_services(struct web_request *r, const struct settings *all, json_t *values,
 	json_object_set_new(values, "services", list);
 }
 
+bool
+overview_queue(struct web_request *r, struct spool_stat *out)
+{
+	const char *path =
+	    pool_printf(&r->pool, "%s/run/queue.stat", admin_of(r)->state_dir);
+	struct err e;
+
+	return spool_stat_read(path, out, &e) == 0 &&
+	    clock_wall_ms() - out->written_ms <= STAT_FRESH_MS;
+}
+
 /* --- Queue and disk --------------------------------------------------------------- */
 
 static void
 add_queue(struct web_request *r, const struct settings *all, json_t *values,
     json_t *todo)
 {
-	const char *path =
-	    pool_printf(&r->pool, "%s/run/queue.stat", admin_of(r)->state_dir);
 	struct spool_stat st;
-	struct err e;
 
 	if (strcmp(settings_text(all, SET_QUEUE_SUSPENDED), "no") != 0)
 		add_todo(r, todo, false, "suspended", "", "/queue");
 	if (strcmp(settings_text(all, SET_RELAY_MODE), "anyone") == 0)
 		add_todo(r, todo, true, "relay", "", "/protection");
-	if (spool_stat_read(path, &st, &e) != 0 ||
-	    clock_wall_ms() - st.written_ms > STAT_FRESH_MS)
+	if (!overview_queue(r, &st))
 		return;
 	json_object_set_new(values, "queue",
 	    json_pack("{sI,sI,sI,sI}", "active", (json_int_t)st.active,
@@ -177,6 +182,9 @@ add_seen(struct web_request *r, json_t *todo)
 			    pool_printf(&r->pool, "%s, %s",
 				id + sizeof(prefix) - 1, found),
 			    "/certificates");
+		else if (strcmp(id, "queue") == 0)
+			add_todo(r, todo, strcmp(state, "bad") == 0, "queue",
+			    pool_strdup(&r->pool, found), "/queue");
 		else if (strcmp(id, "address") == 0)
 			add_todo(r, todo, false, "address",
 			    pool_strdup(&r->pool, found), "/checks");

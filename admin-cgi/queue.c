@@ -170,6 +170,7 @@ groups(struct web_request *r, struct web_response *w)
 		return NULL;
 	json_array_foreach(json_object_get(reply, "groups"), i, row)
 		put_class(r, row, class_of(string_of(row, "reply")));
+	json_object_set_new(reply, "some", json_boolean(i > 0));
 	return reply;
 }
 
@@ -240,6 +241,9 @@ queue_page(struct web_request *r, struct web_response *w)
 	json_array_foreach(json_object_get(reply, "messages"), i, m)
 		shape_message(r, m);
 	json_object_set(page, "rows", json_object_get(reply, "messages"));
+	json_object_set_new(page, "rows_shown",
+	    json_boolean(
+		json_array_size(json_object_get(reply, "messages")) > 0));
 	json_object_set(page, "next", json_object_get(reply, "next"));
 	json_object_set(page, "totals", all);
 	if (json_object_size(json_object_get(page, "filter")) == 0 &&
@@ -278,6 +282,8 @@ queue_message_page(struct web_request *r, struct web_response *w)
 			    strcmp(name, "sent") != 0)
 				continue;
 			ops_put_time(event, "at", string_of(event, "time"));
+			json_object_set_new(event, "words",
+			    json_string(ops_event_words(r, event)));
 			json_array_append(tries, event);
 		}
 		json_object_set_new(page, "tries", tries);

@@ -131,11 +131,33 @@ tools_job_page(struct web_request *r, struct web_response *w)
 
 /* --- checks ----------------------------------------------------------------------- */
 
+/* What is wrong comes first. */
+static void
+sort_checks(json_t *result)
+{
+	static const char *const order[] = { "bad", "failed", "warn" };
+	json_t *checks = json_object_get(result, "checks"), *check;
+	size_t front = 0, i;
+
+	for (size_t k = 0; k < ARRAY_LEN(order); k++) {
+		for (i = front; i < json_array_size(checks); i++) {
+			check = json_array_get(checks, i);
+			if (strcmp(text_of(check, "state"), order[k]) != 0)
+				continue;
+			json_incref(check);
+			(void)json_array_remove(checks, i);
+			(void)json_array_insert_new(checks, front++, check);
+		}
+	}
+}
+
 static void
 shape_checks(struct web_request *r, json_t *result)
 {
 	json_t *check;
 	size_t i;
+
+	sort_checks(result);
 
 	json_array_foreach(json_object_get(result, "checks"), i, check) {
 		const char *state = text_of(check, "state");

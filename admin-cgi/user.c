@@ -64,6 +64,10 @@ send_user(
 	    "second_step", json_object_get(reply, "second_step"), "domain",
 	    domain_part(address), "hue", person_hue(address), "initials",
 	    person_initials(name, address));
+	if (json_integer_value(json_object_get(user, "quota_bytes")) > 0 ||
+	    json_integer_value(json_object_get(user, "quota_messages")) > 0)
+		json_object_set_new(user, "limited", json_true());
+	json_object_set_new(user, "role_words", admin_role_words(r, user));
 	json_object_set_new(values, "is_self",
 	    json_boolean(strcmp(address, session_of(r)->address) == 0));
 	form_problem(r, w, p, values);
@@ -237,8 +241,9 @@ user_post(struct web_request *r, struct web_response *w)
 
 /* --- The end ---------------------------------------------------------------------------- */
 
-void
-user_delete_page(struct web_request *r, struct web_response *w)
+static void
+send_delete(
+    struct web_request *r, struct web_response *w, const struct problem *p)
 {
 	json_t *reply, *values;
 
@@ -247,17 +252,34 @@ user_delete_page(struct web_request *r, struct web_response *w)
 	values = json_pack("{sO,ss}", "u", json_object_get(reply, "user"),
 	    "domain", domain_part(address_of(r)));
 	json_decref(reply);
+	form_problem(r, w, p, values);
 	admin_page(r, w, "user_delete", "users", values);
+}
+
+void
+user_delete_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_delete(r, w, &none);
 }
 
 void
 user_delete_post(struct web_request *r, struct web_response *w)
 {
+	const char *typed = web_form(r, "name");
 	struct problem p = { 0 };
-	int rc = admin_write(r, w, about(r, "user delete"), NULL, &p);
+	int rc = 1;
 
+	if (typed == NULL ||
+	    !slice_ieq_str(slice_trim(slice_str(typed)), address_of(r))) {
+		p.status = 422;
+		p.text = page_text(r, "user_delete.not_same");
+	} else {
+		rc = admin_write(r, w, about(r, "user delete"), NULL, &p);
+	}
 	if (rc > 0)
-		send_user(r, w, &p);
+		send_delete(r, w, &p);
 	else if (rc == 0)
 		admin_done(r, w, "user_deleted", "/d/%s/users",
 		    admin_url(r, domain_part(address_of(r))));

@@ -71,9 +71,31 @@ list_values(struct web_request *r, const json_t *reply, json_t *rows)
 	return values;
 }
 
+json_t *
+admin_role_words(struct web_request *r, const json_t *user)
+{
+	const json_t *roles = json_object_get(user, "roles");
+	json_t *words = json_array();
+
+	for (size_t i = 0; i < json_array_size(roles); i++) {
+		struct slice name,
+		    of = slice_cut(
+			slice_str(json_string_value(json_array_get(roles, i))),
+			':', &name);
+		const char *word = page_text(r,
+		    pool_printf(
+			&r->pool, "role.%.*s", (int)name.len, name.data));
+
+		json_array_append_new(words,
+		    json_string(pool_printf(&r->pool, "%s%s%.*s", word,
+			of.len > 0 ? " " : "", (int)of.len, of.data)));
+	}
+	return words;
+}
+
 /* What a row shows of a user. */
 static json_t *
-user_row(const json_t *user)
+user_row(struct web_request *r, const json_t *user)
 {
 	json_t *row = json_deep_copy(user);
 	json_int_t used =
@@ -84,6 +106,7 @@ user_row(const json_t *user)
 	const char *address =
 	    json_string_value(json_object_get(user, "address"));
 
+	json_object_set_new(row, "role_words", admin_role_words(r, user));
 	json_object_set_new(
 	    row, "is_admin", json_boolean(json_array_size(roles) > 0));
 	json_object_set_new(row, "hue", json_integer(person_hue(address)));
@@ -114,7 +137,7 @@ users_page(struct web_request *r, struct web_response *w)
 		return;
 	rows = json_array();
 	json_array_foreach(json_object_get(reply, "items"), i, one)
-		json_array_append_new(rows, user_row(one));
+		json_array_append_new(rows, user_row(r, one));
 	values = list_values(r, reply, rows);
 	json_object_set(values, "total", json_object_get(reply, "total"));
 	json_object_set_new(
@@ -258,12 +281,46 @@ send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 	admin_page(r, w, "user_new", "users", values);
 }
 
+/* Without a domain: in the default one, else in the first that may be seen. */
+static void
+choose_domain(struct web_request *r, struct web_response *w)
+{
+	const char *domain = NULL;
+	json_t *reply, *one;
+	size_t i;
+
+	if (admin_need(
+		r, w, json_pack("{ss}", "verb", "domain list"), &reply) != 0)
+		return;
+	json_array_foreach(json_object_get(reply, "items"), i, one) {
+		const char *real =
+		    json_string_value(json_object_get(one, "alias_of"));
+
+		if (real != NULL && real[0] != '\0')
+			continue;
+		if (domain == NULL ||
+		    json_is_true(json_object_get(one, "default")))
+			domain =
+			    json_string_value(json_object_get(one, "name"));
+	}
+	if (domain == NULL)
+		web_redirect(w, "/domains");
+	else
+		web_redirect(w,
+		    pool_printf(
+			&r->pool, "/d/%s/users/new", admin_url(r, domain)));
+	json_decref(reply);
+}
+
 void
 user_new_page(struct web_request *r, struct web_response *w)
 {
 	const struct problem none = { 0 };
 
-	send_new(r, w, &none);
+	if (domain_of_page(r) == NULL)
+		choose_domain(r, w);
+	else
+		send_new(r, w, &none);
 }
 
 static void

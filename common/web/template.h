@@ -25,7 +25,8 @@
  *	{{date x "short"}} {{size x}} {{num x}}
  *	{{! comment }}
  *
- * "date" takes milliseconds (integer) and "short", "long", "day" or "time".
+ * "date" takes milliseconds (integer) and "short", "long", "day", "time"
+ * or "exact" (to the second).
  * Inside a section the item's names come first, then those outside.
  *
  * There is no raw form: the few values that are HTML are made in C by
@@ -75,7 +76,7 @@ int template_render(struct template_set *s, const char *name,
  * What a zone ("Europe/Oslo") adds to UTC at that time, in seconds; an unknown
  * zone, and "", is UTC.
  */
-int32_t template_zone_offset(const char *zone, int64_t seconds);
+int32_t template_zone_offset(const char *name, int64_t seconds);
 
 /* Seconds of UTC when clocks of that zone show this. */
 int64_t template_zone_utc(const char *zone, int64_t local_s);

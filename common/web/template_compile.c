@@ -136,9 +136,11 @@ add_function(struct compiler *c, struct slice name, struct slice rest)
 			(!slice_eq_str(how, "short") &&
 			    !slice_eq_str(how, "long") &&
 			    !slice_eq_str(how, "day") &&
+			    !slice_eq_str(how, "exact") &&
 			    !slice_eq_str(how, "time"))))
 			return wrong(c,
-			    "date is \"short\", \"long\", \"day\" or \"time\"");
+			    "date is \"short\", \"long\", \"day\", \"time\" "
+			    "or \"exact\"");
 		if (slice_trim(rest).len > 0)
 			return wrong(c, "too many arguments");
 		add_node(c, op, word)->how = how;

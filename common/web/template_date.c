@@ -200,7 +200,7 @@ break_down(const char *zone, int64_t ms, struct tm *out)
 		*out = (struct tm){ 0 };
 }
 
-/* A text of the catalogue with {d} {month} {y} {weekday} {time} filled in. */
+/* A text of the catalogue with {d} {month} {y} {weekday} {time} {clock} filled in. */
 static void
 put_format(const struct lang_set *l, const char *lang, const char *key,
     const struct tm *tm, struct buf *out)
@@ -224,6 +224,9 @@ put_format(const struct lang_set *l, const char *lang, const char *key,
 			buf_addf(out, "%d", tm->tm_year + 1900);
 		} else if (slice_eq_str(name, "time")) {
 			buf_addf(out, "%02d:%02d", tm->tm_hour, tm->tm_min);
+		} else if (slice_eq_str(name, "clock")) {
+			buf_addf(out, "%02d:%02d:%02d", tm->tm_hour, tm->tm_min,
+			    tm->tm_sec);
 		} else {
 			bool month = slice_eq_str(name, "month");
 
@@ -254,6 +257,8 @@ template_date(const struct lang_set *l, const struct template_env *env,
 	    (slice_eq_str(how, "short") && same_year &&
 		tm.tm_yday == today.tm_yday))
 		key = "date.time";
+	else if (slice_eq_str(how, "exact"))
+		key = "date.exact";
 	else if (!slice_eq_str(how, "long"))
 		key = same_year ? "date.day" : "date.year";
 	clock_rfc3339(ms, iso);

@@ -8,8 +8,22 @@ const browser = await launch();
 const out = [];
 const views = [
 	{ name: 'desktop-light', width: 1280, height: 900, scheme: 'light' },
-	{ name: 'mobile-dark', width: 390, height: 844, scheme: 'dark' },
+	{ name: 'mobile-dark', width: 320, height: 640, scheme: 'dark' },
 ];
+
+// Fields too narrow to type in, and what lies beyond the edge without a
+// scrolling box of its own.
+function broken() {
+	const main = document.querySelector('main');
+	const field = 'input:not([type=checkbox], [type=hidden]), select, textarea';
+	const name = (e) => `${e.tagName} ${e.name || e.className}`;
+	const box = (e) => e.getBoundingClientRect();
+	const narrow = [...main.querySelectorAll(field)].filter((e) =>
+	    box(e).width > 0 && box(e).width < 60);
+	const beyond = [...main.querySelectorAll('*')].filter((e) =>
+	    box(e).right > innerWidth + 1 && !e.closest('.wide, .vh, .pop'));
+	return [...narrow, ...beyond].map(name).slice(0, 4);
+}
 
 for (const view of views) {
 	const context = await browser.newContext({
@@ -35,6 +49,9 @@ for (const view of views) {
 		    document.documentElement.clientWidth);
 		if (wide > 0)
 			out.push(`${view.name} ${path}: ${wide} px too wide`);
+		const bad = await page.evaluate(broken);
+		if (bad.length > 0)
+			out.push(`${view.name} ${path}: ${bad.join(', ')}`);
 		await page.evaluate(axe);
 		const found = await page.evaluate(() => window.axe.run(document,
 		    { resultTypes: ['violations'] }));
@@ -44,6 +61,17 @@ for (const view of views) {
 		if (shots)
 			await page.screenshot({ path: shots + '/' + view.name +
 			    path.replace(/[^a-z0-9]+/g, '-') + '.png' });
+	}
+	// by keys alone: to the users, the first one chosen, its verbs are there
+	await page.goto(origin + '/admin/');
+	for (const [keys, then] of [['gu', '**/admin/users'], ['jx', ''],
+	    ['jo', '**/admin/u/*']]) {
+		for (const key of keys)
+			await page.keyboard.press(key);
+		if (then !== '')
+			await page.waitForURL(origin + then.slice(2));
+		else
+			await page.waitForSelector('.bulk button[value=disable]');
 	}
 	await context.close();
 }

@@ -21,7 +21,10 @@ PAGES = ["/", "/domains", "/domains/new", "/d/example.org",
          "/d/example.org/users", "/d/example.org/users/new",
          "/d/example.org/look", "/users", "/users/import",
          "/u/ann@example.org", "/u/ann@example.org/delete", "/aliases",
-         "/lists", "/l/news@example.org", "/admins", "/audit", "/me"]
+         "/lists", "/l/news@example.org", "/admins", "/audit", "/me",
+         "/queue", "/trace?q=ann", "/log", "/tools", "/protection", "/checks",
+         "/certificates", "/backup", "/settings/server", "/settings/text",
+         "/d/example.org/dns", "/nothing"]
 NGINX = """daemon off; master_process off; pid {top}/pid;
 error_log stderr; {user}
 events {{ }}

@@ -189,7 +189,8 @@ class Ops(unittest.TestCase):
         found = self.page("/trace?q=boss@other.example")
         self.assertIn(ident, found.text)
         story = self.page(f"/trace/{ident}")
-        for word in ("connect", "accept", "deliver", "bob@example.org"):
+        for word in ("Connected", "Accepted", "Delivered here",
+                     "bob@example.org"):
             self.assertIn(word, story.text)
         self.assertIn("know nothing", self.page("/trace?q=no@one.example").text)
         # a domain administrator sees what touches the own domain

@@ -117,7 +117,8 @@ class People(unittest.TestCase):
         self.do(where, {"do": "enable"})
         page = self.do(where + "/delete", {"name": "books"}, status=422)
         for user in ("eve", "eva"):
-            self.do(f"/admin/u/{user}@books.example/delete", {})
+            self.do(f"/admin/u/{user}@books.example/delete",
+                    {"name": f"{user}@books.example"})
         self.do(where + "/delete", {"name": "books.example"})
         self.assertNotIn("books.example", self.admin.get("/admin/domains").text)
 
@@ -183,7 +184,9 @@ class People(unittest.TestCase):
         self.do(where, {"do": "suspend", "until": "2001-01-31"}, status=422)
         self.do(where, {"do": "enable"})
         self.do(where, {"do": "password", "password": OTHER_PASSWORD})
-        self.do(where + "/delete", {})
+        page = self.do(where + "/delete", {"name": "kate"}, status=422)
+        self.assertIn("Nothing was deleted", page.text)
+        self.do(where + "/delete", {"name": "Kate@example.org"})
         self.assertEqual(self.admin.get(where).status, 404)
 
     def test_two_at_once(self):
@@ -324,9 +327,10 @@ class People(unittest.TestCase):
         b = self.sign_in(ADMIN)
         self.age_sessions()
         where = "/admin/u/gone@example.org/delete"
-        page = self.do(where, {"carried": "<on>"}, b, status=403)
+        fields = {"name": "gone@example.org", "carried": "<on>"}
+        page = self.do(where, fields, b, status=403)
         self.assertIn('name="carried" value="&lt;on&gt;"', page.text)
-        fields = {"carried": "<on>", "confirm": "wrong"}
+        fields["confirm"] = "wrong"
         bad = b.post(where, fields, page)
         self.assertEqual(bad.status, 403)
         self.assertIn("not your password", bad.text)
@@ -471,7 +475,8 @@ class People(unittest.TestCase):
         box = self.s.mailbox("lea@example.org")
         box.mkdir(parents=True, exist_ok=True)
         b = self.sign_in(ADMIN)
-        self.do("/admin/u/lea@example.org/delete", {}, b)
+        self.do("/admin/u/lea@example.org/delete",
+                {"name": "lea@example.org"}, b)
         where = "/admin/d/example.org/users/new"
         fields = {"local": "lea", "name": "", "password": PASSWORD,
                   "password2": PASSWORD}

@@ -25,6 +25,7 @@ static const struct web_asset list[] = {
 	    "{\"hi\": \"Hello <{who}> {x}\", \"n\": {\"one\": \"{n} thing\", "
 	    "\"other\": \"{n} things\"}, \"date.time\": \"{time}\", "
 	    "\"date.long\": \"{weekday} {d} {month} {y}, {time}\", "
+	    "\"date.exact\": \"{d} {month} {y}, {clock}\", "
 	    "\"date.day\": \"{d} {month}\", \"date.year\": \"{d} {month} {y}\", "
 	    "\"month.7\": \"July\", \"weekday.4\": \"Thursday\"}"),
 	ASSET("templates/loop.html", "{{>loop}}"),
@@ -118,6 +119,9 @@ translates(void **state)
 	    "<time datetime=\"2026-07-16T12:00:00.000Z\">Thursday 16 July "
 	    "2026, 12:00</time>|<time datetime=\"2026-07-16T12:00:00.000Z\">"
 	    "12:00</time>");
+	render("{{date d \"exact\"}}", "{\"d\": 1784203207000}",
+	    "<time datetime=\"2026-07-16T12:00:07.000Z\">16 July 2026, "
+	    "12:00:07</time>");
 	assert_string_equal(
 	    template_choose_lang(set, "xx, ar-EG;q=0.8, en;q=0.5"), "ar");
 	assert_string_equal(template_choose_lang(set, "xx"), "en");
