@@ -19,6 +19,7 @@
 #include "base/mem.h"
 #include "net/sock.h"
 
+#include "queue/age.h"
 #include "queue/control.h"
 #include "queue/control_owner.h"
 #include "queue/control_verbs.h"
@@ -320,6 +321,7 @@ control_write_stat(struct runner *r)
 	st.deferred = c.deferred;
 	st.held = c.held;
 	st.written_ms = clock_wall_ms();
+	st.steady_ms = age_steady_ms(r->age);
 	st.flush_fails = atomic_load(&r->flush_fails);
 	snprintf(path, sizeof(path), "%s/run/queue.stat", r->state_dir);
 	if (spool_stat_write(path, &st, &e) != 0)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include "queue/age.h"
 #include "queue/dsn.h"
 #include "queue/job.h"
 
@@ -200,7 +201,8 @@ is_due(
 	case DSN_DELAY:
 		return r->state == RECIPIENT_WAITING && after != 0 &&
 		    r->attempts > 0 && (r->flags & RECIPIENT_DELAY_TOLD) == 0 &&
-		    j->now_ms >= j->item->envelope.accepted_ms + after * 1000 &&
+		    age_of(j->runner->age, j->item->envelope.accepted_ms) >=
+		    after * 1000 &&
 		    wants(r, NOTIFY_DELAY, NOTIFY_DELAY);
 	case DSN_SUCCESS:
 		break;

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
+#include "queue/age.h"
 #include "queue/dsn.h"
 
 struct job *
@@ -247,6 +248,7 @@ next_try(struct job *j)
 	int64_t expire_s = settings_int(j->settings, SET_QUEUE_EXPIRE);
 	int64_t now = clock_wall_ms(), next = 0, due;
 	struct envelope *v = &j->item->envelope;
+	int64_t age = age_of(j->runner->age, v->accepted_ms);
 	size_t i;
 
 	for (i = 0; i < v->recipient_count; i++) {
@@ -254,8 +256,7 @@ next_try(struct job *j)
 
 		if (r->state != RECIPIENT_WAITING)
 			continue;
-		if (!j->parked && r->attempts > 0 &&
-		    now >= v->accepted_ms + expire_s * 1000) {
+		if (!j->parked && r->attempts > 0 && age >= expire_s * 1000) {
 			expire(j, r, i);
 			continue;
 		}

@@ -29,6 +29,7 @@
 #include "net/tls.h"
 #include "proc/service.h"
 
+#include "queue/age.h"
 #include "queue/arrived.h"
 #include "queue/control_server.h"
 #include "queue/deliver_local.h"
@@ -41,6 +42,7 @@
 #include "queue/runner.h"
 #include "queue/selfcheck.h"
 #include "queue/sign.h"
+#include "queue/spool_stat.h"
 #include "queue/staging.h"
 #include "queue/tools.h"
 #include "queue/trail.h"
@@ -351,6 +353,20 @@ open_spool(const char *notify, struct spool **out, struct err *e)
 	return 0;
 }
 
+static struct age *
+open_age(const struct settings *s)
+{
+	char path[CONFIG_PATH_SIZE + 16];
+	struct spool_stat st;
+	struct err e;
+
+	snprintf(path, sizeof(path), "%s/queue.stat", setup.run);
+	if (spool_stat_read(path, &st, &e) != 0)
+		st.steady_ms = 0;
+	return age_new(
+	    st.steady_ms, settings_int(s, SET_QUEUE_EXPIRE) * INT64_C(1000));
+}
+
 static int
 open_all(struct runner *r, struct err *e)
 {
@@ -416,6 +432,7 @@ worker_start(struct worker *w, struct err *e)
 	r->selfcheck = selfcheck_new();
 	r->tools = tools_new();
 	s = directory_settings(r->directory);
+	r->age = open_age(s);
 	rc = open_tls(r, s, e);
 	if (rc == 0)
 		rc = start_threads(r, s, e);

@@ -23,6 +23,7 @@
  * send them (deliver_remote.h); whoever ends the last of them finishes the
  * job: reports (dsn.h), then settles or defers it.
  */
+struct age;
 struct arrived;
 struct lanes;
 struct quota;
@@ -51,6 +52,7 @@ struct runner {
 	struct mailboxes *mailboxes;
 	struct staging *staging;
 	struct arrived *arrived;
+	struct age *age;
 	int64_t started_ms;      /* wall clock */
 	atomic_bool flush_fails; /* staging.c: what is delivered may be lost */
 	atomic_size_t jobs;      /* claimed and not yet ended */

@@ -15,8 +15,8 @@
 #include "base/num.h"
 
 enum {
-	VERSION = 1,
-	RECORD = 44,
+	VERSION = 2,
+	RECORD = 52,
 	READ_TRIES = 5,
 };
 
@@ -32,7 +32,8 @@ spool_stat_write(const char *path, const struct spool_stat *st, struct err *e)
 	num_put_le64(p + 20, st->held);
 	num_put_le64(p + 28, (uint64_t)st->written_ms);
 	num_put_le32(p + 36, st->flush_fails);
-	num_put_le32(p + 40, crc32c(0, p, 40));
+	num_put_le64(p + 40, (uint64_t)st->steady_ms);
+	num_put_le32(p + 48, crc32c(0, p, 48));
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_errno(e, "%s", path);
@@ -55,7 +56,7 @@ spool_stat_read(const char *path, struct spool_stat *out, struct err *e)
 	for (i = 0; i < READ_TRIES; i++) {
 		n = pread(fd, p, sizeof(p), 0);
 		if (n == (ssize_t)sizeof(p) && num_get_le32(p) == VERSION &&
-		    num_get_le32(p + 40) == crc32c(0, p, 40))
+		    num_get_le32(p + 48) == crc32c(0, p, 48))
 			break;
 		n = 0;
 	}
@@ -66,6 +67,7 @@ spool_stat_read(const char *path, struct spool_stat *out, struct err *e)
 	out->deferred = num_get_le64(p + 12);
 	out->held = num_get_le64(p + 20);
 	out->written_ms = (int64_t)num_get_le64(p + 28);
+	out->steady_ms = (int64_t)num_get_le64(p + 40);
 	out->flush_fails = num_get_le32(p + 36) != 0;
 	return 0;
 }

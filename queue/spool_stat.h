@@ -14,6 +14,7 @@
 struct spool_stat {
 	uint64_t active, deferred, held;
 	bool flush_fails;   /* the disk: local mail waits */
+	int64_t steady_ms;  /* age_steady_ms() */
 	int64_t written_ms; /* wall clock: an old one says nothing */
 };
 

@@ -85,7 +85,8 @@ class Monitoring(unittest.TestCase):
             self.assertEqual(service["version"], st["version"])
             self.assertGreaterEqual(service["uptime_s"], 0)
             self.assertIn("started_at", service)
-        self.assertEqual(set(st["queue"]), {"active", "deferred", "held"})
+        self.assertEqual(set(st["queue"]), {"active", "deferred", "held",
+                                            "flush_fails"})
         self.assertGreater(st["disk"]["total"], st["disk"]["free"])
         cert = st["certificates"][0]
         self.assertEqual(cert["name"], "default")
