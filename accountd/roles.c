@@ -114,12 +114,17 @@ grant(struct request *q, int64_t account_id, const char *text, struct err *e)
 	uint32_t role = role_of(name);
 	int got = 1;
 
+	if (strcmp(text, "user") == 0) /* what everybody is */
+		return 0;
 	if (role == ROLE_DOMAIN_ADMIN && where.data == NULL)
 		where = slice_str(q->target.domain);
 	if (role != 0 && role != ROLE_SERVER_ADMIN)
 		got = find_place(q, role, where, &about, e);
 	if (role == 0 || got == 0)
-		return refuse(q, e, "bad-role", "no such role: %s", text);
+		return refuse(q, e, "bad-role",
+		    "no such role: %s (server_admin, domain_admin[:DOMAIN],"
+		    " list_admin:LIST)",
+		    text);
 	if (got > 0)
 		got = rights_allow(q->core->db, &q->actor,
 		    role == ROLE_SERVER_ADMIN ? RIGHT_SERVER : RIGHT_DOMAIN,

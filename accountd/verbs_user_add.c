@@ -71,11 +71,14 @@ make_room(struct request *q, struct err *e)
 static int
 check_local(struct request *q, struct err *e)
 {
-	for (const char *p = q->target.local; *p != '\0'; p++)
-		if ((unsigned char)*p > 0x7e || strchr("@/#$% \"", *p) != NULL)
+	for (const char *p = q->target.local; *p != '\0'; p++) {
+		if ((unsigned char)*p > 0x7e)
 			return refuse(q, e, "bad-address",
-			    "a user's name cannot have '%c'",
-			    (unsigned char)*p > 0x7e ? '?' : *p);
+			    "a user's name cannot have letters beyond ASCII");
+		if (strchr("@/#$% \"", *p) != NULL)
+			return refuse(q, e, "bad-address",
+			    "a user's name cannot have '%c'", *p);
+	}
 	return 0;
 }
 

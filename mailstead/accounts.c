@@ -318,6 +318,8 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 			print_row(object, v->columns);
 		else
 			print_object(object);
+	} else {
+		(void)cli_changed(c, json_incref(reply));
 	}
 	int result = CLI_DONE;
 	if ((v->flags & F_LEAVES) != 0 &&
@@ -463,6 +465,7 @@ const struct command commands_accounts[] = {
 	    "delete [--force].",
 	    false, command_dkim },
 	{ "ban", "list; check ADDRESS; lift ADDRESS",
-	    "Who may not sign in, deliver or send for a while.", false, command_ban },
+	    "Who may not sign in, deliver or send for a while.", false,
+	    command_ban },
 	{ 0 },
 };

@@ -44,6 +44,8 @@ cli_option(struct cli *c, const char *name)
 			drop_arguments(c, i, 2);
 			return value;
 		}
+		if (arg[len] == '\0')
+			c->wanting = arg;
 	}
 	return NULL;
 }
@@ -82,6 +84,8 @@ cli_end(struct cli *c)
 {
 	if (c->argc == 0)
 		return CLI_DONE;
+	if (c->wanting == c->argv[0])
+		return cli_usage("%s needs a value", c->argv[0]);
 	return cli_usage("unexpected argument \"%s\"", c->argv[0]);
 }
 
@@ -168,6 +172,16 @@ cli_read_password(char **out, struct err *e)
 	if (isatty(STDIN_FILENO))
 		return ask_twice(out, e);
 	return read_line(stdin, NULL, out, e);
+}
+
+int
+cli_changed(const struct cli *c, json_t *reply)
+{
+	(void)json_object_del(reply, "ok");
+	if (c->json)
+		cli_print_json(reply);
+	json_decref(reply);
+	return CLI_DONE;
 }
 
 void

@@ -28,6 +28,7 @@ struct cli {
 	bool json;
 	int argc; /* what follows the subcommand, options taken out as read */
 	char **argv;
+	const char *wanting; /* an option without its value */
 };
 
 struct command {
@@ -47,7 +48,7 @@ extern const struct command commands_care[];
 
 /*
  * Take `--name VALUE` or `--name=VALUE` out of the arguments; NULL when it is
- * not there.  A missing value leaves the option, which cli_end() refuses.
+ * not there.  Without its value it stays, and cli_end() says so.
  */
 const char *cli_option(struct cli *c, const char *name);
 bool cli_flag(struct cli *c, const char *name);
@@ -88,6 +89,12 @@ int cli_call_paged(struct cli *c, json_t *request, const char *key,
  */
 int cli_list(struct cli *c, json_t *request, const char *key,
     const char *const *columns);
+
+/*
+ * A change is done: with --json print what was answered to it, less "ok", which
+ * may be nothing but {}.  Frees `reply`.  CLI_DONE.
+ */
+int cli_changed(const struct cli *c, json_t *reply);
 
 /* Print a value as JSON with a newline. */
 void cli_print_json(const json_t *value);

@@ -479,6 +479,11 @@ command_init(struct cli *c)
 	close(dir_fd);
 	if (result != 0)
 		return cli_fail(&e);
+	if (c->json)
+		return cli_changed(c,
+		    json_pack("{s:s,s:s,s:s,s:s}", "state", c->config.state_dir,
+			"hostname", r.hostname, "domain", r.domain, "admin",
+			r.admin));
 	printf("made %s: %s for %s, administrator %s\n", c->config.state_dir,
 	    r.hostname, r.domain, r.admin);
 	return CLI_DONE;

@@ -53,7 +53,8 @@ run_command(struct cli *c, const char *name)
 	struct err e;
 	const struct command *k = find_command(name);
 
-	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0)
+	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
+	    strcmp(name, "-h") == 0)
 		return help();
 	if (strcmp(name, "--version") == 0)
 		name = "version", k = find_command(name);
@@ -78,6 +79,8 @@ main(int argc, char **argv)
 		return run_command(&c, "submit");
 	c.state_arg = cli_option(&c, "--state");
 	c.json = cli_flag(&c, "--json");
+	if (c.wanting != NULL)
+		return cli_usage("%s needs a value", c.wanting);
 	if (c.argc == 0)
 		return cli_usage("no command");
 	char *name = c.argv[0];

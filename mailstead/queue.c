@@ -325,8 +325,7 @@ suspend(struct cli *c, bool resume)
 		    "queue.suspended", "value", resume ? "no" : value),
 		&reply, &e) != 0)
 		return cli_fail(&e);
-	json_decref(reply);
-	return CLI_DONE;
+	return cli_changed(c, reply);
 }
 
 static void

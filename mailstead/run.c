@@ -294,10 +294,15 @@ stop_all(struct run *r)
 static int
 listen_notices(struct run *r, struct err *e)
 {
-	int on = 1;
+	int on = 1, fd;
 	if (config_path(&r->cli->config, r->notify_path, sizeof(r->notify_path),
 		e, "run/notify.sock") != 0)
 		return -1;
+	if (sock_connect_unix(r->notify_path, SOCK_DGRAM, &fd, e) == 0) {
+		(void)close(fd);
+		return err_set(e, ERR_PERM, "a server runs in %s already",
+		    r->cli->config.state_dir);
+	}
 	if (sock_listen_unix(
 		r->notify_path, SOCK_DGRAM, 0666, &r->notify_fd, e) != 0)
 		return -1;

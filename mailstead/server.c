@@ -189,7 +189,7 @@ command_wait(struct cli *c)
 		else
 			json_decref(status_json(c, &done));
 		if (done)
-			return CLI_DONE;
+			return cli_changed(c, json_object());
 		if (clock_mono_ms() >= end)
 			break;
 		usleep(POLL_MS * 1000);

@@ -57,8 +57,7 @@ change(struct cli *c, json_t *request)
 		printf("Goes back in %d seconds unless kept: mailstead "
 		       "settings keep\n",
 		    (int)seconds);
-	json_decref(reply);
-	return CLI_DONE;
+	return cli_changed(c, reply);
 }
 
 static int
@@ -176,13 +175,23 @@ list_settings(struct cli *c)
 
 /* Text that `apply` reads: what differs from the default. */
 static int
-export_settings(struct cli *c)
+export_settings(struct cli *c, const char *path)
 {
+	json_t *changed = json_object();
 	struct settings *all;
+	const char *name;
+	json_t *text;
 	struct err e;
 
-	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
+	if (path != NULL && freopen(path, "w", stdout) == NULL) {
+		json_decref(changed);
+		err_errno(&e, "open %s", path);
 		return cli_fail(&e);
+	}
+	if (directory_read_settings(c->config.state_dir, &all, &e) != 0) {
+		json_decref(changed);
+		return cli_fail(&e);
+	}
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &setting_table[i];
 		char fallback[SETTING_VALUE_SIZE];
@@ -190,9 +199,16 @@ export_settings(struct cli *c)
 		if (setting_check(
 			s, s->fallback, fallback, sizeof(fallback), &e) == 0 &&
 		    strcmp(value, fallback) != 0)
-			printf("%s = %s\n", s->name, value);
+			json_object_set_new(
+			    changed, s->name, json_string(value));
 	}
 	settings_free(all);
+	if (c->json)
+		cli_print_json(changed);
+	else
+		json_object_foreach(changed, name, text)
+			printf("%s = %s\n", name, json_string_value(text));
+	json_decref(changed);
 	return CLI_DONE;
 }
 
@@ -340,7 +356,9 @@ command_settings(struct cli *c)
 {
 	bool trial = cli_flag(c, "--trial");
 	const char *verb = cli_argument(c);
-	const char *path = cli_argument(c);
+	bool has_file = verb != NULL &&
+	    (strcmp(verb, "apply") == 0 || strcmp(verb, "export") == 0);
+	const char *path = has_file ? cli_argument(c) : NULL;
 	struct err e;
 
 	if (cli_end(c) != CLI_DONE)
@@ -352,7 +370,7 @@ command_settings(struct cli *c)
 	if (verb != NULL && strcmp(verb, "list") == 0)
 		return list_settings(c);
 	if (verb != NULL && strcmp(verb, "export") == 0)
-		return export_settings(c);
+		return export_settings(c, path);
 	if (verb != NULL && strcmp(verb, "apply") == 0)
 		return apply_settings(c, path, trial);
 	if (verb != NULL && strcmp(verb, "trial") == 0)
@@ -361,8 +379,9 @@ command_settings(struct cli *c)
 		return change(c, json_pack("{s:s}", "verb", "setting keep"));
 	if (verb != NULL && strcmp(verb, "undo") == 0)
 		return change(c, json_pack("{s:s}", "verb", "setting undo"));
-	return cli_usage("settings list|export|apply [--trial] [FILE]|trial|"
-			 "keep|undo|manual");
+	return cli_usage(
+	    "settings list|export [FILE]|apply [--trial] [FILE]|trial|"
+	    "keep|undo|manual");
 }
 
 const struct command commands_settings[] = {
@@ -371,7 +390,7 @@ const struct command commands_settings[] = {
 	{ "get", "[--domain D] NAME", "Print a setting's value.", false,
 	    command_get },
 	{ "settings",
-	    "list|export|apply [--trial] [FILE]|trial|keep|undo|manual",
+	    "list|export [FILE]|apply [--trial] [FILE]|trial|keep|undo|manual",
 	    "List all settings, write them as text, read such text; keep or "
 	    "undo what is only tried.",
 	    true, command_settings },

@@ -139,8 +139,8 @@ say(struct stream *s, char *text, size_t size, struct err *e, const char *verb,
 		return -1;
 	if (code / 100 == 2 || code == SMTP_GO_ON)
 		return 0;
-	return err_set(e, code / 100 == 4 ? ERR_TEMP : ERR_PERM, "%s%s%s: %s",
-	    verb, argument, end, text);
+	return err_set(e, code / 100 == 4 ? ERR_TEMP : ERR_PERM, "%s%s%s",
+	    argument, argument[0] != '\0' ? ": " : "", text);
 }
 
 static int

@@ -43,6 +43,8 @@ change(struct cli *c, json_t *request, const char *done)
 	if (cli_call(c, request, &reply, &e) != 0)
 		return cli_fail(&e);
 	until = json_string_value(json_object_get(reply, "not_after"));
+	if (c->json)
+		return cli_changed(c, reply);
 	if (until != NULL)
 		printf("%s %s, valid until %s\n", name, done, until);
 	else

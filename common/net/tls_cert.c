@@ -447,6 +447,8 @@ fill_in_names(X509 *cert, const char *host)
 
 	(void)snprintf(common, sizeof(common), "%s", host);
 	(void)snprintf(names, sizeof(names), "DNS:%s,DNS:mail.%s", host, host);
+	if (strncmp(host, "mail.", 5) == 0)
+		names[strlen("DNS:") + strlen(host)] = '\0';
 	return X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
 		   (const unsigned char *)common, -1, -1, 0) == 1 &&
 	    X509_set_issuer_name(cert, subject) == 1 &&

@@ -1,6 +1,7 @@
 """Wrong use answers well: one clear line, the right exit code, nothing
 changed."""
 
+import json
 import os
 import shutil
 import socket
@@ -117,6 +118,61 @@ class WrongUse(unittest.TestCase):
         self.assertEqual(self.run_cli("frobnicate").returncode, USAGE)
         self.assertEqual(self.run_cli("user", "add").returncode, USAGE)
         self.assertEqual(self.run_cli("status", "--what").returncode, USAGE)
+
+    def json(self, *args, input=""):
+        p = self.run_cli(*args, "--json", input=input)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        return json.loads(p.stdout)
+
+    def test_json_is_one_value(self):
+        """Also of what has nothing to say."""
+        made = self.json("init", "--hostname", "mail.example.org", "--domain",
+                         "example.org", "--admin", "admin@example.org",
+                         input=PASSWORD + "\n")
+        self.assertEqual(made["admin"], "admin@example.org")
+        for args in (["user", "add", "ann@example.org"],
+                     ["user", "passwd", "ann@example.org"],
+                     ["user", "set", "ann@example.org", "name=Ann"],
+                     ["user", "disable", "ann@example.org"],
+                     ["domain", "add", "second.example"],
+                     ["alias", "add", "a@example.org", "ann@example.org"],
+                     ["set", "smtp.greeting", "Hello"],
+                     ["queue", "suspend"], ["queue", "resume"],
+                     ["tls", "self-signed", "other"],
+                     ["wait", "--for", "empty"],
+                     ["user", "delete", "ann@example.org"]):
+            self.assertIsInstance(
+                self.json(*args, input=PASSWORD + "\n"), dict, args)
+        exported = self.json("settings", "export")
+        self.assertEqual(exported["smtp.greeting"], "Hello")
+        file = self.top / "settings"
+        self.assertEqual(
+            self.run_cli("settings", "export", str(file)).stdout, "")
+        self.assertIn("smtp.greeting = Hello\n", file.read_text())
+        self.assertEqual(
+            self.run_cli("settings", "list", "x").returncode, USAGE)
+
+    def test_what_is_wrong_is_named(self):
+        self.assertEqual(self.init().returncode, 0)
+        self.assertEqual(self.run_cli("-h").returncode, 0)
+        for args, text in ((["wait", "--for"], "--for needs a value"),
+                           (["user", "add", "x@example.org", "--name"],
+                            "--name needs a value")):
+            self.refused(self.run_cli(*args, input=PASSWORD + "\n"), USAGE,
+                         text)
+        self.refused(subprocess.run([str(BIN / "mailstead"), "--state"],
+                                    capture_output=True, text=True,
+                                    timeout=120), USAGE, "needs a value")
+        for args, text in ((["x@example.org", "--role", "boss"],
+                            "domain_admin[:DOMAIN]"),
+                           (["m\u00fcller@example.org"], "ASCII")):
+            self.refused(self.run_cli("user", "add", *args,
+                                      input=PASSWORD + "\n"), REFUSED, text)
+        self.assertEqual(self.run_cli(
+            "user", "add", "x@example.org", "--role", "user",
+            input=PASSWORD + "\n").returncode, 0)
+        names = self.json("tls", "list")[0]["names"]
+        self.assertEqual(names, ["mail.example.org"])
 
     def test_unreadable_key(self):
         self.assertEqual(
