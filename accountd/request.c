@@ -541,6 +541,8 @@ run_write(struct request *q, const struct verb *v, struct err *e)
 	}
 	if (sql_commit(db, e) != 0)
 		return -1;
+	if (q->afterwards != NULL && q->afterwards(q, e) != 0)
+		log_error("%s: some of its secrets stay: %s", v->name, e->text);
 	if (q->has_settings)
 		log_settings(q);
 	directory_refresh(q->core->directory);

@@ -56,6 +56,8 @@ struct request {
 	bool quiet;        /* nothing was changed: no audit line */
 	bool on_trial;     /* settings that are stored go back by themselves */
 	bool has_settings; /* `after` has settings: tell the log */
+	/* once the change is durable: in secrets.db, what it is the end of */
+	int (*afterwards)(struct request *q, struct err *e);
 	struct password_keys *import_keys; /* of each user of an import; heap */
 	size_t import_count;
 	struct password_keys keys; /* made before the lock is taken */

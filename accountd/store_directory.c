@@ -148,8 +148,8 @@ open_file(const char *state_dir, bool is_new, struct sql **out, struct err *e)
 
 	if (r == 0) {
 		if (!is_new)
-			r = sql_check_version(db, DIRECTORY_APPLICATION, 1,
-			    DIRECTORY_VERSION, e);
+			r = sql_check_version(
+			    db, DIRECTORY_APPLICATION, 1, DIRECTORY_VERSION, e);
 		if (r == 0)
 			r = sql_migrate(db, DIRECTORY_APPLICATION, steps,
 			    (int)ARRAY_LEN(steps), e);

@@ -162,8 +162,8 @@ open_file(
 
 	pthread_mutex_init(&s->lock, NULL);
 	if (r == 0 && !is_new)
-		r = sql_check_version(s->db, SECRETS_APPLICATION, 1,
-		    (int)ARRAY_LEN(steps), e);
+		r = sql_check_version(
+		    s->db, SECRETS_APPLICATION, 1, (int)ARRAY_LEN(steps), e);
 	if (r == 0)
 		r = sql_migrate(s->db, SECRETS_APPLICATION, steps,
 		    (int)ARRAY_LEN(steps), e);

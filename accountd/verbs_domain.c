@@ -430,6 +430,16 @@ verb_domain_enable(struct request *q, struct err *e)
 	return set_disabled(q, false, e);
 }
 
+static int
+forget_keys(struct request *q, struct err *e)
+{
+	return secrets_dkim_delete(q->core->secrets,
+		   json_string_value(json_object_get(q->before, "name")), NULL,
+		   e) < 0
+	    ? -1
+	    : 0;
+}
+
 int
 verb_domain_delete(struct request *q, struct err *e)
 {
@@ -459,11 +469,8 @@ verb_domain_delete(struct request *q, struct err *e)
 		q->target.row_id) < 0 ||
 	    roles_refresh(q, 0, e) != 0)
 		return -1;
-	return secrets_dkim_delete(q->core->secrets,
-		   json_string_value(json_object_get(q->before, "name")), NULL,
-		   e) < 0
-	    ? -1
-	    : 0;
+	q->afterwards = forget_keys;
+	return 0;
 }
 
 /*

@@ -375,6 +375,12 @@ leave_aliases(struct request *q, struct err *e)
 	    : 0;
 }
 
+static int
+forget(struct request *q, struct err *e)
+{
+	return secrets_forget(q->core->secrets, q->target.account_id, e);
+}
+
 /*
  * The mailbox stays on disk, and the name cannot be used again before whoever
  * may touch mailboxes says that it was put aside ("mailbox settled").
@@ -404,8 +410,7 @@ verb_user_delete(struct request *q, struct err *e)
 	json_object_set_new(
 	    q->out, "id", json_integer((json_int_t)q->target.account_id));
 	json_object_set_new(q->out, "address", json_string(q->target.address));
-	if (secrets_leave(q->core->secrets, q->target.address,
-		q->target.account_id, e) != 0)
-		return -1;
-	return secrets_forget(q->core->secrets, q->target.account_id, e);
+	q->afterwards = forget;
+	return secrets_leave(
+	    q->core->secrets, q->target.address, q->target.account_id, e);
 }

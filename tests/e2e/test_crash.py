@@ -2,18 +2,22 @@
 acknowledged lost, nothing delivered twice."""
 
 import os
+import poplib
 import random
 import re
 import signal
 import smtplib
+import ssl
 import sys
 import threading
 import time
 import unittest
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import Server, wait_until  # noqa: E402
+from lib.faults import Faults, are_possible  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 USERS = [f"u{i}@example.org" for i in range(5)]
 
@@ -126,6 +130,109 @@ class Crash(unittest.TestCase):
                 if d.is_dir():
                     for f in d.iterdir():
                         f.unlink()
+
+
+@unittest.skipUnless(are_possible(), "not beside a sanitizer")
+class Administration(unittest.TestCase):
+    """I09: accountd or the command line dies before one of its calls; it is
+    done or not, goes on when asked for again, and what was left on the disk
+    is never somebody else's."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server()
+        cls.addClassCleanup(cls.s.close)
+        cls.f = cls.enterClassContext(Faults(cls.s.state))
+        cls.s.start()
+
+    def ask(self, *words):
+        """Its exit code, when there is an answer; twice is no mistake."""
+        def asked():
+            p = self.s.run_cli(*words, input=PASSWORD + "\n")
+            return p if p.returncode in (0, 1) else None
+        return wait_until(asked, 20, " ".join(words))
+
+    def is_there(self, kind, name):
+        return self.ask(kind, "show", name).returncode == 0
+
+    def act(self, *words):
+        self.s.run_cli(*words, input=PASSWORD + "\n")
+
+    def test_I09_adding_users(self):
+        def check(user):
+            there = self.is_there("user", user)
+            self.assertEqual(self.ask("user", "add", user).returncode,
+                             int(there))
+            with smtplib.SMTP(self.s.host, self.s.port["smtp"],
+                              timeout=60) as c:
+                c.sendmail("a@far.example", [user], "Subject: x\r\n\r\nx\r\n")
+            self.s.wait_messages(user, 1, 20)
+        self.f.each_call(self, lambda k: f"add-{k}@example.org",
+                         lambda u: self.act("user", "add", u), check)
+
+    def test_I09_deleting_users(self):
+        def begin(name):
+            user = f"delete-{name}@example.org"
+            self.assertEqual(self.ask("user", "add", user).returncode, 0)
+            new = self.s.mailbox(user) / "new"
+            new.mkdir(parents=True)
+            (new / "1700000000.1.host").write_text("Subject: mine\n\nx\n")
+            return user
+
+        def check(user):
+            if self.is_there("user", user):
+                self.assertEqual(len(self.s.messages(user)), 1)
+                with closing(poplib.POP3_SSL(
+                        self.s.host, self.s.port["pop3s"], timeout=60,
+                        context=ssl._create_unverified_context())) as p:
+                    p.user(user)
+                    p.pass_(PASSWORD)
+                self.assertEqual(self.ask("user", "delete", user).returncode,
+                                 0)
+            p = self.ask("user", "add", user)
+            if p.returncode != 0:
+                self.assertIn("mailbox aside", p.stderr)
+                self.assertEqual(
+                    self.ask("mailbox", "aside", user).returncode, 0)
+                self.assertEqual(self.ask("user", "add", user).returncode, 0)
+            self.assertEqual(self.s.messages(user), [])
+            aside = self.s.mailbox(user).parent / ".left"
+            self.assertEqual(len(list(aside.glob(
+                user.split("@")[0] + "~*/new/*"))), 1)
+        self.f.each_call(self, begin, lambda u: self.act("user", "delete", u),
+                         check)
+
+    def complete(self, domain):
+        """With its aliases and keys."""
+        listed = self.s.json("alias", "list", domain)
+        self.assertEqual({a["address"] for a in listed},
+                         {f"postmaster@{domain}", f"abuse@{domain}"})
+        self.assertEqual({k["state"] for k in
+                          self.s.json("dkim", "list", domain)}, {"active"})
+
+    def test_I09_domains(self):
+        def check(domain):
+            there = self.is_there("domain", domain)
+            self.assertEqual(self.ask("domain", "add", domain).returncode,
+                             int(there))
+            self.complete(domain)
+
+        def again(domain):
+            if self.is_there("domain", domain):
+                self.complete(domain)
+                self.assertEqual(
+                    self.ask("domain", "delete", domain).returncode, 0)
+            self.assertEqual(self.ask("domain", "add", domain).returncode, 0)
+            self.complete(domain)
+
+        def begin(name):
+            self.assertEqual(
+                self.ask("domain", "add", f"x{name}.example").returncode, 0)
+            return f"x{name}.example"
+        self.f.each_call(self, lambda k: f"n{k}.example",
+                         lambda d: self.act("domain", "add", d), check)
+        self.f.each_call(self, begin, lambda d: self.act("domain", "delete", d),
+                         again)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class PowerCut(unittest.TestCase):
                          "mounts many disks; part of make soak")
     @unittest.skipIf(os.environ.get("MAILSTEAD_SAN"), "proves the disk's order")
     @unittest.skipIf(powercut.why_not(), str(powercut.why_not()))
-    def test_h14_h15_power_cut(self):
+    def test_h14_h15_h16_power_cut(self):
         result = powercut.prove(points=16, seconds=2)
         self.assertGreater(result["acknowledged"], 20, result)
         self.assertEqual(result["points"], 16, result)

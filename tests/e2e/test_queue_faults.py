@@ -13,6 +13,7 @@ FAULTS_EACH=1: every k; otherwise some of them, spread.
 # timeout: 900
 
 import errno
+import errno
 import os
 import re
 import signal
@@ -204,6 +205,62 @@ class EachCall(unittest.TestCase):
 
     def test_H04_no_descriptors(self):
         self.each_call(FAIL, 24, OPEN)  # EMFILE
+
+    def no_repeats(self):
+        for one in self.expected:
+            self.assertEqual(self.lab.seen.count(one), 1, one)
+        for _, tag, _ in self.lab.seen:
+            self.assertNotIn(tag, self.forbidden)
+
+    def test_H17_no_space_for_the_log(self):
+        """Mail flows; how much was not written down is."""
+        self.lab.faults.add('write', errno.ENOSPC, '/log/')
+        self.round('tag-unseen')
+        self.lab.faults.clear()
+        self.round('tag-seen')
+        for program in ('mtad', 'queue-runner'):
+            folder = self.lab.state / 'log' / program
+            self.lab.wait(lambda folder=folder: any(
+                re.search(r'event=log-lost count=[1-9]', p.read_text())
+                for p in folder.glob('*.log')), 10, 'lost lines')
+        self.no_repeats()
+
+    def test_H18_spool_read_only_under_traffic(self):
+        lab = self.lab
+        answers = []
+        stop = threading.Event()
+
+        def traffic():
+            n = 0
+            while not stop.is_set():
+                n += 1
+                tag = 'tag-%d' % n
+                answers.append((tag, lab.send(tag, [BOB, EVE])))
+        thread = threading.Thread(target=traffic)
+        thread.start()
+        try:
+            for _ in range(2):
+                count = len(answers)
+                lab.wait(lambda count=count: True in [
+                    a for _, a in answers[count:]], 20, 'mail taken')
+                for call in ('create', 'write', 'size', 'sync', 'rename',
+                             'link', 'mkdir', 'unlink'):
+                    lab.faults.add(call, errno.EROFS, '/spool/')
+                count = len(answers) + 1  # one may be half through
+                lab.wait(lambda count=count: len(answers) > count + 5)
+                self.assertEqual({a for _, a in answers[count:count + 5]},
+                                 {False})
+                lab.faults.clear()
+        finally:
+            stop.set()
+            thread.join()
+        self.round('tag-last')
+        self.expected += [(user, tag, False) for tag, answer in answers
+                          if answer for user in (BOB, EVE)]
+        self.forbidden += [tag for tag, answer in answers if answer is False]
+        lab.wait(lambda: set(self.expected) <= set(lab.seen), 20, 'all')
+        lab.wait(lambda: lab.control(verb='list')['messages'] == [], 30, 'empty')
+        self.no_repeats()
 
 
 DAY = 86400

@@ -13,7 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
-from fakemx import FakeMX  # noqa: E402
+from fakemx import HANG, Delay, FakeMX  # noqa: E402
 from queuelab import (BIN, DELAY, FAILURE, GENERATED, NEVER, RET_FULL,  # noqa: E402
                       RET_HDRS, SLOW, SUCCESS, QueueLab, far_zone)
 
@@ -104,6 +104,19 @@ class Delivery(unittest.TestCase):
                 return taken == 24
             lab.wait(all_taken, 20)
             lab.wait_empty()
+
+    def test_E11_flood_of_reports_for_a_forged_sender(self):
+        """They fill one mailbox; nobody waits for them, nobody is told."""
+        with QueueLab(settings={'quota.full': 'reject'}, users=[EVE]) as lab:
+            lab.ask(verb='user set', address=BOB, set={'quota_messages': '100'})
+            lab.submit('', [BOB], count=3000)
+            start = time.monotonic()
+            lab.submit('a@b.example', [EVE])
+            lab.wait_box(EVE)
+            self.assertLess(time.monotonic() - start, 5 * SLOW)
+            lab.wait_empty(60)
+            self.assertLess(len(lab.box(BOB)), 120)
+            self.assertEqual(lab.box('admin@example.org'), [])
 
     def test_suspended(self):
         with FakeMX() as mx, QueueLab(settings={'remote.port': mx.port,
@@ -340,6 +353,34 @@ class Killed(unittest.TestCase):
             lab.wait_empty(20)
             self.assertEqual((len(lab.box(BOB)), len(lab.box(EVE))), (1200, 1200))
             self.assertLess(len(mx.messages), 160 + 8 * 20)
+
+    def test_E14_list_with_a_failing_exchanger(self):
+        """It delays no other member, and a crash in the middle repeats
+        nobody who was served before it."""
+        names = ['d%d.example' % i for i in range(20)]
+        members = ['m%d@%s' % (i, n) for n in names for i in range(50)]
+        with FakeMX(replies={'DOT': Delay(0.1, '250 ok')}) as mx, \
+                FakeMX(port=mx.port, host='127.0.0.2',
+                       replies={'BANNER': HANG}), \
+                QueueLab({**far_zone('bad.example', ip='127.0.0.2'),
+                          **far_zone(*names)},
+                         {'remote.port': mx.port, 'remote.threads': '4'}) as lab:
+            start = time.monotonic()
+            lab.submit(BOB, ['x@bad.example', *members])
+            lab.wait(lambda: len(mx.messages) >= 10)
+            # what is on its way just now may come again
+            before = [r for m in mx.messages[:-6] for r in m['rcpts']]
+            os.kill(lab.worker(), signal.SIGKILL)
+
+            def served():
+                return [r for m in list(mx.messages) for r in m['rcpts']]
+            lab.wait(lambda: len(set(served())) == len(members), 30)
+            self.assertLess(time.monotonic() - start, 20 * SLOW)
+            for one in before:
+                self.assertEqual(served().count(one), 1, one)
+            self.assertLess(len(served()), len(members) + 6 * 50)
+            lab.wait(lambda: [r['address'] for r in lab.queued()[0]['recipients']
+                              if r['state'] == 'waiting'] == ['x@bad.example'])
 
     @staticmethod
     def has_worker(lab):

@@ -2,6 +2,8 @@
 was stored before stays, nothing half is sent, and it ends with the fault."""
 
 import errno
+import re
+import smtplib
 import sys
 import unittest
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.faults import Faults, are_possible  # noqa: E402
 from lib.fastcgi import Browser, Letter  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 TYPED = "typed on a full disk"
 
@@ -70,6 +72,132 @@ class DiskFull(unittest.TestCase):
         self.f.clear()
         self.assertEqual(self.letter.post("send", text=TYPED).status, 303)
         self.assertEqual(len(self.s.wait_messages("ann@example.org", 1)), 1)
+
+
+@unittest.skipUnless(are_possible(), "not beside a sanitizer")
+class Killed(unittest.TestCase):
+    """I08: whoever works for webmail dies before one of its calls; what was
+    asked for is done or not, done once when asked for again, and nothing is
+    lost or half there."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server()
+        cls.addClassCleanup(cls.s.close)
+        cls.f = cls.enterClassContext(Faults(cls.s.state))
+        cls.s.start()
+        cls.addClassCleanup(cls.s.stop)
+        cls.f.started()
+        for user in ("ann", "bob"):
+            cls.s.user(f"{user}@example.org")
+        cls.b = Browser(cls.s.state / "run/web/webmail.sock").sign_in(
+            "ann@example.org", PASSWORD).send_at_once()
+
+    def page(self, uri):
+        """As soon as somebody shows it again."""
+        def shown():
+            try:
+                page = self.b.get(uri)
+            except (OSError, ValueError):
+                return None
+            return page if page.status in (200, 404) else None
+        return wait_until(shown, 20, uri)
+
+    def found(self, user, subject, folder="**"):
+        line = f"Subject: {subject}\n".encode()
+        return [text for path in self.s.mailbox(user).glob(f"{folder}/*")
+                if path.parent.name in ("new", "cur")
+                and line in (text := path.read_bytes())]
+
+    def letter(self, uri):
+        """What its page has now, or None when it is not there any more."""
+        letter = Letter.__new__(Letter)
+        letter.b, letter.page = self.b, self.page(uri)
+        return letter if letter.page.status == 200 else None
+
+    def draft(self, name):
+        letter = Letter(self.b)
+        letter.post("save", to="bob@example.org", subject=name, text="first")
+        letter.name, letter.where = name, letter.uri
+        return letter
+
+    def kept(self, draft):
+        """The draft is whole, and what is done to it next is done."""
+        self.assertGreater(len(self.found("ann@example.org", draft.name)), 0)
+        letter = self.letter(draft.where)
+        self.assertIsNotNone(letter)
+        self.assertIn(letter.fields()["text"], ("first", "second"))
+        self.assertEqual(letter.post("save", text="third").status, 303)
+        text, = self.found("ann@example.org", draft.name)
+        self.assertIn(b"third", text)
+        return text
+
+    def test_I08_saving(self):
+        self.f.each_call(self, lambda k: self.draft(f"save-{k}"),
+                       lambda d: d.post("save", text="second"), self.kept)
+
+    def test_I08_uploading(self):
+        file = [("file", "notes.txt", "text/plain", b"note " * 20000)]
+
+        def check(draft):
+            if b"notes.txt" not in self.kept(draft):
+                self.letter(draft.where).post("attach", file)
+            text, = self.found("ann@example.org", draft.name)
+            self.assertEqual(text.count(b'filename="notes.txt"') or
+                             text.count(b"filename=notes.txt"), 1)
+        self.f.each_call(self, lambda k: self.draft(f"file-{k}"),
+                       lambda d: d.post("attach", file, text="second"), check)
+
+    def test_I08_sending(self):
+        def check(draft):
+            letter = self.letter(draft.where)
+            if letter is not None:
+                self.assertEqual(letter.post("send").status, 303)
+            wait_until(lambda: self.found("bob@example.org", draft.name), 20,
+                       draft.name)
+            self.s.cli("wait", "--for", "empty", "--timeout", "30")
+            # who got no answer and sends again may do it twice (RFC 1047)
+            most = 2 if letter is not None else 1
+            self.assertLessEqual(
+                len(self.found("bob@example.org", draft.name)), most)
+            self.assertEqual(
+                self.found("ann@example.org", draft.name, ".Drafts/*"), [])
+            self.assertIn(
+                len(self.found("ann@example.org", draft.name, ".Sent/*")),
+                range(1, most + 1))
+        self.f.each_call(self, lambda k: self.draft(f"send-{k}"),
+                       lambda d: d.post("send"), check)
+
+    def test_I08_moving(self):
+        def begin(name):
+            with smtplib.SMTP(self.s.host, self.s.port["smtp"],
+                              timeout=60) as c:
+                c.sendmail("a@far.example", ["ann@example.org"],
+                           f"Subject: move-{name}\r\n\r\nx\r\n")
+            wait_until(lambda: self.found("ann@example.org", f"move-{name}"),
+                       20, name)
+            return f"move-{name}"
+
+        def move(subject):
+            page = self.page("/webmail/m/inbox")
+            row = next((r for r in re.findall(r"<li[ >].*?</li>", page.text,
+                                              re.S) if subject + "<" in r), None)
+            if row is None:
+                return
+            self.b.post("/webmail/act", {
+                "folder": page.hidden("folder") or "",
+                "filter": page.hidden("filter") or "",
+                "back": page.hidden("back"), "do": "move:new",
+                "new_name": "Kept",
+                "id": re.search(r'name="id" value="([^"]+)"', row)[1]}, page)
+
+        def check(subject):
+            self.assertEqual(len(self.found("ann@example.org", subject)), 1)
+            move(subject)
+            self.assertEqual(len(self.found("ann@example.org", subject)), 1)
+            self.assertEqual(
+                len(self.found("ann@example.org", subject, ".Kept/*")), 1)
+        self.f.each_call(self, begin, move, check)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,33 @@ class Faults:
         PASSING.pack_into(self.map, PASSING_AT, program.encode())
         self._put("passed", self._get("passed") + seconds)
 
+    def each_call(self, case, begin, act, check):
+        """Kill whoever makes one of the calls of act(thing), each in turn
+        (some of them, spread, without FAULTS_EACH=1); then check(thing).
+        `thing` is what begin(name) made for it."""
+        kinds = OPEN | WRITE | SYNC | NAME | UNLINK | CLOSE
+        thing = begin("count")
+        self.arm(COUNT, kinds=kinds)
+        act(thing)
+        count = self.calls()
+        self.arm(OFF)
+        case.assertGreater(count, 3)
+        check(thing)
+        step = 1 if os.environ.get("FAULTS_EACH") else max(1, count // 3)
+        struck = 0
+        for k in range(1, count + 1, step):
+            with case.subTest(call=k):
+                thing = begin(f"k{k}")
+                self.arm(KILL, k, kinds=kinds)
+                try:
+                    act(thing)
+                except (OSError, ValueError):
+                    pass  # no answer
+                struck += self.struck()
+                self.arm(OFF)
+                check(thing)
+        case.assertGreater(struck, 1)
+
     def clear(self):
         for word in ("rules", "passed", "clock"):
             self._put(word, 0)
