@@ -5,12 +5,16 @@
 import os
 import re
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
 from fakemx import DROP, HANG, Delay, Drip, Endless, FakeMX, Reset  # noqa: E402
+from lib.exim import Exim  # noqa: E402
+from lib.postfix import Postfix  # noqa: E402
 from queuelab import (EIGHT_BIT, SLOW, SMTPUTF8, SUCCESS,  # noqa: E402
                       QueueLab, far_zone)
 
@@ -439,18 +443,26 @@ class SmartHost(unittest.TestCase):
                 self.assertNotIn('sesame', lab.log())
 
 
+def make_certificate(cert, key):
+    """Both may be one file."""
+    with tempfile.TemporaryDirectory() as top:
+        names = [os.path.join(top, n) for n in ('c', 'k')]
+        subprocess.run(
+            ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
+             'ec_paramgen_curve:P-256', '-nodes', '-keyout', names[1], '-out',
+             names[0], '-subj', '/CN=mx.far.example', '-days', '30', '-addext',
+             'subjectAltName=DNS:mx.far.example'], check=True, capture_output=True)
+        for name, to in zip(names, (cert, key)):
+            with open(name, 'rb') as f, open(to, 'ab') as out:
+                out.write(f.read())
+
+
 class Encryption(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        import subprocess
-        import tempfile
         cls.top = tempfile.TemporaryDirectory()
         cls.cert, cls.key = (os.path.join(cls.top.name, n) for n in ('c.pem', 'k.pem'))
-        subprocess.run(
-            ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt',
-             'ec_paramgen_curve:P-256', '-nodes', '-keyout', cls.key, '-out', cls.cert,
-             '-subj', '/CN=mx.far.example', '-days', '30', '-addext',
-             'subjectAltName=DNS:mx.far.example'], check=True, capture_output=True)
+        make_certificate(cls.cert, cls.key)
 
     @classmethod
     def tearDownClass(cls):
@@ -493,6 +505,115 @@ class Encryption(unittest.TestCase):
             lab.submit('bob@example.org', [FAR])
             lab.wait(lambda: mx.messages)
             self.assertTrue(mx.messages[0]['tls'])
+
+
+def texts():
+    """With LF, as in the spool; servers treat them differently."""
+    yield 'Subject: plain\n\nhello\n'
+    yield 'Subject: dots\n\n.\n..\n.x\n\n'
+    yield 'Subject: empty\n\n'
+    yield 'Subject: eight\n\ngr\u00fc\u00dfe\n'
+    yield 'Subject: long\n\n' + 'z' * 990 + '\n'
+    yield 'Subject: big\n\n' + 'line of text\n' * 6000
+
+
+class RealServers(unittest.TestCase):
+    """Debian's Postfix and Exim take our mail, and hand it to a scripted MX
+    so that it can be looked at."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.top = cls.enterClassContext(tempfile.TemporaryDirectory())
+        os.chmod(cls.top, 0o755)
+        cls.cert = os.path.join(cls.top, 'both.pem')
+        make_certificate(cls.cert, cls.cert)
+        os.chmod(cls.cert, 0o644)
+        cls.later = os.path.join(cls.top, 'access')
+        with open(cls.later, 'w') as f:
+            f.write('later@far.example 451 4.7.1 not yet\n'
+                    'refused@far.example 550 5.1.1 nobody here\n')
+
+    def take(self, peer, mx, sign):
+        """`sign` is in its log when there was TLS."""
+        with peer, lab_for(peer, remote__tls='none',
+                           remote__messages_per_connection='1') as lab:
+            for text in texts():
+                lab.submit(BOB, [FAR], text, flags=EIGHT_BIT)
+            lab.wait(lambda: len(mx.messages) == 6, 30)
+            for text in texts():
+                wire = re.sub(rb'(?m)^\.', b'..', text.replace(
+                    '\n', '\r\n').encode()) + b'.\r\n'
+                self.assertEqual(sum(m['data'].endswith(wire)
+                                     for m in mx.messages), 1, text[:60])
+            self.assertNotRegex(peer.log(), sign)
+            self.assertEqual(lab.log().count('event=sent'), 6)
+            self.assertNotIn('event=defer', lab.log())
+
+            lab.set('remote.tls', 'encrypt')
+            lab.stop()
+            lab.start()
+            lab.submit(BOB, [FAR], 'Subject: secret\n\nx\n')
+            lab.wait(lambda: len(mx.messages) == 7)
+            self.assertRegex(peer.log(), sign)
+
+            lab.submit(BOB, ['a@far.example', 'refused@far.example',
+                             'b@far.example'])
+            report, = lab.wait_box()
+            self.assertIn('Status: 5.1.1', report)
+            self.assertIn('nobody here', report)
+            self.assertNotIn('a@far.example', report)
+
+            def served(*names):
+                found = [r for m in mx.messages for r in m['rcpts']]
+                return all(sum(name in r for r in found) == 1
+                           for name in names)
+            lab.wait(lambda: served('<a@', '<b@'))
+
+            lab.submit(BOB, ['later@far.example'])
+            lab.wait_log('event=defer .*to=later@.*not yet')
+            with open(self.later) as f:
+                whole = f.read()
+            self.addCleanup(self.rewrite, whole)
+            self.rewrite(whole.replace('later', 'other'))
+            lab.wait(lambda: served('<later@'), 20)
+
+            message, = lab.submit(BOB, [FAR], 'Subject: x\n\n' + 'y\n' * 60000)
+            lab.wait_box(count=2)
+            self.assertIn('Status: 5.3.4', lab.box()[1])
+            lab.wait_gone(message)
+            self.assertEqual(lab.queued(), [])
+
+    def rewrite(self, text):
+        with open(self.later + '.new', 'w') as f:
+            f.write(text)
+        os.rename(self.later + '.new', self.later)
+
+    def test_postfix(self):
+        with FakeMX() as mx:
+            self.take(Postfix(('127.0.0.1', mx.port), extra=f'''
+message_size_limit = 100000
+max_use = 1
+local_header_rewrite_clients =
+smtpd_recipient_restrictions =
+  check_recipient_access texthash:{self.later}, permit_mynetworks, reject
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {self.cert}
+smtpd_tls_key_file = {self.cert}
+smtpd_tls_loglevel = 1
+'''), mx, r'smtpd.* TLS connection established')
+
+    def test_exim(self):
+        found = '${lookup{$local_part@$domain}lsearch{%s}}' % self.later
+        with FakeMX() as mx:
+            self.take(Exim(('127.0.0.1', mx.port), extra=f'''
+message_size_limit = 100000
+tls_certificate = {self.cert}
+''', rcpt=f'''
+  defer condition = ${{if match{{{found}}}{{^4}}}}
+    message = not yet
+  deny condition = ${{if match{{{found}}}{{^5}}}}
+    message = 550 5.1.1 nobody here
+'''), mx, r' <= .* X=TLS')
 
 
 class Memory(unittest.TestCase):
