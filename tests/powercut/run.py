@@ -17,7 +17,9 @@ xfs_repair, which also say that this proof itself has not gone wrong).  Counted
 are the messages that are there twice.
 
 POWERCUT_POINTS (default 2000) cut points over POWERCUT_LAYOUTS (default ext4,
-xfs, ext4+ext4, xfs+xfs; behind a plus: the disk of the mailboxes), POWERCUT_SECONDS (default 8) of traffic for each layout, POWERCUT_SEED.
+writeback, xfs, ext4+ext4, xfs+xfs; behind a plus: the disk of the mailboxes;
+writeback is ext4 with data=writeback), POWERCUT_SECONDS (default 8) of traffic
+for each layout, POWERCUT_SEED.
 Needs root, FUSE and loop devices.
 """
 
@@ -42,8 +44,12 @@ from lib.server import BUILD, Server, wait_until  # noqa: E402
 import smtplib  # noqa: E402
 
 USERS = [f"u{i}@example.org" for i in range(4)]
-SIZES = {"ext4": 192 << 20, "xfs": 300 << 20}
-LAYOUTS = ("ext4", "xfs", "ext4+ext4", "xfs+xfs")
+# kind: type, size and options of its mount; a commit each second makes more
+# states of the journal to be cut at
+KINDS = {"ext4": ("ext4", 192 << 20, "commit=1"),
+         "writeback": ("ext4", 192 << 20, "commit=1,data=writeback"),
+         "xfs": ("xfs", 300 << 20, "nouuid")}
+LAYOUTS = ("ext4", "writeback", "xfs", "ext4+ext4", "xfs+xfs")
 MODES = ("all", "none", "some")
 CLONE_NEWNS = 0x20000
 RECORD = struct.Struct("=IIIIQ")
@@ -95,13 +101,12 @@ class Mounted:
     def __init__(self, kind, path, where, direct=False):
         self.where = where
         flag = ["--direct-io=on"] if direct else []
-        # a commit each second: more states of the journal to be cut at
-        options = "commit=1" if kind == "ext4" else "nouuid"
+        fs, _, options = KINDS[kind]
         self.loop = run("losetup", "--find", "--show", *flag, path)
         try:
             if direct and run("losetup", "-n", "-O", "DIO", self.loop) != "1":
                 raise RuntimeError("the loop device refuses direct I/O")
-            run("mount", "-t", kind, "-o", options, self.loop, where)
+            run("mount", "-t", fs, "-o", options, self.loop, where)
         except BaseException:
             run("losetup", "-d", self.loop)
             raise
@@ -122,8 +127,8 @@ class Disks:
     def make(self, images):
         for kind, image in zip(self.kinds, images):
             with open(image, "wb") as f:
-                f.truncate(SIZES[kind])
-            if kind == "ext4":
+                f.truncate(KINDS[kind][1])
+            if KINDS[kind][0] == "ext4":
                 run("mkfs.ext4", "-q", "-F", "-E",
                     "lazy_itable_init=0,lazy_journal_init=0", image)
             else:
@@ -141,7 +146,8 @@ class Disks:
     def damage(self, images):
         """What is wrong with them, not mounted, or ""."""
         for kind, image in zip(self.kinds, images):
-            words = ["e2fsck", "-fn"] if kind == "ext4" else ["xfs_repair", "-n"]
+            words = ["e2fsck", "-fn"] \
+                if KINDS[kind][0] == "ext4" else ["xfs_repair", "-n"]
             p = subprocess.run([*words, image], capture_output=True, text=True)
             if p.returncode != 0:
                 return p.stdout + p.stderr
