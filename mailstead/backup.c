@@ -182,9 +182,12 @@ copy_all(struct backup *b, struct err *e)
 static json_t *
 describe(const struct backup *b, int64_t started_ms)
 {
-	json_int_t files = (json_int_t)(b->state.files + b->mail.files);
-	json_int_t bytes = (json_int_t)(b->state.bytes + b->mail.bytes);
-	json_int_t linked = (json_int_t)(b->state.linked + b->mail.linked);
+	json_int_t files =
+	    (json_int_t)b->state.files + (json_int_t)b->mail.files;
+	json_int_t bytes =
+	    (json_int_t)b->state.bytes + (json_int_t)b->mail.bytes;
+	json_int_t linked =
+	    (json_int_t)b->state.linked + (json_int_t)b->mail.linked;
 	char when[CLOCK_RFC3339_SIZE];
 
 	clock_rfc3339(started_ms, when);

@@ -217,7 +217,7 @@ find(struct lanes *l, const struct route *r)
 	struct lane **b = bucket(l, r->key), *lane;
 
 	for (lane = *b; lane != NULL; lane = lane->chain)
-		if (strcmp(lane->route.key, r->key) == 0)
+		if (slice_eq_str(slice_str(r->key), lane->route.key))
 			return lane;
 	lane = mem_zalloc(sizeof(*lane));
 	lane->route = *r;

@@ -30,6 +30,9 @@ done
 
 flags=()
 eval "flags=($(make -s --no-print-directory CC=clang print-CPPFLAGS))"
+# the file system of the power cuts
+read -ra fuse < <(pkg-config --cflags-only-I fuse3)
+flags+=("${fuse[@]/#-I/-isystem}")
 
 if [ ${#format_files[@]} -gt 0 ]; then
 	clang-format --dry-run -Werror "${format_files[@]}" ||

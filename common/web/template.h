@@ -76,7 +76,7 @@ int template_render(struct template_set *s, const char *name,
  * What a zone ("Europe/Oslo") adds to UTC at that time, in seconds; an unknown
  * zone, and "", is UTC.
  */
-int32_t template_zone_offset(const char *name, int64_t seconds);
+int32_t template_zone_offset(const char *zone, int64_t seconds);
 
 /* Seconds of UTC when clocks of that zone show this. */
 int64_t template_zone_utc(const char *zone, int64_t local_s);
