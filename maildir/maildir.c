@@ -27,6 +27,7 @@
 
 #include "maildir/internal.h"
 #include "maildir/name.h"
+#include "maildir/sizes.h"
 
 enum {
 	COPY_CHUNK = 65536,
@@ -334,4 +335,26 @@ maildir_publish_cur(const struct maildir *m, const char *name, uint8_t flags,
 	if (renameat(m->tmp_fd, name, m->cur_fd, out) != 0)
 		return err_errno(e, "cur/%s", out);
 	return 0;
+}
+
+int
+maildir_publish_file(const struct maildir *m, const char *temporary,
+    const char *id, unsigned index, const char *host, int fd, uint8_t flags,
+    char out[MAILDIR_NAME_SIZE], struct err *e)
+{
+	char name[MAILDIR_NAME_SIZE];
+	uint64_t size, wire;
+
+	if (lseek(fd, 0, SEEK_SET) != 0 || fsync(fd) != 0)
+		return err_errno(e, "tmp/%s", temporary);
+	if (sizes_measure(fd, &size, &wire, e) != 0)
+		return -1;
+	maildir_delivery_name(id, index, host, size, wire, name);
+	if (renameat(m->tmp_fd, temporary, m->tmp_fd, name) != 0)
+		return err_errno(e, "tmp/%s", name);
+	if (maildir_publish_cur(m, name, flags, out, e) != 0) {
+		(void)unlinkat(m->tmp_fd, name, 0);
+		return -1;
+	}
+	return fsync(m->cur_fd) == 0 ? 0 : err_errno(e, "cur/%s", out);
 }

@@ -78,6 +78,14 @@ int maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
 int maildir_publish(
     const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
 
+/*
+ * A file in tmp/ that was written under another name, by its descriptor: made
+ * durable and published into cur/ with flags, named as a delivery.
+ */
+int maildir_publish_file(const struct maildir *m, const char *temporary,
+    const char *id, unsigned index, const char *host, int fd, uint8_t flags,
+    char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
+
 /* Publish into cur/ with flags (drafts, sent mail); `out` is the new name. */
 int maildir_publish_cur(const struct maildir *m, const char *name,
     uint8_t flags, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;

@@ -253,13 +253,3 @@ charset_scrub(struct slice text, bool one_line, struct buf *out)
 	scrub_valid(buf_slice(&valid), one_line, out);
 	buf_release(&valid);
 }
-
-void
-charset_cut(struct buf *b, size_t max)
-{
-	if (b->len <= max)
-		return;
-	while (max > 0 && ((unsigned char)b->data[max] & 0xc0) == 0x80)
-		max--;
-	buf_truncate(b, max);
-}

@@ -27,7 +27,4 @@ void charset_to_utf8(struct slice bytes, const char *charset, struct buf *out);
  */
 void charset_scrub(struct slice text, bool one_line, struct buf *out);
 
-/* Cut UTF-8 at a ceiling, not within a character. */
-void charset_cut(struct buf *b, size_t max);
-
 #endif /* PARSE_CHARSET_H */

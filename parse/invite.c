@@ -43,7 +43,7 @@ clean_json(struct slice value, size_t max)
 	buf_init(&clean, (size_t)LINE_BYTES_MAX * 3);
 	(void)content_text(value, '\0', false, &text);
 	charset_scrub(slice_trim(buf_slice(&text)), true, &clean);
-	charset_cut(&clean, max);
+	buf_cut_utf8(&clean, max);
 	out = json_stringn(clean.data, clean.len);
 	buf_release(&text);
 	buf_release(&clean);

@@ -42,7 +42,7 @@ clean_json(const char *raw, size_t max)
 	buf_init(&text, HTML_MAX);
 	if (raw != NULL)
 		message_clean_header(raw, &text);
-	charset_cut(&text, max);
+	buf_cut_utf8(&text, max);
 	value = json_stringn(text.data, text.len);
 	buf_release(&text);
 	return value;
@@ -263,7 +263,7 @@ snippet_json(struct slice text)
 				buf_addc(&out, c);
 		}
 	}
-	charset_cut(&out, SNIPPET_MAX);
+	buf_cut_utf8(&out, SNIPPET_MAX);
 	value = json_stringn(out.data, out.len);
 	buf_release(&out);
 	return value;
@@ -281,7 +281,7 @@ put_texts(const struct message *m, struct buf *text_out, json_t *out)
 	message_walk(m, gather, &t);
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
-	charset_cut(text, MIME_SEARCH_TEXT_MAX);
+	buf_cut_utf8(text, MIME_SEARCH_TEXT_MAX);
 	buf_addslice(text_out, buf_slice(text));
 	json_object_set_new(
 	    out, "has_attachments", json_boolean(t.has_attachments));

@@ -4,6 +4,7 @@
 #include "webmail-cgi/autoconfig.h"
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
+#include "webmail-cgi/folder_file.h"
 #include "webmail-cgi/folders_page.h"
 #include "webmail-cgi/list.h"
 #include "webmail-cgi/mailbox.h"
@@ -122,6 +123,9 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/v/{}/zip",  WEB_SESSION, message_zip },
 	{ WEB_GET,  "/folders",      WEB_SESSION, folders_page },
 	{ WEB_POST, "/folders",      WEB_SESSION, folders_post },
+	{ WEB_POST, "/folders/import", WEB_SESSION | WEB_UPLOADS,
+	    folder_import_post },
+	{ WEB_GET,  "/folders/{}/zip", WEB_SESSION, folder_zip },
 	{ WEB_GET,  "/contacts",     WEB_SESSION, contacts_page },
 	{ WEB_GET,  "/contacts/import", WEB_SESSION, contacts_import_page },
 	{ WEB_POST, "/contacts/import", WEB_SESSION | WEB_UPLOADS,

@@ -228,53 +228,6 @@ from_field(struct web_request *r, const struct draft *d)
 	return field;
 }
 
-static uint64_t
-count_lines(int fd)
-{
-	char piece[16384];
-	uint64_t lines = 0;
-	off_t at = 0;
-	ssize_t n;
-
-	while ((n = pread(fd, piece, sizeof(piece), at)) > 0) {
-		for (ssize_t i = 0; i < n; i++)
-			lines += piece[i] == '\n';
-		at += n;
-	}
-	return lines;
-}
-
-/* The written file under its final name; on -1 nothing is left of it. */
-static int
-publish(const struct maildir *m, struct draft *d, const char *temporary,
-    const char *host, int fd, struct err *e)
-{
-	char name[MAILDIR_NAME_SIZE];
-	off_t size = lseek(fd, 0, SEEK_END);
-
-	if (size < 0 || fsync(fd) != 0)
-		return err_errno(e, "draft");
-	maildir_delivery_name(d->did, d->rev, host, (uint64_t)size,
-	    (uint64_t)size + count_lines(fd), name);
-	if (renameat(m->tmp_fd, temporary, m->tmp_fd, name) != 0)
-		return err_errno(e, "draft");
-	if (maildir_publish_cur(
-		m, name, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e) != 0)
-		return -1;
-	return fsync(m->cur_fd) == 0 ? 0 : err_errno(e, "draft");
-}
-
-static const char *
-host_name(struct web_request *r)
-{
-	struct settings *all = directory_settings(webmail_of(r)->directory);
-	const char *host =
-	    pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
-
-	settings_free(all);
-	return host;
-}
-
 /*
  * Is the locked file still the one of this name?  Whoever had the lock before
  * may have published it, and so may have who began the same draft earlier.
@@ -303,7 +256,7 @@ static int
 write_version(struct web_request *r, const struct maildir *m, struct draft *d,
     const struct web_upload *add, size_t add_count, struct err *e)
 {
-	const char *host = host_name(r);
+	const char *host = mailbox_host_name(r);
 	char temporary[MAILDIR_NAME_SIZE];
 	int fd, rc;
 
@@ -321,7 +274,8 @@ write_version(struct web_request *r, const struct maildir *m, struct draft *d,
 	rc = draft_write(
 	    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
 	if (rc == 0)
-		rc = publish(m, d, temporary, host, fd, e);
+		rc = maildir_publish_file(m, temporary, d->did, d->rev, host,
+		    fd, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e);
 	if (rc != 0) {
 		(void)unlinkat(m->tmp_fd, temporary, 0);
 		(void)close(fd);

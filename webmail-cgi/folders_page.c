@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/num.h"
 
 #include "webmail-cgi/mailbox.h"
 
@@ -60,6 +61,23 @@ said(struct web_request *r)
 	return "";
 }
 
+/* How an import ended: numbers, whatever the URL has. */
+static void
+add_import(struct web_request *r, json_t *out)
+{
+	static const char *const counts[] = { "imported", "skipped", "full" };
+
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		const char *text = web_query(r, counts[i]);
+		uint64_t n;
+
+		if (text != NULL && num_parse(slice_str(text), 10000, &n) &&
+		    (n > 0 || i == 0))
+			json_object_set_new(out, counts[i],
+			    json_pack("{sI}", "n", (json_int_t)n));
+	}
+}
+
 static void
 failed(struct web_request *r, struct web_response *w, const struct err *e)
 {
@@ -85,6 +103,7 @@ folders_page(struct web_request *r, struct web_response *w)
 		json_array_append_new(list, folder_json(r, &all.list[i]));
 	values = json_pack(
 	    "{so,ss,sb}", "tree", list, "said", said(r), "in_folders", true);
+	add_import(r, values);
 	mailbox_describe_folders(r, NULL, values);
 	page_send(r, w, "folders", page_text(r, "folders.title"), values);
 }

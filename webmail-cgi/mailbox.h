@@ -62,6 +62,9 @@ int mailbox_open_message(struct web_request *r, const struct index_message *m,
 int mailbox_open_folder(const struct web_request *r, const char *dir,
     bool create, struct maildir *out, struct err *e) MUST_CHECK;
 
+/* Our host name, as new messages' names have it.  The request's. */
+const char *mailbox_host_name(struct web_request *r);
+
 /* --- Folders in URLs -------------------------------------------------------- */
 
 /*

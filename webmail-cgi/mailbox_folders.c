@@ -22,6 +22,17 @@ static const struct special {
 
 /* clang-format on */
 
+const char *
+mailbox_host_name(struct web_request *r)
+{
+	struct settings *all = directory_settings(webmail_of(r)->directory);
+	const char *host =
+	    pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
+
+	settings_free(all);
+	return host;
+}
+
 static const struct special *
 special_of_dir(const char *dir)
 {

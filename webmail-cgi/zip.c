@@ -12,7 +12,7 @@
 
 enum {
 	BLOCK_MAX = 65535,
-	DIRECTORY_MAX = 512 * 1024,
+	DIRECTORY_MAX = 20 * 1024 * 1024, /* it grows with the files */
 	FLAGS = 0x0808, /* sizes follow the data; names are UTF-8 */
 	DEFLATE = 8,
 	VERSION = 20,

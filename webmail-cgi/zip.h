@@ -12,7 +12,7 @@
  * Writes a zip archive as it goes, in constant memory, sizes unknown before.
  * Contents are stored, not squeezed (deflate's stored blocks, RFC 1951 3.2.4:
  * unlike the method "stored" they have an end mark, so readers that cannot
- * seek manage too).  No archive over 2 GB, 1000 files.
+ * seek manage too).  No archive over 2 GB, 65,000 files.
  *
  *	struct zip z;
  *	zip_init(&z, write, arg, time_ms);
@@ -21,7 +21,7 @@
  *	zip_release(&z);
  */
 enum {
-	ZIP_FILES_MAX = 1000,
+	ZIP_FILES_MAX = 65000, /* a 16-bit number */
 	ZIP_NAME_SIZE = 256,
 };
 

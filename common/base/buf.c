@@ -95,6 +95,16 @@ buf_truncate(struct buf *b, size_t len)
 }
 
 void
+buf_cut_utf8(struct buf *b, size_t max)
+{
+	if (b->len <= max)
+		return;
+	while (max > 0 && ((unsigned char)b->data[max] & 0xc0) == 0x80)
+		max--;
+	buf_truncate(b, max);
+}
+
+void
 buf_add(struct buf *b, const void *data, size_t len)
 {
 	char *at;

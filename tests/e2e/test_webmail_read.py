@@ -608,6 +608,70 @@ END:VCALENDAR
             "back": "/folders"}, page)
         self.assertRegex(asked.text, r"\d+ messages? for good")
 
+    def import_files(self, folder, *files):
+        page = self.ann.get("/webmail/folders")
+        answer = self.ann.upload(
+            "/webmail/folders/import", {"folder": folder},
+            [("file", "x.eml", "message/rfc822", f) for f in files], page)
+        self.assertEqual(answer.status, 303, answer.text)
+        return self.ann.follow(answer).text
+
+    def test_import_messages(self):
+        box = self.s.state / "mail/example.org/ann/.Archive"
+        old = b"Date: Mon, 3 Feb 2020 10:00:00 +0000\r\nSubject: very old\r\n" \
+            b"\r\nlone \r stays\r\n" + b"x" * 32767 + b"\r\nno end"
+        text = self.import_files(
+            "archive", old, b"From ann Mon Feb  3 10:00:00 2020\nSubject: line\n\n",
+            b"", b"GIF89a", b"<html>Subject: no</html>\n\n")
+        self.assertIn("2 messages were imported", text)
+        self.assertIn("3 files were left out", text)
+        page = self.ann.get("/webmail/m/archive").text
+        self.assertIn("Feb 2020", page)
+        self.assertIn("very old", page)
+        files = {f.read_bytes(): f.name for f in box.glob("*/*")}
+        kept = old.replace(b"\r\n", b"\n") + b"\n"
+        self.assertIn(b"Subject: line\n\n", files)
+        self.assertIn(f",S={len(kept)},W={len(old) + 2}:2,S", files[kept])
+        self.assertEqual(list((box / "../tmp").glob("*.importing")), [])
+        self.s.cli("user", "set", "ann@example.org", "quota_bytes=1000")
+        try:
+            text = self.import_files("inbox", b"Subject: big\n\n" + b"x" * 999)
+            self.assertIn("0 messages were imported", text)
+            self.assertIn("no room for it", text)
+        finally:
+            self.s.cli("user", "set", "ann@example.org", "quota_bytes=0")
+        page = self.ann.get("/webmail/folders")
+        for folder in ("~nothing", "~../bob"):
+            self.assertEqual(self.ann.upload(
+                "/webmail/folders/import", {"folder": folder},
+                [("file", "x.eml", "", old)], page).status, 404)
+        self.assertEqual(self.ann.upload(
+            "/webmail/folders/import", {"folder": "inbox"},
+            [("file", "x.eml", "", old)]).status, 403)
+
+    def test_a_folder_as_a_zip(self):
+        subjects = ["one", "../../etc/passwd", "=?utf-8?q?W=C3=B6rk=00<b>?=",
+                    "x" * 300]
+        for s in subjects:
+            self.put(f"Subject: {s}\n\n{s}\n".encode() + b"z" * 70000, ".Zip")
+        self.put(b"no header", ".Zip", "S")
+        page = self.ann.get("/webmail/folders")
+        link = re.search(r'href="([^"]*/folders/[^"]*Zip/zip)"', page.text)
+        answer = self.ann.get(link.group(1))
+        self.assertIn("Zip.zip", answer.header("Content-Disposition"))
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as z:
+            self.assertIsNone(z.testzip())
+            names = z.namelist()
+            self.assertEqual(names, [
+                "00001 one.eml", "00002 passwd.eml", names[2],
+                f"00004 {'x' * 60}.eml", "00005 file.eml"])
+            self.assertTrue(names[2].startswith("00003 Wörk"))
+            self.assertTrue(z.read(names[0]).startswith(b"Subject: one\n\none"))
+            self.assertEqual(len(z.read(names[3])), 70000 + 612)
+        for bad in ("~nope", "~..", "nothing"):
+            self.assertEqual(
+                self.ann.get(f"/webmail/folders/{bad}/zip").status, 404)
+
     def test_delivery_report(self):
         raw = b"Subject: Undelivered\nContent-Type: multipart/report;" \
             b" boundary=b; report-type=delivery-status\n\n--b\n\n" \
