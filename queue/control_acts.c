@@ -160,7 +160,8 @@ act_on(struct deed *d, const char *id)
 		return;
 	}
 	d->done++;
-	log_begin(&l, "control", NULL, id);
+	log_begin(
+	    &l, d->act->run == act_delete ? "delete" : "control", NULL, id);
 	log_str(&l, "verb", d->act->name);
 	log_str(&l, "actor", d->session->actor);
 	log_end(&l);

@@ -62,6 +62,7 @@ enum {
 	SETTLE_LOOK_MS = 50,
 	SETTLE_EVERY_MS = 1000,
 	SETTLE_PENDING = 3000,
+	FORWARDS_LOGGED = 100,
 	READ_PAUSE_MS = 2,
 	STOP_HURRY_MS = 2000, /* transfers under way are cut, */
 	STOP_LAST_MS = 5000,  /* those at their end as well */
@@ -157,6 +158,28 @@ was_at(void *arg, const char *address)
 	return trail_was_at(buf_slice(&v->head), address);
 }
 
+/* Whom an alias, a forward or a list leads to; of a long list not all. */
+static void
+log_forwards(const struct job *j)
+{
+	const struct envelope *v = &j->item->envelope;
+	struct log_line l;
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->recipient_count && n < FORWARDS_LOGGED; i++) {
+		const struct envelope_recipient *r = &v->recipients[i];
+
+		if ((r->flags & RECIPIENT_FORWARDED) == 0)
+			continue;
+		n++;
+		log_begin(&l, "forward", NULL, j->item->id);
+		log_str(&l, "from", v->sender);
+		log_str(&l, "to", r->address);
+		log_str(&l, "orig_to", r->delivered_to);
+		log_end(&l);
+	}
+}
+
 /* Find out where the recipients are.  -1: not now. */
 static int
 resolve(struct job *j, struct pool *scratch)
@@ -172,8 +195,12 @@ resolve(struct job *j, struct pool *scratch)
 	followed = resolve_recipients(&c, &j->item->envelope, &j->item->pool);
 	spool_item_danger(j->item, false);
 	buf_release(&visit.head);
-	if (!followed || spool_update(j->item, &e) == 0)
+	if (!followed)
 		return 0;
+	if (spool_update(j->item, &e) == 0) {
+		log_forwards(j);
+		return 0;
+	}
 	log_warning(
 	    "%s: cannot record its recipients: %s", j->item->id, e.text);
 	return -1;

@@ -140,7 +140,7 @@ refused(struct sending *s, const struct policy_verdict *v, const char *what)
 	log_str(&l, "rule", v->rule);
 	log_str(&l, "reason", v->reason);
 	log_str(&l, "user", session_of(s->r)->address);
-	log_str(&l, "policy", judged.data);
+	log_str(&l, "judged", judged.data);
 	log_end(&l);
 	buf_release(&judged);
 	s->out->what = what;
@@ -502,7 +502,7 @@ log_accepted(const struct sending *s, uint64_t size)
 	log_int(&l, "recipients", (int64_t)s->envelope.recipient_count);
 	log_int(&l, "size", (int64_t)size);
 	log_str(&l, "user", s->envelope.auth_user);
-	log_str(&l, "client", s->r->remote_addr);
+	log_str(&l, "ip", s->r->remote_addr);
 	log_end(&l);
 }
 

@@ -41,6 +41,9 @@ class Delivery(unittest.TestCase):
             self.assertEqual(lab.box(BOB)[0], 'Return-Path: <a@b.example>\n'
                              'Subject: test\n\nhello\n')
             lab.wait_empty()
+            for user in (BOB, EVE):
+                self.assertRegex(lab.log(), 'event=forward from=a@b.example to=%s '
+                                 'orig_to=all@example.org' % user)
 
     def test_C10_one_copy_per_mailbox(self):
         with QueueLab(users=[EVE], aliases={
@@ -279,7 +282,7 @@ class Control(unittest.TestCase):
             self.assertEqual(lab.control(verb='retry', all=True)['done'], 2)
             lab.wait_box(count=2)
             lab.wait_empty()
-            self.assertIn('verb=delete actor="uid', lab.log())
+            self.assertIn('event=delete verb=delete actor="uid', lab.log())
 
     def test_commands(self):
         """Each act by itself, and on all, where some are in no state for it."""
