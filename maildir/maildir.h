@@ -186,9 +186,10 @@ int maildir_set_letters(const struct maildir *m, const char *name, uint32_t add,
     uint32_t remove, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
 
 /*
- * Into cur/ of another folder by a hard link, flags kept; `out` is the name
- * there: a copy always has a new one.  Folders of one mailbox lie on one file
- * system; maildir_copy() also works across two.  ERR_PERM: gone.
+ * Into cur/ of another folder, flags kept; `out` is the name there, where
+ * nothing is replaced: a copy, which is a hard link, always has a new one.
+ * Folders of one mailbox lie on one file system; maildir_copy() also works
+ * across two.  ERR_PERM: gone.
  */
 int maildir_move(const struct maildir *from, const struct maildir *to,
     const char *name, char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;

@@ -228,6 +228,37 @@ name_elsewhere(const char *name, bool fresh, char out[MAILDIR_NAME_SIZE])
 		(void)snprintf(out, MAILDIR_NAME_SIZE, "%s.copy", id);
 }
 
+/*
+ * Where the file system has no rename that replaces nothing (NFS): by a link.
+ * A crash in between leaves two copies, never none.
+ */
+static int
+move_by_link(int from_fd, const char *from, int to_fd, const char *to)
+{
+	int saved;
+
+	if (linkat(from_fd, from, to_fd, to, 0) < 0)
+		return -1;
+	if (unlinkat(from_fd, from, 0) == 0)
+		return 0;
+	/* Perhaps somebody else was faster: one of us wins. */
+	saved = errno;
+	(void)unlinkat(to_fd, to, 0);
+	errno = saved;
+	return -1;
+}
+
+/* EEXIST when the name is taken, which is not replaced. */
+static int
+move_file(int from_fd, const char *from, int to_fd, const char *to)
+{
+	int rc = renameat2(from_fd, from, to_fd, to, RENAME_NOREPLACE);
+
+	if (rc < 0 && (errno == EINVAL || errno == ENOSYS))
+		rc = move_by_link(from_fd, from, to_fd, to);
+	return rc;
+}
+
 int
 maildir_move(const struct maildir *from, const struct maildir *to,
     const char *name, char out[MAILDIR_NAME_SIZE], struct err *e)
@@ -239,25 +270,10 @@ maildir_move(const struct maildir *from, const struct maildir *to,
 		if (maildir_find(from, name, &dirfd, now, e) < 0)
 			return -1;
 		name_elsewhere(now, attempt > 0, out);
-		/*
-		 * Not a rename: that would replace a message of that name.
-		 * A crash in between leaves two copies, never none.
-		 */
-		if (linkat(dirfd, now, to->cur_fd, out, 0) < 0) {
-			if (errno == EEXIST || is_gone())
-				continue;
-			return err_errno(e, "move %s", now);
-		}
-		if (unlinkat(dirfd, now, 0) == 0)
+		if (move_file(dirfd, now, to->cur_fd, out) == 0)
 			return 0;
-		if (is_gone()) {
-			/* Somebody else was faster: one of us wins. */
-			(void)unlinkat(to->cur_fd, out, 0);
-			continue;
-		}
-		(void)err_errno(e, "move %s", now);
-		(void)unlinkat(to->cur_fd, out, 0);
-		return -1;
+		if (errno != EEXIST && !is_gone())
+			return err_errno(e, "move %s", now);
 	}
 	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
 }

@@ -455,6 +455,51 @@ move_all(void *arg)
 	return NULL;
 }
 
+static void *
+move_to_and_fro(void *arg)
+{
+	struct race *r = arg;
+	char out[MAILDIR_NAME_SIZE];
+	struct err e;
+
+	for (int i = 0; i < 2 * J04_MESSAGES; i++) {
+		const struct maildir *from = i % 2 == 0 ? &r->m : &r->to;
+		const struct maildir *to = i % 2 == 0 ? &r->to : &r->m;
+
+		if (maildir_move(from, to, "1.a.h", out, &e) != 0)
+			abort();
+	}
+	atomic_store(&r->moved, 1);
+	return NULL;
+}
+
+/* Whenever it is stopped, there are not two of it. */
+static void
+test_a_move_is_one_step(void **state)
+{
+	struct race r = { .moved = 0 };
+	pthread_t thread;
+	struct err e;
+	int doubled = 0;
+
+	(void)state;
+	open_box("d/step", &r.m);
+	assert_int_equal(maildir_folder_create(&r.m, ".Trash", &e), 0);
+	assert_int_equal(maildir_open_sub(&r.m, ".Trash", &r.to, &e), 0);
+	put(r.m.cur_fd, "1.a.h", "hello\n");
+	assert_int_equal(pthread_create(&thread, NULL, move_to_and_fro, &r), 0);
+	while (atomic_load(&r.moved) == 0) {
+		struct stat st;
+
+		if (fstatat(r.m.cur_fd, "1.a.h", &st, 0) == 0)
+			doubled += st.st_nlink > 1;
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(doubled, 0);
+	maildir_close(&r.to);
+	maildir_close(&r.m);
+}
+
 /* Two delete while two move: each message has one winner. */
 static void
 test_j04_one_wins(void **state)
@@ -598,6 +643,7 @@ main(void)
 		cmocka_unit_test(test_usage_text),
 		cmocka_unit_test(test_j01_names_are_unique),
 		cmocka_unit_test(test_j04_one_wins),
+		cmocka_unit_test(test_a_move_is_one_step),
 		cmocka_unit_test(test_j02_strange_files),
 		cmocka_unit_test(test_sizes_are_remembered),
 		cmocka_unit_test(test_j13_not_ours),
