@@ -270,42 +270,27 @@ control_serve(struct runner *r, int fd)
 	close(fd);
 }
 
-/* Has a recipient been put off only because delivery was suspended? */
-static bool
-waits_for_resume(struct runner *r, const char *id)
-{
-	struct pool pool = { 0 };
-	struct envelope v;
-	bool found = false;
-	struct err e;
-	size_t i;
-
-	if (spool_peek(r->spool, id, &pool, &v, &e) != 0)
-		return false;
-	for (i = 0; i < v.recipient_count; i++) {
-		const struct envelope_recipient *rc = &v.recipients[i];
-
-		found |= rc->state == RECIPIENT_WAITING &&
-		    (rc->attempts == 0 ||
-			(rc->reply != NULL &&
-			    strcmp(rc->reply, JOB_SUSPENDED) == 0));
-	}
-	envelope_release(&v);
-	pool_release(&pool);
-	return found;
-}
-
 void
 control_wake_suspended(struct runner *r)
 {
-	const struct spool_filter deferred = { .states = 1U << SPOOL_DEFERRED };
+	const struct spool_filter suspended = { .states = 1U << SPOOL_DEFERRED,
+		.awaits_resume = true };
 	struct spool_info i = { 0 };
 	struct err e;
 
-	while (spool_page(r->spool, &deferred, i.id, &i, 1) == 1)
-		if (waits_for_resume(r, i.id) &&
-		    spool_schedule(r->spool, i.id, clock_wall_ms(), &e) != 0)
-			log_warning("resuming %s: %s", i.id, e.text);
+	while (spool_page(r->spool, &suspended, i.id, &i, 1) == 1) {
+		struct pool pool = { 0 };
+		struct envelope v;
+
+		if (spool_peek(r->spool, i.id, &pool, &v, &e) == 0) {
+			if (spool_fits(&suspended, &v) &&
+			    spool_schedule(
+				r->spool, i.id, clock_wall_ms(), &e) != 0)
+				log_warning("resuming %s: %s", i.id, e.text);
+			envelope_release(&v);
+		}
+		pool_release(&pool);
+	}
 }
 
 void

@@ -172,7 +172,7 @@ deliver_remote(struct job *j)
 		if (!job_is_waiting(j, i) || r->kind != RECIPIENT_REMOTE)
 			continue;
 		if (suspended) {
-			job_put_off(j, i, JOB_SUSPENDED);
+			job_put_off(j, i, ENVELOPE_SUSPENDED);
 			continue;
 		}
 		w = mem_grow(w, &alloc, count + 1, sizeof(*w));
@@ -475,7 +475,7 @@ suspend(struct delivery *d)
 	size_t i;
 
 	for (i = 0; i < d->count; i++)
-		job_put_off(d->job, d->recipients[i], JOB_SUSPENDED);
+		job_put_off(d->job, d->recipients[i], ENVELOPE_SUSPENDED);
 	job_unref(d->job);
 	free(d);
 }

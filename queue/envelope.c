@@ -26,6 +26,21 @@ enum {
 	RECIPIENT_MIN = 60, /* encoded bytes of the smallest recipient */
 };
 
+bool
+envelope_awaits_resume(const struct envelope *v)
+{
+	for (size_t i = 0; i < v->recipient_count; i++) {
+		const struct envelope_recipient *r = &v->recipients[i];
+
+		if (r->state == RECIPIENT_WAITING &&
+		    (r->attempts == 0 ||
+			(r->reply != NULL &&
+			    strcmp(r->reply, ENVELOPE_SUSPENDED) == 0)))
+			return true;
+	}
+	return false;
+}
+
 struct envelope_recipient *
 envelope_add(struct envelope *v)
 {

@@ -118,6 +118,12 @@ struct envelope {
 	size_t recipient_alloc; /* private */
 };
 
+/* What a recipient's reply says that was put off by the setting. */
+#define ENVELOPE_SUSPENDED "delivery to other servers is suspended"
+
+/* Does a recipient wait that was never tried, or put off by that? */
+bool envelope_awaits_resume(const struct envelope *v);
+
 /* Add a recipient; grows the array on the heap (envelope_release frees it). */
 struct envelope_recipient *envelope_add(struct envelope *v);
 

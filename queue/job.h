@@ -21,8 +21,6 @@
  * A recipient belongs to one piece of work at a time; its outcome is recorded
  * by job_record(), which marks it in the spool before anything else.
  */
-#define JOB_SUSPENDED "delivery to other servers is suspended"
-
 struct job {
 	struct runner *runner;
 	struct spool_item *item;

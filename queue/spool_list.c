@@ -29,6 +29,7 @@ struct spool_outline {
 	uint64_t seen[2]; /* Bloom filter of sender and recipients */
 	uint64_t owner;
 	uint32_t count;
+	bool awaits_resume;
 	uint64_t places[]; /* domains for which recipients wait, each once */
 };
 
@@ -127,6 +128,7 @@ outline_new(const struct spool *s, const struct envelope *v)
 	struct spool_outline *o =
 	    mem_zalloc(sizeof(*o) + most * sizeof(o->places[0]));
 
+	o->awaits_resume = envelope_awaits_resume(v);
 	o->owner = name_hash(s, NAME_DOMAIN, spool_owner(v));
 	bloom_add(o, name_hash(s, NAME_SENDER, v->sender));
 	for (size_t i = 0; i < v->recipient_count; i++) {
@@ -166,6 +168,7 @@ bool
 spool_fits(const struct spool_filter *f, const struct envelope *v)
 {
 	if (!owner_fits(f, spool_owner(v)) ||
+	    (f->awaits_resume && !envelope_awaits_resume(v)) ||
 	    (f->sender != NULL && ascii_casecmp(v->sender, f->sender) != 0))
 		return false;
 	if (f->recipient == NULL && f->destination == NULL)
@@ -227,6 +230,8 @@ sieve_passes(const struct sieve *v, const struct spool_entry *en)
 
 	if (v->filter->unread || o == NULL)
 		return o == NULL;
+	if (v->filter->awaits_resume && !o->awaits_resume)
+		return false;
 	for (size_t i = 0; i < v->name_count; i++)
 		if (!bloom_has(o, v->names[i]))
 			return false;

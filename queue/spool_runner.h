@@ -233,7 +233,8 @@ struct spool_filter {
 	const char *destination;   /* domain of a recipient */
 	const char *const *owners; /* see spool_owner(); NULL: all */
 	size_t owner_count;
-	bool unread; /* only such as spool_read_on() is there for */
+	bool awaits_resume; /* only such as envelope_awaits_resume() */
+	bool unread;        /* only such as spool_read_on() is there for */
 };
 
 /*

@@ -302,6 +302,24 @@ class Clock(unittest.TestCase):
         lab.wait_log('event=sent ')
         self.assertEqual(len(self.mx.messages), 1)
 
+    def test_resume_reads_only_what_was_suspended(self):
+        lab, many = self.lab, 200
+        lab.set('queue.retry', '1h')
+        lab.submit('a@b.example', ['x@far.example'], count=many)
+        lab.wait_log('event=defer ', count=many)
+        lab.set('queue.suspended', 'remote')
+
+        def is_suspended():
+            lab.submit('late@b.example', ['x@far.example'])
+            return 'suspended' in str(lab.control(verb='list', sender='late@b.example'))
+        lab.wait(is_suspended, 10, 'suspension')
+        lab.wait(lambda: lab.control(verb='statistics')['active'] == 0)
+        reads = lab.faults.watch('open', '/deferred/')
+        self.mx.script({})
+        lab.set('queue.suspended', 'no')
+        lab.wait(lambda: self.mx.messages)
+        self.assertLess(lab.faults.passed(reads), many)
+
     def test_I10_stopped_for_days_between_prepared_and_delivered(self):
         """What is tidied out of tmp/ meanwhile was not delivered."""
         lab = self.lab
