@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/num.h"
 
 #include "admin-cgi/admin.h"
 
@@ -194,6 +195,34 @@ act_request(
 	return request;
 }
 
+/* Deleting several asks for their number; false: answered with that page. */
+static bool
+is_confirmed(struct web_request *r, struct web_response *w)
+{
+	const char *typed = web_form(r, "number"), *address;
+	json_t *chosen = json_array(), *values;
+	struct problem p = { 0 };
+	uint64_t n;
+
+	for (size_t i = 0; (address = web_form_next(r, "address", &i)) != NULL;)
+		json_array_append_new(chosen, json_string(address));
+	if (json_array_size(chosen) == 0 ||
+	    (typed != NULL && num_parse(slice_str(typed), UINT32_MAX, &n) &&
+		n == json_array_size(chosen))) {
+		json_decref(chosen);
+		return true;
+	}
+	if (typed != NULL) {
+		p.status = 422;
+		p.text = page_text(r, "users_delete.not_same");
+	}
+	values = json_pack("{si,so,ss}", "count", (int)json_array_size(chosen),
+	    "chosen", chosen, "back", web_own_path(web_form(r, "back")));
+	form_problem(r, w, &p, values);
+	admin_page(r, w, "users_delete", "users", values);
+	return false;
+}
+
 /* Each by itself: what is refused is listed, the rest is done. */
 void
 users_act(struct web_request *r, struct web_response *w)
@@ -206,6 +235,10 @@ users_act(struct web_request *r, struct web_response *w)
 	if (a == NULL) {
 		json_decref(failed);
 		web_error(w, 400, page_text(r, "form.no_act"));
+		return;
+	}
+	if (strcmp(a->name, "delete") == 0 && !is_confirmed(r, w)) {
+		json_decref(failed);
 		return;
 	}
 	for (size_t i = 0;

@@ -9,6 +9,7 @@
 #include "directory/client_config.h"
 #include "mail/address.h"
 
+#include "webmail-cgi/settings.h"
 #include "webmail-cgi/site.h"
 
 enum {
@@ -146,10 +147,10 @@ program_page(struct web_request *r, struct web_response *w)
 	in = client_config_best(&c, true);
 	out = client_config_best(&c, false);
 	page_send(r, w, "settings_program", page_text(r, "program.title"),
-	    json_pack("{ss,ss,so,so,sb,sb}", "host", c.host, "address",
+	    json_pack("{ss,ss,so,so,sb,sb,so}", "host", c.host, "address",
 		s->address, "incoming", server_row(r, in), "outgoing",
 		server_row(r, out), "has_profile", in != NULL && out != NULL,
-		"in_settings", 1));
+		"in_settings", 1, "tabs", settings_tabs(r, "program")));
 }
 
 void

@@ -72,6 +72,16 @@ draft_files_size(const struct draft *d)
 
 /* --- Finding ------------------------------------------------------------------------ */
 
+const char *
+draft_path(struct web_request *r, const struct index_message *m)
+{
+	struct slice did = slice_of(m->name, strcspn(m->name, "."));
+
+	if (strcmp(m->dir, INDEX_DRAFTS) != 0 || !id_is_valid(did))
+		return "";
+	return pool_printf(&r->pool, "/d/%.*s", (int)did.len, did.data);
+}
+
 /* The rev in "<did>.<rev>.<host>"; 0: a name without one. */
 static unsigned
 rev_of(const char *name)

@@ -13,6 +13,7 @@
 #include "base/id.h"
 #include "web/web.h"
 
+#include "maildir/index.h"
 #include "maildir/maildir.h"
 
 /*
@@ -58,6 +59,12 @@ struct draft {
 	int fd; /* the stored message, or -1 */
 	char name[MAILDIR_NAME_SIZE];
 };
+
+/*
+ * Where a message of the folder of drafts is written on: "/d/<id>" (request's
+ * pool); "" for any other, also for one another program put there.
+ */
+const char *draft_path(struct web_request *r, const struct index_message *m);
 
 /* A new one, empty; nothing is stored. */
 void draft_init(struct draft *d);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/num.h"
 
+#include "webmail-cgi/draft.h"
 #include "webmail-cgi/list.h"
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/user.h"
@@ -133,6 +134,7 @@ make_row(struct maker *k, const struct index_row *row)
 {
 	const struct index_message *m = &row->newest;
 	char id[INDEX_ID_SIZE];
+	const char *draft;
 	json_t *out;
 
 	index_id_format(m->id, id);
@@ -144,9 +146,13 @@ make_row(struct maker *k, const struct index_row *row)
 	    (json_int_t)m->arrived_ms, "labels", row_labels(k, row->keywords));
 	if (out == NULL) /* no UTF-8: cannot be, the parser cleans it */
 		return json_object();
+	draft = row->count == 1 ? draft_path(k->r, m) : "";
 	json_object_set_new(out, "url",
-	    json_string(pool_printf(&k->r->pool, "%s/%c/%s", k->r->base,
-		prefs_yes(user_prefs(k->r), PREF_TALKS) ? 'c' : 'v', id)));
+	    json_string(draft[0] != '\0'
+		    ? pool_printf(&k->r->pool, "%s%s", k->r->base, draft)
+		    : pool_printf(&k->r->pool, "%s/%c/%s", k->r->base,
+			  prefs_yes(user_prefs(k->r), PREF_TALKS) ? 'c' : 'v',
+			  id)));
 	if (row->count > 1)
 		json_object_set_new(
 		    out, "count", json_integer((json_int_t)row->count));

@@ -258,9 +258,9 @@ help_page(struct web_request *r, struct web_response *w)
 		"before:2026-11", "on:2026-11-12", "newer_than:2w",
 		"older_than:1y", "id:", "\"exact phrase\"", "-not", "a OR b",
 		"(a b) OR c" };
-	static const char *const keys[] = { "c", "/", "j k", "x", "Enter", "u",
-		"e", "#", "!", "I", "U", "r", "a", "f", "v", "l", "z", "g i",
-		"." };
+	static const char *const keys[] = { "c", "/", "j k", "x", "Enter o",
+		"u", "e", "#", "!", "I", "U", "r", "a", "f", "v", "l", "z",
+		"g i", ".", "s", "n p", "* a" };
 	json_t *shown = json_array(), *pressed = json_array();
 
 	for (size_t i = 0; i < ARRAY_LEN(operators); i++)

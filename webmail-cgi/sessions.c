@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
+#include "webmail-cgi/settings.h"
 #include "webmail-cgi/site.h"
 
 static int
@@ -115,8 +116,9 @@ sessions_page(struct web_request *r, struct web_response *w)
 		    rows, row(json_array_get(items, i), current));
 	json_decref(reply);
 	page_send(r, w, "settings_sessions", page_text(r, "sessions.title"),
-	    json_pack("{so,sb,sb,so}", "rows", rows, "in_sessions", 1,
-		"has_views", json_array_size(views) > 0, "views", views));
+	    json_pack("{so,so,sb,sb,so}", "rows", rows, "tabs",
+		settings_tabs(r, "sessions"), "in_settings", 1, "has_views",
+		json_array_size(views) > 0, "views", views));
 }
 
 /* "id" = one of them, "all" = every one, this too. */

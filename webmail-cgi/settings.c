@@ -312,6 +312,20 @@ change_identity(struct web_request *r)
 
 /* --- Labels ------------------------------------------------------------------------------------ */
 
+static json_t *
+hue_choices(struct web_request *r, int chosen)
+{
+	json_t *hues = json_array();
+
+	for (int h = 0; h < 8; h++)
+		json_array_append_new(hues,
+		    json_pack("{si,sb,ss}", "h", h, "selected", h == chosen,
+			"name",
+			page_text(
+			    r, pool_printf(&r->pool, "settings.hue.%d", h))));
+	return hues;
+}
+
 /* All pages have the labels; here with the colours to choose from. */
 static void
 fill_labels(struct web_request *r, json_t *values)
@@ -320,15 +334,12 @@ fill_labels(struct web_request *r, json_t *values)
 	size_t i;
 
 	json_array_foreach(labels, i, label) {
-		json_t *hues = json_array();
 		int now =
 		    (int)json_integer_value(json_object_get(label, "hue"));
 
-		for (int h = 0; h < 8; h++)
-			json_array_append_new(hues,
-			    json_pack("{si,sb}", "h", h, "selected", h == now));
-		json_object_set_new(label, "hues", hues);
+		json_object_set_new(label, "hues", hue_choices(r, now));
 	}
+	json_object_set_new(values, "new_hues", hue_choices(r, 0));
 	json_object_set_new(values, "own_labels", labels);
 }
 
@@ -525,18 +536,26 @@ topic_of(const char *id)
 	return NULL;
 }
 
-/* Links to all topics. */
 static json_t *
-tabs(struct web_request *r, const struct topic *here)
+tab(struct web_request *r, const char *id, const char *key, const char *here)
+{
+	return json_pack("{ss,ss,sb}", "id", id, "label", page_text(r, key),
+	    "current", strcmp(id, here) == 0);
+}
+
+json_t *
+settings_tabs(struct web_request *r, const char *here)
 {
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < ARRAY_LEN(topics); i++)
 		json_array_append_new(array,
-		    json_pack("{ss,ss,sb}", "id", topics[i].id, "label",
-			page_text(r,
-			    pool_printf(&r->pool, "settings.%s", topics[i].id)),
-			"current", &topics[i] == here));
+		    tab(r, topics[i].id,
+			pool_printf(&r->pool, "settings.%s", topics[i].id),
+			here));
+	json_array_append_new(
+	    array, tab(r, "sessions", "settings.sessions", here));
+	json_array_append_new(array, tab(r, "program", "program.tab", here));
 	return array;
 }
 
@@ -547,8 +566,8 @@ page(struct web_request *r, struct web_response *w, const struct topic *t,
 	const char *title =
 	    page_text(r, pool_printf(&r->pool, "settings.%s", t->id));
 	json_t *values = json_pack("{ss,so,so,sb,sb}", "topic", t->id, "tabs",
-	    tabs(r, t), "fields", pref_fields(r, t), "in_settings", 1, "saved",
-	    web_query(r, "saved") != NULL);
+	    settings_tabs(r, t->id), "fields", pref_fields(r, t), "in_settings",
+	    1, "saved", web_query(r, "saved") != NULL);
 
 	json_object_set_new(
 	    values, pool_printf(&r->pool, "is_%s", t->id), json_true());

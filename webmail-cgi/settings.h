@@ -9,6 +9,9 @@
  * does not have changes nothing; neither does aliases=nochange, whatever
  * templates of old have.  Who may change what is judged by accountd.
  */
+/* Links to all their pages; `here` is the one shown (new). */
+json_t *settings_tabs(struct web_request *r, const char *here);
+
 void settings_root(struct web_request *r, struct web_response *w);
 void settings_page(struct web_request *r, struct web_response *w);
 void settings_post(struct web_request *r, struct web_response *w);

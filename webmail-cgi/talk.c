@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
+#include "webmail-cgi/draft.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/user.h"
@@ -147,6 +148,8 @@ messages_json(struct web_request *r, struct talk *t)
 		if (i == 0 && t->first_shown > 1)
 			json_object_set_new(msg, "more_behind",
 			    json_integer((json_int_t)t->first_shown - 1));
+		json_object_set_new(msg, "draft",
+		    json_string(draft_path(r, &t->list[i].message)));
 		if (t->whole &&
 		    strcmp(t->list[i].message.dir, t->asked.message.dir) != 0)
 			json_object_set_new(msg, "in",

@@ -245,13 +245,15 @@ print_icon(struct render *r, const struct template_node *node)
 	buf_addstr(r->out, "\"/></svg>");
 }
 
+/* Number and unit from left to right, also between words of the other way. */
 static void
-print_size(struct buf *out, int64_t size)
+print_size(struct render *r, int64_t size)
 {
+	bool apart = template_is_rtl(r->env->lang);
 	char text[NUM_SIZE_TEXT];
 
 	num_format_size(size < 0 ? 0 : (uint64_t)size, text);
-	buf_addstr(out, text);
+	buf_addf(r->out, apart ? "\xe2\x81\xa6%s\xe2\x81\xa9" : "%s", text);
 }
 
 /* Groups of three behind a thin space, which every language reads. */
@@ -293,7 +295,7 @@ print_leaf(struct render *r, const struct template_node *node)
 			    integer_of(find(r, node->text)), node->how, r->out);
 		break;
 	case OP_SIZE:
-		print_size(r->out, integer_of(find(r, node->text)));
+		print_size(r, integer_of(find(r, node->text)));
 		break;
 	case OP_NUMBER:
 		print_number(r->out, integer_of(find(r, node->text)));

@@ -15,6 +15,8 @@ class Pages(Stage):
             "/webmail/login", "/webmail/m/inbox", "/webmail/m/sent",
             "/webmail/compose", "/webmail/contacts", "/webmail/contacts/new",
             "/webmail/contacts/import", "/webmail/settings/sessions",
+            "/webmail/settings/labels", "/webmail/settings/program",
+            "/webmail/search?q=letter", "/webmail/folders",
             "/webmail/nothing"])
 
 

@@ -233,6 +233,20 @@ class People(unittest.TestCase):
         self.assertFalse(
             self.shown("user", "show", "bulk0@example.org")["disabled"])
         self.assertEqual(act(("do", "nonsense")).status, 400)
+        # gone only with their number typed in
+        chosen.pop()
+        page = act(("do", "delete"))
+        self.assertIn("Delete 2 users?", page.text)
+        self.assertIn('value="bulk1@example.org"', page.text)
+        page = act(("do", "delete"), ("number", "3"))
+        self.assertEqual(page.status, 422)
+        self.assertIn("Nothing was deleted", page.text)
+        self.shown("user", "show", "bulk1@example.org")
+        self.assertEqual(
+            act(("do", "delete"), ("number", "2")).status, 303)
+        page = self.admin.get("/admin/users?q=bulk*")
+        self.assertNotIn("bulk1@", page.text)
+        self.assertIn("bulk2@", page.text)
 
     def test_searching(self):
         for query, there in (("an*", True), ("*nn", True), ("an?", True),

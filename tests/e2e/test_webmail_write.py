@@ -115,6 +115,10 @@ class Writing(unittest.TestCase):
         letter.post("save", text="other")
         self.assertEqual(len(self.folder("carl", "Drafts")), 1)
         self.assertEqual(letter.fields()["rev"], "2")
+        # the list leads to where it is written on, to no copy of it
+        page = b.get("/webmail/m/drafts")
+        self.assertRegex(page.text, r'class="go" href="/webmail/d/%s"' %
+                         files[0].name.partition(".")[0])
         # nobody else sees it (M07)
         other = Browser(self.socket).sign_in("dora@example.org", PASSWORD)
         self.assertEqual(other.get(letter.uri).status, 404)
@@ -503,6 +507,10 @@ class Writing(unittest.TestCase):
         self.assertEqual(f["references"], "a@far b@far m1@far")
         self.assertRegex(f["text"], r"On \d+ \w+ \d+ at \d\d:\d\d, "
                          r"Sue Stranger wrote:\n> Hello there\n>\n>> old\n")
+        # in the conversation it is no letter to answer, but one to go on with
+        _, talk = self.open_last(b)
+        self.assertRegex(talk.text, r'href="%s"[^>]*>.*Go on writing' %
+                         re.escape(letter.uri))
         self.assertNotIn("-- \n> Sue", f["text"])
         letter.post("discard")
         letter = self.answer(b, "reply-all")
