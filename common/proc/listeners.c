@@ -23,7 +23,7 @@
 enum {
 	BACKLOG = 4096,
 	/* the workers of a supervisor that was killed let go within this */
-	TAKEN_WAIT_MS = 1000,
+	TAKEN_WAIT_MS = 3000,
 	TAKEN_PAUSE_MS = 50,
 };
 

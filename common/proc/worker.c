@@ -490,13 +490,16 @@ become_worker(struct err *e)
 		.memory_max = w->service->memory_max,
 	};
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	/* before any thread */
 	(void)mallopt(M_ARENA_MAX, ARENAS); /* NOLINT */
 	if (privilege_drop(w->config->user, e) != 0)
 		return -1;
-	/* changing users cleared it */
-	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+	/*
+	 * After changing users, which clears it.  While starting nobody reads
+	 * signals, and a start may take long: the sockets would be kept from
+	 * the next supervisor.
+	 */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (getppid() != self.setup->supervisor)
 		return err_set(e, ERR_CLOSED, "the supervisor has gone");
 	return privilege_sandbox(&sandbox, e);
@@ -606,6 +609,7 @@ worker_main(struct worker_setup *setup)
 	    (w->service->worker_start != NULL &&
 		w->service->worker_start(w, &e) != 0))
 		fail(&e);
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	if (w->service->serve != NULL)
 		start_accepting();
 	if (write(setup->report_fd, &up, sizeof(up)) < 0)
