@@ -135,6 +135,17 @@ first_id(const char *raw)
 				   : id_json(slice_trim(slice_str(raw)));
 }
 
+/* Without GMime: the guard does not look into this field. */
+static json_t *
+first_address(const char *raw)
+{
+	struct slice rest = slice_str(raw), address;
+
+	return raw != NULL && header_next_address(&rest, &address)
+	    ? id_json(address)
+	    : json_string("");
+}
+
 static json_t *
 references_json(const char *raw)
 {
@@ -175,6 +186,8 @@ put_headers(const struct message *m, json_t *out)
 	json_object_set_new(
 	    out, "references", references_json(raw_header(m, "References")));
 	json_object_set_new(out, "date", date_json(raw_header(m, "Date")));
+	json_object_set_new(out, "receipt_to",
+	    first_address(raw_header(m, "Disposition-Notification-To")));
 	put_addresses(out, "from", g_mime_message_get_from(m->root));
 	put_addresses(out, "reply_to", g_mime_message_get_reply_to(m->root));
 	put_addresses(out, "to", g_mime_message_get_to(m->root));

@@ -39,6 +39,7 @@ static const struct field {
 	{ "references", offsetof(struct draft, references), DRAFT_IDS_MAX },
 	{ "answers", offsetof(struct draft, answers), 1024 },
 	{ "verb", offsetof(struct draft, verb), 16 },
+	{ "receipt", offsetof(struct draft, receipt), 3 },
 	{ "note", offsetof(struct draft, note), 16 },
 };
 

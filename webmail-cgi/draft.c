@@ -46,6 +46,7 @@ draft_init(struct draft *d)
 		.references = "",
 		.answers = "",
 		.verb = "",
+		.receipt = "",
 		.note = "",
 		.fd = -1 };
 	id_new(d->did);

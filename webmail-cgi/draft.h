@@ -50,6 +50,7 @@ struct draft {
 	const char *in_reply_to, *references;       /* ids without <>, or "" */
 	const char *answers; /* the message it answers or forwards, or "" */
 	const char *verb;    /* "reply", "forward", or "" */
+	const char *receipt; /* "yes": ask for a read receipt, or "" */
 	const char *note;    /* what the writer should know: "bcc", or "" */
 	struct draft_file *files;
 	size_t file_count;

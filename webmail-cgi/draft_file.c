@@ -135,6 +135,8 @@ put_notes(const struct draft *d, const struct web_upload *add,
 		buf_addf(out, "\n answers=%s", d->answers);
 	if (d->verb[0] != '\0')
 		buf_addf(out, "\n verb=%s", d->verb);
+	if (d->receipt[0] != '\0')
+		buf_addf(out, "\n receipt=%s", d->receipt);
 	if (d->note[0] != '\0')
 		buf_addf(out, "\n note=%s", d->note);
 	for (size_t i = 0; i < d->file_count; i++)
@@ -444,6 +446,8 @@ read_notes(struct draft *d, struct slice value, uint64_t *text_len_out,
 			d->answers = copy;
 		} else if (slice_eq_str(key, "verb")) {
 			d->verb = copy;
+		} else if (slice_eq_str(key, "receipt")) {
+			d->receipt = copy;
 		} else if (slice_eq_str(key, "note")) {
 			d->note = copy;
 		}

@@ -330,6 +330,11 @@ put_header(struct sending *s, bool copy, struct buf *out)
 	if (writing_next_person(&reply_to, pool, &p) &&
 	    address_parse(p.address, 0, pool, &a, &e) == 0)
 		buf_addf(out, "Reply-To: %s\n", address_format(&a, pool));
+	if (d->receipt[0] != '\0') { /* RFC 8098 2.1 */
+		buf_addstr(out, "Disposition-Notification-To: ");
+		writing_put_person(s->identity->name, s->from, out);
+		buf_addc(out, '\n');
+	}
 	draft_put_people(d, copy, pool, out);
 	buf_addstr(out, "Subject: ");
 	header_encode(slice_str(d->subject), out);

@@ -314,6 +314,27 @@ class Writing(unittest.TestCase):
             self.assertIn("&lt;s&gt;", page.text)
             self.assertIn("typed</textarea>", page.text)
 
+    def test_ask_for_a_receipt(self):
+        """Kept with the draft; whoever reads it is told, nobody else is."""
+        b = self.browser("ann")
+        before = self.s.messages("ann@example.org")
+        letter = Letter(b)
+        letter.post("save", to="carl@example.org", subject="receipt please",
+                    text="x", receipt="yes")
+        self.assertIn('value="yes" checked', letter.page.text)
+        letter.post("save", receipt="")
+        self.assertNotIn('value="yes" checked', letter.page.text)
+        letter.post("send", receipt="yes")
+        m = self.wait_subject("carl", "receipt please")
+        self.assertEqual(m["Disposition-Notification-To"], "ann@example.org")
+        carl = self.browser("carl")
+        page = self.open_last(carl)[1].text
+        self.assertIn("ann@example.org asks to be told", page)
+        self.assertEqual(self.s.messages("ann@example.org"), before)
+        page = b.get("/webmail/m/sent").text
+        sent = b.get(re.search(r'class="go" href="([^"]+)"', page).group(1))
+        self.assertNotIn("asks to be told", sent.text)
+
     def test_one_limit_for_smtp_and_webmail(self):
         self.s.user("erik@example.org")
         dora, erik = self.browser("dora"), self.browser("erik")

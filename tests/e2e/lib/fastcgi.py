@@ -169,7 +169,8 @@ class Letter:
         """What the form has now."""
         text = self.page.text
         found = {n: html.unescape(v) for n, v in re.findall(
-            r'<input[^>]*name="(?!csrf|file|when)([a-z_]+)"[^>]*?'
+            r'<input(?! type="checkbox"(?![^>]* checked))'
+            r'[^>]*name="(?!csrf|file|when)([a-z_]+)"[^>]*?'
             r'value="([^"]*)"', text)}
         area = re.search(r'<textarea[^>]*name="text"[^>]*>\n(.*?)</textarea>',
                          text, re.S)
