@@ -3,8 +3,8 @@
  * names came and went, and reading the messages that are new.
  *
  * A directory is unchanged when its mtime is what it was at the last look, and
- * that look began at least SETTLED_MS after it (a change in the same tick of
- * the file system's clock would not show).  Of a changed one all names are
+ * that look began so long after it that a later change has another mtime (one in
+ * the same tick of the file system's clock would not show).  Of a changed one all names are
  * read and compared by hash with those known; each difference is checked
  * against the disk again inside the transaction that records it, so that two
  * processes at once, or one that changes files meanwhile, cannot make the
@@ -31,7 +31,9 @@
 #include "maildir/name.h"
 
 enum {
-	SETTLED_MS = 2000,
+	TICK_NS = 10000000,            /* the longest of the kernel's clock */
+	FINE_MS = 100,                 /* for times that are finer */
+	COARSE_MS = 2000,              /* FAT counts two seconds, others one */
 	BATCH_BYTES = 4 * 1024 * 1024, /* of messages read at once */
 	MANY = 500,                    /* unknown names */
 	CHANGES = 1000, /* renames and removals of a transaction */
@@ -41,6 +43,13 @@ static int64_t
 mtime_ns(const struct stat *st)
 {
 	return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+}
+
+/* How long after `ns` a change may still leave that mtime. */
+static int64_t
+settling_ms(int64_t ns)
+{
+	return ns % TICK_NS == 0 ? COARSE_MS : FINE_MS;
 }
 
 /* --- Names ------------------------------------------------------------------------- */
@@ -558,7 +567,7 @@ read_fresh(struct look *l, struct err *e)
 static bool
 is_settled(const struct index_dir *d, int64_t ns)
 {
-	return d->looked_ms - ns / 1000000 >= SETTLED_MS;
+	return d->looked_ms - ns / 1000000 >= settling_ms(ns);
 }
 
 /* 1: unchanged.  Sets which directories are to be read. */
@@ -604,7 +613,7 @@ look_inside(struct look *l, const struct index_dir *d, struct err *e)
 		return -1;
 	settling = d == NULL || d->missing > 0 || d->new_ns != l->new_ns ||
 	    (l->read_cur && d->cur_ns != l->cur_ns) ||
-	    l->started_ms - d->looked_ms >= SETTLED_MS;
+	    l->started_ms - d->looked_ms >= settling_ms(l->new_ns);
 	if (!settling && !is_different(l))
 		return 0;
 	if (record_names(l, e) != 0)
@@ -692,7 +701,7 @@ sync_folders(struct index *x, const struct maildir *root, struct err *e)
 	if (maildir_folder_list(root, &f, e) != 0)
 		return -1;
 	/* a directory that has just changed is read again next time */
-	if (now_ms - ns / 1000000 < SETTLED_MS)
+	if (now_ms - ns / 1000000 < settling_ms(ns))
 		ns = 0;
 	rc = 0;
 	for (size_t i = 0; i < f.count && ns == 0; i++)
