@@ -247,11 +247,16 @@ judge_relay_mode(const struct policy_input *in, enum policy_next next)
 	return relay_denied("relay.mode", "not allowed to relay");
 }
 
+static enum policy_next
+remote_way(const struct policy_input *in)
+{
+	return in->smarthost_always ? POLICY_SMARTHOST : POLICY_REMOTE;
+}
+
 static struct policy_verdict
 judge_remote(const struct policy_input *in)
 {
-	enum policy_next next =
-	    in->smarthost_always ? POLICY_SMARTHOST : POLICY_REMOTE;
+	enum policy_next next = remote_way(in);
 
 	if (is_signed_in(in))
 		return accept_as("signed-in", next, "Recipient ok");
@@ -288,9 +293,7 @@ judge_return_path(const struct policy_input *in)
 	if (in->sender[0] != '\0')
 		return refuse(550, "5.7.1", "Takes reports only",
 		    "return-path.sender", "sender is not empty");
-	return accept_as("return-path",
-	    in->smarthost_always ? POLICY_SMARTHOST : POLICY_REMOTE,
-	    "Recipient ok");
+	return accept_as("return-path", remote_way(in), "Recipient ok");
 }
 
 struct policy_verdict
@@ -308,6 +311,7 @@ policy_recipient(const struct policy_input *in)
 		    "directory.unavailable", "recipient cannot be checked");
 	if (in->kind == POLICY_RCPT_REMOTE) {
 		v = judge_remote(in);
+		v.next = remote_way(in); /* also where it would have gone */
 	} else if (in->no_delivery && !in->trusted && !is_signed_in(in)) {
 		v = refuse(550, "5.7.1", "Access denied", "access.no_delivery",
 		    "address is disallowed");

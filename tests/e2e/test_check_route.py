@@ -45,7 +45,7 @@ class CheckRoute(SmtpCase):
         v = self.check("a@remote.test", "z@elsewhere.test", "192.0.2.9")
         self.assertEqual(v["rule"], "relay.trusted")
         v = self.check("a@remote.test", "z@elsewhere.test", "192.0.3.9")
-        self.assertEqual(v["verdict"], "reject")
+        self.assertEqual((v["verdict"], v["next"]), ("reject", "remote"))
 
     def test_wrong_use(self):
         for args, code in ((("check", "nothing"), 2),
