@@ -155,12 +155,9 @@ each_name(struct checker *c, int dir_fd,
     void (*check)(struct checker *c, const char *name))
 {
 	struct dirent *de;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(dir_fd);
 
 	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
 		say(c, true, "a directory of the spool cannot be listed");
 		return;
 	}

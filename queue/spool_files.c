@@ -285,20 +285,15 @@ load_dir(struct spool *s, enum entry_dir which, struct err *e)
 {
 	struct envelope_name n;
 	struct dirent *de;
-	int fd = openat(
-	    files_dir(s, which), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(files_dir(s, which));
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return err_errno(e, "list deferred messages");
-	}
 	while ((de = readdir(dir)) != NULL) {
 		if (envelope_name_get(de->d_name, &n))
 			load_envelope_name(s, which, &n);
 		else if (slice_ends(slice_str(de->d_name), ".tmp"))
-			(void)unlinkat(fd, de->d_name, 0);
+			(void)unlinkat(dirfd(dir), de->d_name, 0);
 	}
 	(void)closedir(dir);
 	return 0;
@@ -359,17 +354,13 @@ list_bodies(struct spool *s, int dir_fd, struct name_list *out, struct err *e)
 {
 	char id[ID_SIZE];
 	struct dirent *de;
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(dir_fd);
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return err_errno(e, "list bodies");
-	}
 	while ((de = readdir(dir)) != NULL) {
 		if (!body_id(de->d_name, id) || is_needed(s, id) ||
-		    is_being_written(fd, de->d_name))
+		    is_being_written(dir_fd, de->d_name))
 			continue;
 		out->names = mem_grow(out->names, &out->alloc, out->count + 1,
 		    sizeof(*out->names));

@@ -242,22 +242,6 @@ store_all(struct spool *s, struct spool_end *ends, struct err *e)
 	return 0;
 }
 
-/* The message stays what it was, marks and all, and comes again later. */
-static void
-revert(struct spool *s, struct spool_end *end)
-{
-	struct spool_entry *en = end->entry;
-
-	(void)pthread_mutex_lock(&s->lock);
-	en->next_try_ms = clock_wall_ms() + REVERT_MS;
-	en->was_claimed = true;
-	spool_index_set(s, en,
-	    en->place == PLACE_FILES && en->dir == DIR_HOLD ? ENTRY_HELD
-							    : ENTRY_WAITING);
-	(void)pthread_mutex_unlock(&s->lock);
-	end_free(end);
-}
-
 /* --- the marks ---------------------------------------------------------------------- */
 
 static int
@@ -417,7 +401,9 @@ revert_failed(struct spool *s, struct spool_end *ends)
 		ends = end->next;
 		end->next = NULL;
 		if (end->failed) {
-			revert(s, end);
+			entry_give_back(
+			    s, end->entry, clock_wall_ms() + REVERT_MS);
+			end_free(end);
 			continue;
 		}
 		*last = end;

@@ -271,12 +271,25 @@ void spool_kick(struct spool *s);
 void scan_begin(struct spool *s);
 void scan_finish(struct spool *s);
 
+/* --- spool_item.c ---------------------------------------------------------------- */
+
 /*
  * The encoded envelope that counts for an entry (a copy will do, with its
  * segment held).  ERR_TEMP: not now; other kinds: damaged or not there.
  */
 int entry_read_envelope(struct spool *s, const struct spool_entry *en,
     struct buf *out, struct err *e) MUST_CHECK;
+
+/*
+ * Make an item of a claimed entry.  -1: the entry was dealt with, by giving it
+ * back (ERR_TEMP) or by putting it aside as corrupt.
+ */
+int item_load(struct spool *s, struct spool_entry *en, struct spool_item **out,
+    struct err *e) MUST_CHECK;
+
+/* It stays what it was, marks and all, and comes again at this time. */
+void entry_give_back(
+    struct spool *s, struct spool_entry *en, int64_t next_try_ms);
 
 /* --- spool_flush.c ---------------------------------------------------------------- */
 

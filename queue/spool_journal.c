@@ -337,15 +337,10 @@ list_segments(struct spool *s, struct err *e)
 	struct dirent *de;
 	uint32_t n;
 	int rc = 0;
-	int fd =
-	    openat(s->dirs.journal, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(s->dirs.journal);
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return err_errno(e, "list journal");
-	}
 	for (g = s->segments; g != NULL; g = g->next)
 		g->is_listed = false;
 	while (rc == 0 && (de = readdir(dir)) != NULL) {
@@ -458,15 +453,10 @@ count_free(struct spool *s)
 	struct dirent *de;
 	size_t count = 0;
 	uint32_t n;
-	int fd =
-	    openat(s->dirs.journal, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(s->dirs.journal);
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return 0;
-	}
 	while ((de = readdir(dir)) != NULL)
 		count += segment_name_parse(de->d_name, "free", writer, &n);
 	(void)closedir(dir);

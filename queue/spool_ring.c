@@ -86,15 +86,10 @@ scan_names(struct spool_ring *r, struct err *e)
 	char writer[WRITER_NAME_MAX + 1];
 	struct dirent *de;
 	uint32_t n;
-	int fd =
-	    openat(r->dirs->journal, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(r->dirs->journal);
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return err_errno(e, "list journal");
-	}
 	while ((de = readdir(dir)) != NULL) {
 		for (size_t i = 0; i < ARRAY_LEN(exts); i++) {
 			if (!segment_name_parse(
@@ -236,15 +231,10 @@ adopt_any(struct spool_ring *r, struct spool_segment *out)
 	struct dirent *de;
 	uint32_t n;
 	int rc = 1;
-	int fd =
-	    openat(r->dirs->journal, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	DIR *dir = spool_dir_list(r->dirs->journal);
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
+	if (dir == NULL)
 		return -1;
-	}
 	while (rc == 1 && (de = readdir(dir)) != NULL) {
 		if (segment_name_parse(de->d_name, "free", writer, &n))
 			rc = adopt(r, de->d_name, out);
