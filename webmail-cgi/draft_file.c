@@ -146,8 +146,7 @@ put_notes(const struct draft *d, const struct web_upload *add,
 			    (unsigned long long)d->files[i].size);
 	for (size_t i = 0; i < add_count; i++)
 		buf_addf(out, "\n file=%llu/%llu",
-		    (unsigned long long)(heads[i].len + stored_size(&add[i]) +
-			1),
+		    (unsigned long long)heads[i].len + stored_size(&add[i]) + 1,
 		    (unsigned long long)add[i].size);
 	buf_addc(out, '\n');
 }

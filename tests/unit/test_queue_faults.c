@@ -335,7 +335,7 @@ static void
 judge(int k)
 {
 	size_t size = (size_t)lseek(acks, 0, SEEK_END);
-	char *text = malloc(size + 1), *at = text;
+	char *text = calloc(1, size + 1), *at = text;
 	ssize_t len = pread(acks, text, size, 0);
 
 	assert_true(len >= 0);

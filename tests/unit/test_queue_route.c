@@ -19,9 +19,10 @@ with(const char *mode, const char *host, const char *senders,
 	const char *names[] = { "smarthost.mode", "smarthost.host",
 		"smarthost.senders", "smarthost.domains", "remote.sources",
 		"remote.tls_policy", "server.hostname", "smtp.names" };
-	const char *values[] = { mode, host, senders, domains,
-		"s.example=192.0.2.5/mail.s.example, t.example=192.0.2.6,"
-		" *=/out.example.org",
+	static const char sources[] =
+	    "s.example=192.0.2.5/mail.s.example, t.example=192.0.2.6,"
+	    " *=/out.example.org";
+	const char *values[] = { mode, host, senders, domains, sources,
 		"strict.example=verify", "mail.example.org",
 		"192.0.2.6=mail.t.example" };
 
