@@ -293,8 +293,7 @@ class Bans(SmtpCase):
         check = self.server.json("ban", "check", "Alice@example.org")
         self.assertEqual(check["verdict"], "no-sending")
         # even when the limit is raised; he may sign in meanwhile
-        self.server.set("limit.messages_per_user", 100)
-        self.addCleanup(self.server.set, "limit.messages_per_user", 1)
+        self.change("limit.messages_per_user", 100, 1)
         c = self.signed_in()
         self.assertEqual(c.ask("MAIL FROM:<alice@example.org>"), 451)
         self.server.cli("ban", "lift", "alice@example.org")
