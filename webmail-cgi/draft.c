@@ -282,8 +282,8 @@ write_version(struct web_request *r, const struct maildir *m, struct draft *d,
 		(void)close(fd);
 		return -1;
 	}
-	rc = draft_write(
-	    d, add, add_count, from_field(r, d), host, fd, &r->pool, e);
+	rc = draft_write(d, add, add_count,
+	    &(struct draft_sender){ from_field(r, d), host }, fd, &r->pool, e);
 	if (rc == 0)
 		rc = maildir_publish_file(m, temporary, d->did, d->rev, host,
 		    fd, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e);

@@ -122,9 +122,14 @@ void draft_put_people(
 /* Read what d->fd has into the rest of *d.  ERR_PERM: it is no draft of ours. */
 int draft_read(struct draft *d, struct pool *pool, struct err *e) MUST_CHECK;
 
+/* Who writes: the value of From, and the host of the Message-ID. */
+struct draft_sender {
+	const char *from, *host;
+};
+
 /* Write *d, with its files copied from d->fd and `add` encoded, to `fd`. */
 int draft_write(const struct draft *d, const struct web_upload *add,
-    size_t add_count, const char *from_field, const char *host, int fd,
-    struct pool *pool, struct err *e) MUST_CHECK;
+    size_t add_count, const struct draft_sender *by, int fd, struct pool *pool,
+    struct err *e) MUST_CHECK;
 
 #endif /* WEBMAIL_CGI_DRAFT_H */

@@ -187,18 +187,18 @@ draft_put_ids(const struct draft *d, struct buf *out)
 }
 
 static void
-put_header(const struct draft *d, const char *from_field, const char *host,
-    bool files, struct pool *pool, struct buf *out)
+put_header(const struct draft *d, const struct draft_sender *by, bool files,
+    struct pool *pool, struct buf *out)
 {
 	char boundary[ID_SIZE + 3];
 
 	message_date(out, d->saved_ms);
-	buf_addf(out, "From: %s\n", from_field);
+	buf_addf(out, "From: %s\n", by->from);
 	draft_put_people(d, true, pool, out);
 	buf_addstr(out, "Subject: ");
 	header_encode(slice_str(d->subject), out);
 	buf_addc(out, '\n');
-	message_message_id(out, d->did, host);
+	message_message_id(out, d->did, by->host);
 	draft_put_ids(d, out);
 	put_typed("To", d->to, out);
 	put_typed("Cc", d->cc, out);
@@ -306,8 +306,8 @@ write_added(const struct web_upload *add, const struct buf *heads,
 
 int
 draft_write(const struct draft *d, const struct web_upload *add,
-    size_t add_count, const char *from_field, const char *host, int fd,
-    struct pool *pool, struct err *e)
+    size_t add_count, const struct draft_sender *by, int fd, struct pool *pool,
+    struct err *e)
 {
 	bool files = add_count > 0 || draft_files_size(d) > 0;
 	struct buf *heads = pool_alloc(pool, (add_count + 1) * sizeof(*heads));
@@ -321,7 +321,7 @@ draft_write(const struct draft *d, const struct web_upload *add,
 		part_header(d, &add[i], &heads[i]);
 	}
 	put_notes(d, add, heads, add_count, &head);
-	put_header(d, from_field, host, files, pool, &head);
+	put_header(d, by, files, pool, &head);
 	buf_addstr(&head, d->text);
 	if (files)
 		buf_addc(&head, '\n');
