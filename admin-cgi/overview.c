@@ -211,8 +211,12 @@ add_trial(struct web_request *r, json_t *todo)
 static void
 send_server(struct web_request *r, struct web_response *w, json_t *page)
 {
-	struct settings *all = directory_settings(admin_of(r)->directory);
+	struct settings *all;
 	json_t *todo = json_array();
+
+	/* what was just stopped is shown as that */
+	directory_refresh(admin_of(r)->directory);
+	all = directory_settings(admin_of(r)->directory);
 
 	json_object_set_new(page, "todo", todo);
 	add_trial(r, todo);

@@ -37,10 +37,72 @@ export function watch(page) {
 	return found;
 }
 
-export async function signIn(page, url, user, password) {
-	await page.goto(`${url}/webmail/login`);
+export async function signIn(page, url, user, password, at = 'webmail') {
+	await page.goto(`${url}/${at}/login`);
 	await page.fill('#user', user);
 	await page.fill('#pass', password);
 	await page.click('form button.pri');
-	await page.waitForURL('**/m/inbox');
+	await page.waitForURL(at === 'admin' ? '**/admin/' : '**/m/inbox');
+}
+
+export function must(good, what) {
+	if (!good)
+		throw new Error(what);
+}
+
+// A page for what somebody does ({script, width, height, dark}), one line a
+// step; at the end of each, axe looks at the page, each time at another width
+// and in the other colours.
+export async function scene({ script, width, height, dark }) {
+	const browser = await launch();
+	const look = { viewport: { width, height },
+		colorScheme: dark ? 'dark' : 'light',
+		javaScriptEnabled: script };
+	const context = await browser.newContext(look);
+	const page = await context.newPage();
+	page.setDefaultTimeout(20000);
+	const trouble = watch(page);
+
+	// axe needs scripts of its own in a page whose policy refuses them: the
+	// same page in a second context
+	const sizes = [[320, 640, 'light'], [768, 1024, 'dark'],
+		[1440, 900, 'light'], [320, 640, 'dark'], [768, 1024, 'light'],
+		[1440, 900, 'dark']];
+	let steps = 0;
+	const judge = await (await browser.newContext({ ...look,
+		javaScriptEnabled: true, bypassCSP: true })).newPage();
+
+	async function findings() {
+		const [w, h, colorScheme] = sizes[steps++ % sizes.length];
+		await judge.setViewportSize({ width: w, height: h });
+		await judge.emulateMedia({ colorScheme });
+		await judge.context().addCookies(await context.cookies());
+		await judge.goto(page.url().replace(/([?&])undo=[^&]*/, '$1'));
+		await judge.addScriptTag({ content: axe });
+		const found = await judge.evaluate(() => window.axe.run(
+		    document, { iframes: false,
+		    resultTypes: ['violations'] }));
+		const wide = await judge.evaluate(() =>
+		    document.documentElement.scrollWidth -
+		    document.documentElement.clientWidth);
+		return [...found.violations.map((v) => `${v.id}: ` +
+		    v.nodes[0].target.join(' ')),
+		    ...(wide > 0 ? [`${wide} px too wide`] : [])]
+		    .map((x) => `${x} at ${w} ${colorScheme}`);
+	}
+
+	async function step(what, run) {
+		try {
+			await run();
+			trouble.push(...await findings());
+			if (trouble.length > 0)
+				throw new Error(trouble.splice(0).join(' | '));
+			console.log(`ok ${what}`);
+		} catch (e) {
+			console.log(`not ok ${what}: ` +
+			    `${e.message} at ${page.url()}`
+			    .replace(/\s+/g, ' ').slice(0, 600));
+		}
+	}
+	return { browser, context, page, look, step, must };
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/e2e"))
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402, F401
 from lib.webserver import WebServer  # noqa: E402
 
 HTML = """<html><body><h1>Autumn sale</h1><p style="color:#204060">Two for
@@ -25,6 +25,8 @@ width=300 height=100 alt="banner"><a href="https://shop.example/">Shop</a>
 
 
 class Stage(unittest.TestCase):
+    maxDiff = None
+
     @classmethod
     def setUpClass(cls):
         cls.s = Server()

@@ -421,19 +421,7 @@ class Ops(unittest.TestCase):
         self.assertEqual(self.s.run_cli("settings", "keep").returncode, 1)
 
     def pop3(self, source, password):
-        """What POP3 says to bob's password from this address."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        with socket.create_connection(
-                (self.s.host, self.s.port["pop3s"]), 20,
-                source_address=(source, 0)) as c, \
-                context.wrap_socket(c) as t, t.makefile("rw") as f:
-            f.readline()
-            f.write(f"USER bob@example.org\nPASS {password}\n")
-            f.flush()
-            f.readline()
-            return f.readline().split()[0]
+        return self.s.pop3_login("bob@example.org", source, password)
 
     def test_bans(self):
         s = self.s

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -231,6 +232,21 @@ class Server:
             for name in sorted(os.listdir(directory)):
                 text += (directory / name).read_text(errors="replace")
         return text
+
+    def pop3_login(self, user, source, password):
+        """What POP3 says to the password from this address: +OK or -ERR."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        with socket.create_connection(
+                (self.host, self.port["pop3s"]), 20,
+                source_address=(source, 0)) as c, \
+                context.wrap_socket(c) as t, t.makefile("rw") as f:
+            f.readline()
+            f.write(f"USER {user}\nPASS {password}\n")
+            f.flush()
+            f.readline()
+            return f.readline().split()[0]
 
     def wait_log(self, program, pattern, timeout=10):
         """Wait for a line matching the regular expression; the match."""
