@@ -191,26 +191,12 @@ page_cursor(
 /* --- What a list is narrowed to --------------------------------------------------- */
 
 static const char *
-like_pattern(struct request *q, struct slice text)
+pattern(struct request *q, struct slice text)
 {
 	bool wild = slice_chr(text, '*') >= 0 || slice_chr(text, '?') >= 0;
-	char *out = pool_alloc(&q->pool, text.len * 2 + 3), *p = out;
 
-	if (!wild)
-		*p++ = '%';
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.data[i];
-
-		if (c == '%' || c == '_' || c == '\\')
-			*p++ = '\\';
-		*p++ = c == '*' ? '%' : c;
-		if (c == '?')
-			p[-1] = '_';
-	}
-	if (!wild)
-		*p++ = '%';
-	*p = '\0';
-	return out;
+	return pool_printf(
+	    &q->pool, wild ? "%.*s" : "*%.*s*", (int)text.len, text.data);
 }
 
 int
@@ -219,16 +205,16 @@ req_match(struct request *q, struct match *out, struct err *e)
 	const char *text;
 	ptrdiff_t at;
 
-	*out = (struct match){ .local = "", .domain = "", .either = true };
+	*out = (struct match){ .local = "*", .domain = "*", .either = true };
 	if (req_optional(q, "match", &text, e) != 0)
 		return -1;
 	if (text == NULL || text[0] == '\0')
 		return 0;
 	at = slice_rchr(slice_str(text), '@');
-	out->local = like_pattern(
-	    q, at < 0 ? slice_str(text) : slice_of(text, (size_t)at));
+	out->local =
+	    pattern(q, at < 0 ? slice_str(text) : slice_of(text, (size_t)at));
 	out->domain =
-	    at < 0 ? out->local : like_pattern(q, slice_str(text + at + 1));
+	    at < 0 ? out->local : pattern(q, slice_str(text + at + 1));
 	out->either = at < 0;
 	return 0;
 }

@@ -121,12 +121,13 @@ void page_cursor(
     const char *after, struct slice *local_out, struct slice *domain_out);
 
 /*
- * "match" of a list as two patterns of LIKE ... ESCAPE '\\'.  "*" and "?" are
- * wildcards; without one the text may stand anywhere.  With an '@' the parts
- * are for local part and domain, *either_out is false; else both are the whole.
+ * "match" of a list as two patterns of wild() (directory/sql.h).  "*" and "?"
+ * are wildcards; without one the text may stand anywhere.  With an '@' the
+ * parts are for local part and domain, `either` is false; else both are the
+ * whole.
  */
 struct match {
-	const char *local, *domain; /* "" = no match asked for */
+	const char *local, *domain; /* "*": all */
 	bool either;
 };
 

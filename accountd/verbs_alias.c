@@ -231,12 +231,10 @@ verb_alias_list(struct request *q, struct err *e)
 	    " FROM domain d CROSS JOIN alias a ON a.domain_id = d.id"
 	    " CROSS JOIN alias_target t ON t.alias_id = a.id"
 	    " WHERE (d.name > ?1 OR (d.name = ?1 AND a.local > ?2))"
-	    " AND (?3 = 0 OR d.id = ?3) AND (?4 = '' OR"
-	    " (NOT ?6 AND a.local LIKE ?4 ESCAPE '\\'"
-	    "  AND d.name LIKE ?5 ESCAPE '\\') OR (?6 AND"
-	    "  (a.local LIKE ?4 ESCAPE '\\' OR EXISTS (SELECT 1 FROM"
-	    "   alias_target x WHERE x.alias_id = a.id"
-	    "   AND x.target LIKE ?4 ESCAPE '\\'))))"
+	    " AND (?3 = 0 OR d.id = ?3) AND ("
+	    " (NOT ?6 AND wild(?4, a.local) AND wild(?5, d.name)) OR (?6 AND"
+	    "  (wild(?4, a.local) OR EXISTS (SELECT 1 FROM alias_target x"
+	    "   WHERE x.alias_id = a.id AND wild(?4, x.target)))))"
 	    " ORDER BY d.name, a.local, t.target",
 	    "vvissi", domain, local, q->target.domain_id, m.local, m.domain,
 	    (int64_t)m.either);
@@ -351,9 +349,8 @@ verb_list_list(struct request *q, struct err *e)
 	    " (SELECT count(*) FROM list_member m WHERE m.list_id = l.id)"
 	    " FROM list l JOIN domain d ON d.id = l.domain_id"
 	    " WHERE (d.name, l.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)"
-	    " AND (?4 = '' OR (l.local LIKE ?4 ESCAPE '\\'"
-	    "  AND (?6 OR d.name LIKE ?5 ESCAPE '\\')) OR (?6"
-	    "  AND l.name LIKE ?4 ESCAPE '\\'))"
+	    " AND ((wild(?4, l.local) AND (?6 OR wild(?5, d.name)))"
+	    "  OR (?6 AND wild(?4, l.name)))"
 	    " AND (?7 OR EXISTS (SELECT 1 FROM role a WHERE a.account_id = ?8"
 	    "  AND a.role = 4 AND a.list_id = l.id) OR EXISTS (SELECT 1"
 	    "  FROM role a WHERE a.account_id = ?8 AND a.role = 2"

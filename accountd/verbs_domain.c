@@ -172,7 +172,7 @@ verb_domain_list(struct request *q, struct err *e)
 	    " WHERE d.name > ?1 AND (?2 OR EXISTS (SELECT 1 FROM role a"
 	    "  WHERE a.account_id = ?3 AND a.role = 2"
 	    "  AND a.domain_id = coalesce(d.alias_of, d.id)))"
-	    " AND (?4 = '' OR d.name LIKE ?4 ESCAPE '\\')"
+	    " AND wild(?4, d.name)"
 	    " ORDER BY d.name",
 	    "siis", after ? after : "", (int64_t)all, q->actor.account_id,
 	    match.domain);

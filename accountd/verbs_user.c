@@ -176,11 +176,11 @@ select_users(
 	    "SELECT " USER_COLUMNS
 	    " FROM domain d CROSS JOIN account u INDEXED BY account_search"
 	    " ON u.domain_id = d.id"
-	    " WHERE d.name >= ?1 AND (d.name > ?1 OR u.local > ?2)"
-	    " AND (?3 = 0 OR d.id = ?3)"
-	    " AND (?4 = '' OR ?6 OR d.name LIKE ?5 ESCAPE '\\')"
-	    " AND (?4 = '' OR u.local LIKE ?4 ESCAPE '\\' OR"
-	    "  (?6 AND u.name LIKE ?4 ESCAPE '\\'))"
+	    /* in the order they are asked: of most users wild() is the last */
+	    " WHERE d.name >= ?1 AND (?3 = 0 OR d.id = ?3)"
+	    " AND (?6 OR wild(?5, d.name))"
+	    " AND wild(?4, u.local, CASE WHEN ?6 THEN u.name END)"
+	    " AND (d.name > ?1 OR u.local > ?2)"
 	    " AND (?7 = 0 OR (u.disabled AND (u.disabled_until = 0 OR"
 	    "  u.disabled_until > ?8)))"
 	    " ORDER BY d.name, u.local",
@@ -192,9 +192,13 @@ select_users(
 static int
 put_total(struct request *q, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
-	    "SELECT count(*) FROM account WHERE ?1 = 0 OR domain_id = ?1", "i",
-	    q->target.domain_id);
+	int64_t domain = q->target.domain_id;
+	/* apart, as each is a walk of one index */
+	struct sql_rows *r = domain == 0
+	    ? sql_query(q->core->db, e, "SELECT count(*) FROM account", "")
+	    : sql_query(q->core->db, e,
+		  "SELECT count(*) FROM account WHERE domain_id = ?1", "i",
+		  domain);
 	int got = r ? sql_next(r, e) : -1;
 
 	if (got == 1)

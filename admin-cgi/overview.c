@@ -84,7 +84,7 @@ service_row(struct web_request *r, const struct health_program *p,
 }
 
 static void
-add_services(struct web_request *r, const struct settings *all, json_t *values,
+add_services(struct web_request *r, const struct settings *all, json_t *page,
     json_t *todo)
 {
 	json_t *list = json_array();
@@ -100,7 +100,7 @@ add_services(struct web_request *r, const struct settings *all, json_t *values,
 			    row, "ports", json_string(ports_of(r, &s)));
 		json_array_append_new(list, row);
 	}
-	json_object_set_new(values, "services", list);
+	json_object_set_new(page, "services", list);
 }
 
 bool

@@ -74,6 +74,11 @@ int sql_run(struct sql *db, struct err *e, const char *query, const char *types,
     ...) MUST_CHECK;
 
 /*
+ * Queries may use wild(pattern, text...): does one of the texts fit the
+ * pattern, where "*" is any text, "?" one character, and case does not count?
+ */
+
+/*
  * Rows of a query.  sql_next(): 1 a row, 0 no more, -1 failed.  Call
  * sql_done() in every case (NULL is fine), and before the same query again.
  */

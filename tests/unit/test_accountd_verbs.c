@@ -387,6 +387,52 @@ paging(void **state)
 	assert_in_range(pages, 2, 20);
 }
 
+/* What searches ask of each name. */
+static void
+wildcards(void **state)
+{
+	static const struct {
+		const char *pattern, *text;
+		bool fits;
+	} rows[] = {
+		{ "*", "", true },
+		{ "", "", true },
+		{ "", "a", false },
+		{ "?", "", false },
+		{ "*body*", "nobody", true },
+		{ "*body*", "bobobodY", true },
+		{ "*body", "body body b", false },
+		{ "user0*9", "USER0119", true },
+		{ "user0*9", "user0", false },
+		{ "**a", "a", true },
+		{ "*?a", "a", false },
+		{ "*?a", "ba", true },
+		{ "a?c",
+		    "a\xc3\xa9"
+		    "c",
+		    true },
+		{ "a??c",
+		    "a\xc3\xa9"
+		    "c",
+		    false },
+		{ "*\xc3\xa9", "caf\xc3\xa9", true },
+		{ "100%_\\", "100%_\\", true },
+		{ "a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false },
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sql_rows *r =
+		    sql_query(fx.core->db, &e, "SELECT wild(?1, NULL, ?2)",
+			"ss", rows[i].pattern, rows[i].text);
+
+		assert_int_equal(sql_next(r, &e), 1);
+		assert_int_equal(sql_int(r, 0), rows[i].fits);
+		sql_done(r);
+	}
+}
+
 /* Aliases of two domains, several targets each: every one comes once. */
 static void
 alias_paging(void **state)
@@ -526,6 +572,7 @@ main(void)
 		cmocka_unit_test(deletion),
 		cmocka_unit_test(passwords),
 		cmocka_unit_test(paging),
+		cmocka_unit_test(wildcards),
 		cmocka_unit_test(alias_paging),
 		cmocka_unit_test(audited),
 		cmocka_unit_test(application_passwords),
