@@ -40,13 +40,13 @@ LARGE = 'x' * 70 + '\n'
 class Lab(QueueLab):
     """With mtad, the library in both, and a reader."""
 
-    def __init__(self, mx):
+    def __init__(self, mx, settings=None):
         self.mtad = None
         self.offset = free_offset()
         super().__init__(users=[EVE], daemon=True, start=False, settings={
             'remote.port': mx.port, 'relay.mode': 'addresses',
             'relay.trusted': '127.0.0.1', 'server.port_offset': self.offset,
-            'server.listen': '127.0.0.1'})
+            'server.listen': '127.0.0.1', **(settings or {})})
         self.faults = Faults(self.state)
         self.arm, self.calls = self.faults.arm, self.faults.calls
         self.struck = self.faults.struck
@@ -268,6 +268,27 @@ YEARS = 3650 * DAY
 
 
 @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
+class Suspended(unittest.TestCase):
+    def test_resume_reads_only_what_was_suspended(self):
+        mx = self.enterContext(FakeMX(replies={'RCPT': '451 4.7.1 later'}))
+        lab = self.enterContext(Lab(mx, {'queue.retry': '1h'}))
+        many = 200
+        lab.submit('a@b.example', ['x@far.example'], count=many)
+        lab.wait_log('event=defer ', count=many)
+        lab.set('queue.suspended', 'remote')
+
+        def is_suspended():
+            lab.submit('late@b.example', ['x@far.example'])
+            return 'suspended' in str(lab.control(verb='list', sender='late@b.example'))
+        lab.wait(is_suspended, 10, 'suspension')
+        lab.wait(lambda: lab.control(verb='statistics')['active'] == 0)
+        reads = lab.faults.watch('open', '/deferred/')
+        mx.script({})
+        lab.set('queue.suspended', 'no')
+        lab.wait(lambda: mx.messages)
+        self.assertLess(lab.faults.passed(reads), many)
+
+
 class Clock(unittest.TestCase):
     def setUp(self):
         self.mx = self.enterContext(FakeMX(replies={'RCPT': '451 4.7.1 later'}))
@@ -301,24 +322,6 @@ class Clock(unittest.TestCase):
         self.mx.script({})
         lab.wait_log('event=sent ')
         self.assertEqual(len(self.mx.messages), 1)
-
-    def test_resume_reads_only_what_was_suspended(self):
-        lab, many = self.lab, 200
-        lab.set('queue.retry', '1h')
-        lab.submit('a@b.example', ['x@far.example'], count=many)
-        lab.wait_log('event=defer ', count=many)
-        lab.set('queue.suspended', 'remote')
-
-        def is_suspended():
-            lab.submit('late@b.example', ['x@far.example'])
-            return 'suspended' in str(lab.control(verb='list', sender='late@b.example'))
-        lab.wait(is_suspended, 10, 'suspension')
-        lab.wait(lambda: lab.control(verb='statistics')['active'] == 0)
-        reads = lab.faults.watch('open', '/deferred/')
-        self.mx.script({})
-        lab.set('queue.suspended', 'no')
-        lab.wait(lambda: self.mx.messages)
-        self.assertLess(lab.faults.passed(reads), many)
 
     def test_I10_stopped_for_days_between_prepared_and_delivered(self):
         """What is tidied out of tmp/ meanwhile was not delivered."""
