@@ -293,13 +293,13 @@ run(struct worker *worker, void *arg)
 		if (w.health == NULL ||
 		    (now - relay_ms >= RELAY_MS &&
 			directory_changed(w.r->directory, &seen))) {
-			bool first = w.health == NULL;
-
 			relay_ms = now;
-			if (first)
+			/* the checks say the same of it */
+			if (look_at_relay(&w) || w.health == NULL) {
+				json_decref(w.health);
 				w.health = tools_health(w.r, s);
-			if (look_at_relay(&w) || first)
 				write_health(&w);
+			}
 		}
 		if (now - last >= settings_int(s, SET_ALERT_INTERVAL) * 1000) {
 			last = now;
