@@ -21,21 +21,18 @@
 #include "sasl.h"
 #include "store_directory.h"
 
+/* SQLite itself opens no link. */
 static int
-check_secrets(const char *state_dir, struct err *e)
+check_files(const char *state_dir, struct err *e)
 {
-	char *path = mem_printf("%s/directory/secrets.db", state_dir);
-	struct stat st;
-	int r = 0;
+	char *secrets = mem_printf("%s/directory/secrets.db", state_dir);
+	char *directory = mem_printf("%s/directory/directory.db", state_dir);
+	int r = file_check_mode(secrets, S_IRWXG | S_IRWXO, e);
 
-	if (lstat(path, &st) != 0) {
-		r = err_errno(e, "%s", path);
-		e->kind = ERR_PERM;
-	} else if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0) {
-		r = err_set(e, ERR_PERM,
-		    "%s must be a file that only its owner can read", path);
-	}
-	free(path);
+	if (r == 0)
+		r = file_check_mode(directory, S_IWGRP | S_IRWXO, e);
+	free(secrets);
+	free(directory);
 	return r;
 }
 
@@ -50,7 +47,7 @@ open_parts(struct core *c, struct err *e)
 		return -1;
 	}
 	c->owner = st.st_uid;
-	if (check_secrets(c->state_dir, e) != 0 ||
+	if (check_files(c->state_dir, e) != 0 ||
 	    store_directory_open(c->state_dir, &c->db, e) != 0 ||
 	    secrets_open(c->state_dir, &c->secrets, e) != 0 ||
 	    directory_open(c->state_dir, &c->directory, e) != 0)

@@ -315,6 +315,7 @@ listen_notices(struct run *r, struct err *e)
 static int
 prepare(struct run *r, struct err *e)
 {
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD };
 	sigset_t set;
 
 	for (size_t i = 0; service_names[i] != NULL; i++) {
@@ -325,11 +326,13 @@ prepare(struct run *r, struct err *e)
 			return -1;
 		r->count++;
 	}
+	(void)umask(007);
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		/* an inherited SIG_IGN would swallow it */
+		(void)signal(numbers[i], SIG_DFL);
+		(void)sigaddset(&set, numbers[i]);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (r->signal_fd < 0)

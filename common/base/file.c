@@ -212,6 +212,24 @@ file_mkdir(int dirfd, const char *path, mode_t mode, struct err *e)
 }
 
 int
+file_check_mode(const char *path, mode_t forbidden, struct err *e)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0) {
+		err_errno(e, "%s", path);
+		e->kind = ERR_PERM;
+		return -1;
+	}
+	if ((st.st_mode & forbidden) == 0)
+		return 0;
+	return err_set(e, ERR_PERM,
+	    "%s is open to others: its mode is %04o, which must be without %04o",
+	    path, (unsigned)(st.st_mode & 07777),
+	    (unsigned)(st.st_mode & forbidden));
+}
+
+int
 file_space(const char *path, struct file_space *out, struct err *e)
 {
 	struct statvfs fs;

@@ -38,6 +38,13 @@ int file_replace(int dirfd, const char *path, mode_t mode, const void *data,
 int file_mkdir(
     int dirfd, const char *path, mode_t mode, struct err *e) MUST_CHECK;
 
+/*
+ * Whoever may write what we trust is us: ERR_PERM when `path` has one of the
+ * `forbidden` bits of its mode, or cannot be looked at.
+ */
+int file_check_mode(
+    const char *path, mode_t forbidden, struct err *e) MUST_CHECK;
+
 /* The file system a path is on, as its users see it (without root's reserve). */
 struct file_space {
 	uint64_t total_bytes, free_bytes;

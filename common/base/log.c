@@ -4,12 +4,15 @@
  * Writers take no lock.  The descriptor number never changes once a file is
  * open: at midnight the new day's file is put under the same number by dup3(),
  * which is atomic, so a write under way ends in the old file and the next one
- * goes into the new.  Only that change, and the memory of repeated texts, are
- * under a mutex.
+ * goes into the new.  So it is when somebody has moved the file away, which is
+ * looked for about once a second.  Only that change, and the memory of repeated
+ * texts, are under a mutex.
  *
  * Runs in any thread; log_open() before there are several.
  */
 #include "base/log.h"
+
+#include <sys/stat.h>
 
 #include <assert.h>
 #include <dirent.h>
@@ -29,6 +32,7 @@
 enum {
 	DAY_MS = 86400 * 1000,
 	REPEAT_MS = 1000,
+	LOOK_MS = 1000,
 	REPEAT_SLOTS = 16, /* texts that are remembered */
 	CUT_LEN = 3,       /* "..." */
 };
@@ -37,10 +41,11 @@ static struct {
 	char program[32];
 	int dir_fd; /* -1: no files, stderr only */
 	bool also_stderr;
-	atomic_int fd;      /* of the day's file, -1 before the first line */
-	atomic_llong day;   /* since 1970, of the open file */
-	atomic_ullong lost; /* lines since the last that was written */
-	atomic_bool torn;   /* a line was written in part */
+	atomic_int fd;    /* of the day's file, -1 before the first line */
+	atomic_llong day; /* since 1970, of the open file; -1: open it anew */
+	atomic_llong look_ms; /* when it was last looked for, wall clock */
+	atomic_ullong lost;   /* lines since the last that was written */
+	atomic_bool torn;     /* a line was written in part */
 } log_state = { .dir_fd = -1, .also_stderr = true, .fd = -1, .day = -1 };
 
 static pthread_mutex_t log_switch_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -80,19 +85,50 @@ log_open(const char *program, const char *dir, bool also_stderr)
 	log_error("no log files: %s", e.text);
 }
 
+enum {
+	NAME_SIZE = CLOCK_DAY_SIZE + sizeof(".log")
+};
+
+static void
+file_name(int64_t day, char out[NAME_SIZE])
+{
+	clock_day(day * DAY_MS, out);
+	memcpy(out + CLOCK_DAY_SIZE - 1, ".log", sizeof(".log"));
+}
+
+/* Is the open file no longer the one of that name? */
+static void
+look_for_file(int64_t now_ms)
+{
+	int64_t since_ms = now_ms - atomic_load(&log_state.look_ms);
+	int fd = atomic_load(&log_state.fd);
+	char name[NAME_SIZE];
+	struct stat here, there;
+
+	if (fd < 0 || (since_ms >= 0 && since_ms < LOOK_MS))
+		return;
+	atomic_store(&log_state.look_ms, now_ms);
+	file_name(now_ms / DAY_MS, name);
+	if (fstat(fd, &here) != 0)
+		return;
+	if (fstatat(log_state.dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) != 0
+		? errno == ENOENT
+		: here.st_ino != there.st_ino)
+		atomic_store(&log_state.day, -1);
+}
+
 /* Make the descriptor that of `day`'s file; false with errno if it cannot. */
 static bool
 switch_day(int64_t day)
 {
-	char name[CLOCK_DAY_SIZE + sizeof(".log")];
+	char name[NAME_SIZE];
 	bool done = true;
 	int fd;
 
 	(void)pthread_mutex_lock(&log_switch_mutex);
 	if (atomic_load(&log_state.day) == day)
 		goto out;
-	clock_day(day * DAY_MS, name);
-	memcpy(name + CLOCK_DAY_SIZE - 1, ".log", sizeof(".log"));
+	file_name(day, name);
 	fd = openat(log_state.dir_fd, name,
 	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0) {
@@ -198,9 +234,13 @@ static void
 write_line(const char *text, size_t len)
 {
 	if (log_state.dir_fd >= 0) {
-		int64_t day = clock_wall_ms() / DAY_MS;
-		bool open =
-		    atomic_load(&log_state.day) == day || switch_day(day);
+		int64_t now_ms = clock_wall_ms(), day = now_ms / DAY_MS;
+		bool open;
+
+		look_for_file(now_ms);
+		/* rather in yesterday's file than nowhere */
+		open = atomic_load(&log_state.day) == day || switch_day(day) ||
+		    atomic_load(&log_state.fd) >= 0;
 
 		if (open && atomic_load(&log_state.lost) > 0)
 			report_lost();

@@ -101,6 +101,10 @@ read_file(const char *path, struct config *c, struct err *e)
 		e->kind = ERR_PERM;
 		return -1;
 	}
+	if (file_check_mode(path, S_IWOTH, e) != 0) {
+		fclose(f);
+		return -1;
+	}
 	line = ini_parse_file(f, take, &r);
 	fclose(f);
 	if (line == 0)
@@ -115,17 +119,14 @@ is_state_dir(const char *dir, struct err *e)
 	char path[CONFIG_PATH_SIZE + 32];
 	struct stat st;
 
-	if (stat(dir, &st) != 0) {
-		err_errno(e, "%s", dir);
-		e->kind = ERR_PERM;
+	if (file_check_mode(dir, S_IWOTH, e) != 0)
 		return -1;
-	}
 	snprintf(path, sizeof(path), "%s/directory", dir);
 	if (stat(path, &st) != 0 && errno == ENOENT)
 		return err_set(e, ERR_PERM,
 		    "%s is not a state directory (mailstead init makes one)",
 		    dir);
-	return 0;
+	return file_check_mode(path, S_IWOTH, e);
 }
 
 static int

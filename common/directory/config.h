@@ -37,8 +37,8 @@ struct config {
 
 /*
  * `state_dir` NULL: MAILSTEAD_STATE, else the installed file's.  ERR_PERM:
- * not a state directory, unreadable, unknown key or over-long value; the text
- * names file and line.
+ * not a state directory, unreadable, open to everybody's writing, unknown key
+ * or over-long value; the text names file and line.
  */
 int config_load(
     const char *state_dir, struct config *out, struct err *e) MUST_CHECK;
