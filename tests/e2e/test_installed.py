@@ -162,7 +162,7 @@ class Installed(unittest.TestCase):
         wait_until(lambda: len(os.listdir(new)) +
                    len(os.listdir(new.parent / "cur")) == 2, 15, "second")
 
-    def test_processes(self):
+    def test_O06_processes(self):
         seen = set()
         for pid, name, fields in self.processes():
             if name not in USERS.values() or name == "mailstead":
@@ -182,7 +182,21 @@ class Installed(unittest.TestCase):
                 self.assertEqual(fields["Seccomp"].strip(), "2", name)
         self.assertEqual(seen, set(USERS.values()))
 
-    def test_files(self):
+    def test_O09_no_core_and_no_tracing(self):
+        """Not even by the same user: /proc belongs to root then."""
+        for pid, name, fields in self.processes():
+            if name != "accountd" or fields["Uid"].split()[0] == "0":
+                continue
+            self.assertEqual(os.stat(f"/proc/{pid}/environ").st_uid, 0)
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            self.assertRegex(limits, r"Max core file size +0 +0 ")
+            p = subprocess.run(
+                self.inside("setpriv", "--reuid", "mailstead-auth",
+                            "--clear-groups", "cat", f"/proc/{pid}/maps"),
+                capture_output=True)
+            self.assertNotEqual(p.returncode, 0)
+
+    def test_O04_files(self):
         for path, mode, owner, group in PLACES:
             st = (self.state / path).stat()
             self.assertEqual(oct(stat.S_IMODE(st.st_mode)), oct(mode), path)
@@ -197,7 +211,7 @@ class Installed(unittest.TestCase):
                     self.assertEqual(stat.S_IMODE(st.st_mode) & 0o007, 0,
                                      f"{path} is open to all")
 
-    def test_who_may_read_what(self):
+    def test_O10_who_may_read_what(self):
         """As each user: secrets and mailboxes of others stay closed."""
         for user, path, allowed in (
                 ("mailstead-mta", "directory/secrets.db", False),

@@ -265,7 +265,7 @@ class Settings(unittest.TestCase):
         self.change(b, "forward", aliases="")
         self.assertEqual(self.aliases(), ["team@example.org"])
 
-    def test_M02_password(self):
+    def test_M02_N07_password(self):
         b, other = self.browser("dora"), self.browser("dora")
         new = "a better pass phrase"
         fields = dict(old_password=PASSWORD, new_password=new,
