@@ -77,7 +77,7 @@ int
 command_fastcgi(struct cli *c)
 {
 	const char *path = cli_argument(c);
-	int web, program;
+	int web, program = -1;
 	struct err e;
 
 	if (path == NULL)

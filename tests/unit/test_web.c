@@ -252,7 +252,7 @@ test_m09_odd_requests(void **state)
 static void
 test_m12_params(void **state)
 {
-	static char many[300][16];
+	static char many[300][32];
 	char *head[301] = { NULL };
 	char *large = mem_alloc(70000);
 	char *big[] = { large, NULL };
