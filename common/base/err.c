@@ -65,6 +65,8 @@ err_kind_of_errno(int error)
 }
 
 /* "LABEL: REASON"; an over-long label is cut before the reason is. */
+PRINTF_LIKE(4, 0)
+
 static void
 err_store_labelled(struct err *e, enum err_kind kind, const char *reason,
     const char *fmt, va_list args)
