@@ -76,9 +76,10 @@ fixture_take(
 	struct fixture_asked a = *(struct fixture_asked *)asked;
 
 	free(asked);
-	if (a.fixture->meanwhile != NULL)
+	if (a.fixture->meanwhile != NULL) {
 		a.fixture->meanwhile();
-	a.fixture->meanwhile = NULL;
+		a.fixture->meanwhile = NULL;
+	}
 	if (a.fixture->parser_dead)
 		return err_set(e, ERR_TEMP, "the parser is dead");
 	for (size_t i = 0; i < a.count; i++) {
