@@ -21,18 +21,19 @@
 #include "sasl.h"
 #include "store_directory.h"
 
-/* SQLite itself opens no link. */
 static int
-check_files(const char *state_dir, struct err *e)
+check_file(
+    const char *state_dir, const char *name, mode_t forbidden, struct err *e)
 {
-	char *secrets = mem_printf("%s/directory/secrets.db", state_dir);
-	char *directory = mem_printf("%s/directory/directory.db", state_dir);
-	int r = file_check_mode(secrets, S_IRWXG | S_IRWXO, e);
+	char *path = mem_printf("%s/directory/%s", state_dir, name);
+	struct stat st;
+	int r;
 
-	if (r == 0)
-		r = file_check_mode(directory, S_IWGRP | S_IRWXO, e);
-	free(secrets);
-	free(directory);
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		r = err_set(e, ERR_PERM, "%s must be a file", path);
+	else
+		r = file_check_mode(path, forbidden, e);
+	free(path);
 	return r;
 }
 
@@ -47,7 +48,9 @@ open_parts(struct core *c, struct err *e)
 		return -1;
 	}
 	c->owner = st.st_uid;
-	if (check_files(c->state_dir, e) != 0 ||
+	if (check_file(c->state_dir, "secrets.db", S_IRWXG | S_IRWXO, e) != 0 ||
+	    check_file(c->state_dir, "directory.db", S_IWGRP | S_IRWXO, e) !=
+		0 ||
 	    store_directory_open(c->state_dir, &c->db, e) != 0 ||
 	    secrets_open(c->state_dir, &c->secrets, e) != 0 ||
 	    directory_open(c->state_dir, &c->directory, e) != 0)
