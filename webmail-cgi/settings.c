@@ -6,7 +6,6 @@
 #include "webmail-cgi/settings.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/num.h"
@@ -151,19 +150,11 @@ pref_fields(struct web_request *r, const struct topic *t)
 	return fields;
 }
 
-/* A zone there is a file for. */
 static bool
-zone_is_known(struct web_request *r, const char *zone)
+zone_is_known(const char *zone)
 {
-	if (zone[0] == '\0' || strcmp(zone, "UTC") == 0)
-		return true;
-	for (const char *p = zone; *p != '\0'; p++)
-		if (!ascii_is_alnum((unsigned char)*p) &&
-		    strchr("/_+-", *p) == NULL)
-			return false;
-	return ascii_is_alpha((unsigned char)zone[0]) &&
-	    access(pool_printf(&r->pool, "/usr/share/zoneinfo/%s", zone),
-		R_OK) == 0;
+	return zone[0] == '\0' || strcmp(zone, "UTC") == 0 ||
+	    template_has_zone(zone);
 }
 
 static const char *
@@ -177,7 +168,7 @@ change_prefs(struct web_request *r, const struct topic *t)
 
 		if (value == NULL)
 			continue;
-		if (t->prefs[i] == PREF_ZONE && !zone_is_known(r, value))
+		if (t->prefs[i] == PREF_ZONE && !zone_is_known(value))
 			return "settings.bad_zone";
 		if (t->prefs[i] == PREF_LANG && value[0] != '\0' &&
 		    !template_has_lang(webmail_of(r)->templates, value))
