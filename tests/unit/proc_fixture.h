@@ -49,7 +49,7 @@ enum {
 /* What the test tells the service, and what the service counts. */
 struct knobs {
 	atomic_uint generation, seen; /* of the configuration */
-	atomic_bool disabled, bad_config, bad_start, crash_start;
+	atomic_bool disabled, bad_config, bad_start, crash_start, slow_start;
 	atomic_uint workers, connections, kind;
 	uint16_t ports[PORTS]; /* 0: none */
 	atomic_uint starts, ticks, threads, stops;
@@ -124,6 +124,8 @@ fixture_start(struct worker *w, struct err *e)
 	knobs->starts++;
 	if (atomic_load(&knobs->crash_start))
 		abort();
+	if (atomic_load(&knobs->slow_start))
+		(void)poll(NULL, 0, WAIT_MS);
 	if (atomic_load(&knobs->bad_start))
 		return err_set(e, ERR_PERM, "bad start");
 	return worker_thread(w, "fixture", 0, fixture_thread, NULL, e);

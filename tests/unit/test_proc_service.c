@@ -383,6 +383,32 @@ test_g12_killed_supervisor(void **state)
 	(void)close(fd);
 }
 
+/*
+ * The same while the workers are still starting, which may take long and
+ * reads no signals: they do not keep the sockets either.
+ */
+static void
+test_g12_killed_while_starting(void **state)
+{
+	int64_t end = clock_mono_ms() + WAIT_MS;
+	int fd;
+
+	(void)state;
+	knobs->slow_start = true;
+	supervisor = launch(NULL);
+	while (knobs->starts < knobs->workers) {
+		assert_true(clock_mono_ms() < end);
+		nap_ms(5);
+	}
+	assert_int_equal(kill(supervisor, SIGKILL), 0);
+	assert_int_equal(exit_code(supervisor), -SIGKILL);
+	knobs->slow_start = false;
+	start();
+	fd = dial(knobs->ports[0]);
+	assert_true(pid_of(fd) > 0);
+	(void)close(fd);
+}
+
 static void
 test_wrong_use(void **state)
 {
@@ -427,6 +453,7 @@ main(void)
 		TEST(test_g13_second_supervisor),
 		TEST(test_second_while_first_dies),
 		TEST(test_g12_killed_supervisor),
+		TEST(test_g12_killed_while_starting),
 		TEST(test_wrong_use),
 	};
 
