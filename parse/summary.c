@@ -135,15 +135,80 @@ first_id(const char *raw)
 				   : id_json(slice_trim(slice_str(raw)));
 }
 
-/* Without GMime: the guard does not look into this field. */
-static json_t *
-first_address(const char *raw)
-{
-	struct slice rest = slice_str(raw), address;
+/* --- Who asks for a receipt ---------------------------------------------------- */
 
-	return raw != NULL && header_next_address(&rest, &address)
-	    ? id_json(address)
-	    : json_string("");
+/* Without GMime: the guard does not look into these fields. */
+static bool
+first_address(const char *raw, struct slice *out)
+{
+	struct slice rest = slice_str(raw);
+
+	return header_next_address(&rest, out) && out->len > 0;
+}
+
+static struct slice
+domain_of(struct slice address)
+{
+	return slice_skip(address, (size_t)(slice_rchr(address, '@') + 1));
+}
+
+static bool
+has_word(const char *raw, const char *word)
+{
+	return raw != NULL && slice_icontains(slice_str(raw), slice_str(word));
+}
+
+/* Nobody waits for a receipt of what was sent to many, or by a machine. */
+static bool
+came_by_list(const struct message *m)
+{
+	static const char *const fields[] = { "List-Id", "List-Post",
+		"List-Unsubscribe", "Mailing-List" };
+	static const char *const words[] = { "bulk", "list", "junk" };
+	const char *precedence = raw_header(m, "Precedence");
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		if (raw_header(m, fields[i]) != NULL)
+			return true;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (has_word(precedence, words[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_report(const struct message *m)
+{
+	GMimeObject *top = g_mime_message_get_mime_part(m->root);
+
+	return top != NULL &&
+	    g_mime_content_type_is_type(
+		g_mime_object_get_content_type(top), "multipart", "report");
+}
+
+/*
+ * RFC 8098 2.1: no receipt for a receipt, none where the sender is null, and
+ * the reader should know when it goes elsewhere than where the message is
+ * from.  RFC 8098 2.2: none where what is required is not understood.
+ */
+static void
+put_receipt(const struct message *m, json_t *out)
+{
+	const char *options = raw_header(m, "Disposition-Notification-Options");
+	const char *path = raw_header(m, "Return-Path");
+	struct slice to, from = { 0 };
+	bool asked =
+	    first_address(raw_header(m, "Disposition-Notification-To"), &to) &&
+	    !has_word(options, "required") && !came_by_list(m) && !is_report(m);
+
+	if (path != NULL && !first_address(path, &from))
+		asked = false;
+	json_object_set_new(
+	    out, "receipt_to", asked ? id_json(to) : json_string(""));
+	json_object_set_new(out, "receipt_elsewhere",
+	    json_boolean(asked && !slice_ieq(domain_of(to), domain_of(from))));
 }
 
 static json_t *
@@ -186,8 +251,7 @@ put_headers(const struct message *m, json_t *out)
 	json_object_set_new(
 	    out, "references", references_json(raw_header(m, "References")));
 	json_object_set_new(out, "date", date_json(raw_header(m, "Date")));
-	json_object_set_new(out, "receipt_to",
-	    first_address(raw_header(m, "Disposition-Notification-To")));
+	put_receipt(m, out);
 	put_addresses(out, "from", g_mime_message_get_from(m->root));
 	put_addresses(out, "reply_to", g_mime_message_get_reply_to(m->root));
 	put_addresses(out, "to", g_mime_message_get_to(m->root));

@@ -17,6 +17,7 @@
 
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/read.h"
+#include "webmail-cgi/text.h"
 #include "webmail-cgi/user.h"
 #include "webmail-cgi/writing.h"
 
@@ -300,19 +301,6 @@ get_text(struct original *o, struct buf *out)
 		buf_addstr(out, json_text(json_array_get(bodies, i), "text"));
 }
 
-/* Replaces {name} in a translated text; the pool's. */
-static const char *
-fill(struct web_request *r, const char *text, const char *name,
-    const char *value)
-{
-	const char *hole = strstr(text, name);
-
-	return hole == NULL
-	    ? text
-	    : pool_printf(&r->pool, "%.*s%s%s", (int)(hole - text), text, value,
-		  hole + strlen(name));
-}
-
 /* "12 Nov 2026", "10:42", in the user's time. */
 static void
 date_texts(
@@ -351,15 +339,17 @@ quoted(struct original *o)
 
 	if (json_is_integer(date)) {
 		date_texts(r, json_integer_value(date), &day, &clock);
-		line = fill(r, page_text(r, "compose.wrote"), "{date}", day);
-		line = fill(r, line, "{time}", clock);
+		line = text_fill(
+		    &r->pool, page_text(r, "compose.wrote"), "{date}", day);
+		line = text_fill(&r->pool, line, "{time}", clock);
 	} else {
 		line = page_text(r, "compose.wrote_undated");
 	}
 	buf_init(&text, QUOTE_MAX);
 	buf_init(&out, 3 * QUOTE_MAX);
 	get_text(o, &text);
-	buf_addf(&out, "%s\n", fill(r, line, "{name}", sender_name(o)));
+	buf_addf(
+	    &out, "%s\n", text_fill(&r->pool, line, "{name}", sender_name(o)));
 	writing_quote(buf_slice(&text), &out);
 	copy = pool_strndup(&r->pool, out.data, out.len);
 	buf_release(&text);
@@ -630,6 +620,21 @@ answer_edit(struct web_request *r, int fd, struct draft *d, struct err *e)
 
 	if (rc == 0)
 		rc = make_again(&o, d, e);
+	original_release(&o);
+	return rc;
+}
+
+int
+answer_original(struct web_request *r, int fd, const char **own_out,
+    json_t **summary_out, struct err *e)
+{
+	struct original o = { .r = r, .fd = fd, .answers = "" };
+	int rc = read_original(&o, e);
+
+	if (rc == 0) {
+		*own_out = own_recipient(&o);
+		*summary_out = json_incref(o.summary);
+	}
 	original_release(&o);
 	return rc;
 }

@@ -116,6 +116,7 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/v/{}/part/{}", WEB_SESSION, message_part },
 	{ WEB_GET,  "/v/{}/cid/{}", WEB_SESSION, message_picture },
 	{ WEB_POST, "/v/{}/pictures", WEB_SESSION, message_sender },
+	{ WEB_POST, "/v/{}/receipt", WEB_SESSION, receipt_post },
 	{ WEB_GET,  "/v/{}/headers", WEB_SESSION, message_headers },
 	{ WEB_GET,  "/v/{}/print", WEB_SESSION, message_print },
 	{ WEB_GET,  "/v/{}/raw",  WEB_SESSION, message_raw },

@@ -1,6 +1,8 @@
 #ifndef WEBMAIL_CGI_COMPOSE_H
 #define WEBMAIL_CGI_COMPOSE_H
 
+#include <jansson.h>
+
 #include "webmail-cgi/draft.h"
 #include "webmail-cgi/webmail.h"
 
@@ -36,5 +38,12 @@ void answer_post(struct web_request *r, struct web_response *w);
  */
 int answer_edit(
     struct web_request *r, int fd, struct draft *d, struct err *e) MUST_CHECK;
+
+/*
+ * For an answer that is no draft: the own address the message was written to
+ * ("" if none; the request's), and mime_view() of it.
+ */
+int answer_original(struct web_request *r, int fd, const char **own_out,
+    json_t **summary_out, struct err *e) MUST_CHECK;
 
 #endif /* WEBMAIL_CGI_COMPOSE_H */

@@ -51,6 +51,8 @@ struct draft {
 	const char *answers; /* the message it answers or forwards, or "" */
 	const char *verb;    /* "reply", "forward", or "" */
 	const char *receipt; /* "yes": ask for a read receipt, or "" */
+	const char *report;  /* sent instead of text and files: a part with its
+			      * header fields; or NULL.  Never stored */
 	const char *note;    /* what the writer should know: "bcc", or "" */
 	struct draft_file *files;
 	size_t file_count;
@@ -106,6 +108,9 @@ void draft_boundary(const char *did, char out[ID_SIZE + 3]);
 int draft_copy_files(const struct draft *d,
     int (*write)(void *arg, const void *data, size_t len, struct err *e),
     void *arg, struct err *e) MUST_CHECK;
+
+/* May this stand as an id in a header? */
+bool draft_id_is_good(struct slice id);
 
 /* Append the fields In-Reply-To and References (RFC 5322 3.6.4). */
 void draft_put_ids(const struct draft *d, struct buf *out);

@@ -151,6 +151,18 @@ put_notes(const struct draft *d, const struct web_upload *add,
 	buf_addc(out, '\n');
 }
 
+bool
+draft_id_is_good(struct slice id)
+{
+	for (size_t k = 0; k < id.len; k++) {
+		unsigned char c = (unsigned char)id.data[k];
+
+		if (c <= ' ' || c >= 0x7f || c == '<' || c == '>')
+			return false;
+	}
+	return id.len > 0 && id.len <= 900;
+}
+
 void
 draft_put_ids(const struct draft *d, struct buf *out)
 {
@@ -162,16 +174,8 @@ draft_put_ids(const struct draft *d, struct buf *out)
 		bool first = true;
 
 		while (rest.data != NULL) {
-			bool good = true;
-
 			rest = slice_cut(rest, ' ', &id);
-			for (size_t k = 0; k < id.len; k++) {
-				unsigned char c = (unsigned char)id.data[k];
-
-				good = good && c > ' ' && c < 0x7f &&
-				    c != '<' && c != '>';
-			}
-			if (!good || id.len == 0 || id.len > 900)
+			if (!draft_id_is_good(id))
 				continue;
 			if (first)
 				buf_addf(out, "%s: <", fields[i][0]);

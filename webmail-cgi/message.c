@@ -289,19 +289,6 @@ add_report(const json_t *view, json_t *msg)
 	json_object_set_new(msg, "report", list);
 }
 
-/*
- * The sender asks to be told that this was read.  Nothing is ever told by
- * itself: the reader may write an answer.
- */
-static void
-add_receipt(struct web_request *r, const json_t *view, json_t *msg)
-{
-	const char *to = json_text(view, "receipt_to");
-
-	if (to[0] != '\0' && !is_me(r, to))
-		json_object_set_new(msg, "receipt_to", json_string(to));
-}
-
 /* --- The whole ---------------------------------------------------------------------- */
 
 json_t *
@@ -355,7 +342,7 @@ message_fill(struct web_request *r, const struct letter *l, size_t *room,
 	json_object_set_new(
 	    msg, "sheet", json_boolean(is_asked(r, l, "sheet")));
 	add_report(view, msg);
-	add_receipt(r, view, msg);
+	json_object_set_new(msg, "receipt", receipt_value(r, l, view));
 	json_object_set_new(
 	    msg, "invite", invite_value(r, json_object_get(view, "invite")));
 	add_bodies(r, l, view, room, msg);

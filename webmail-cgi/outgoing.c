@@ -392,6 +392,8 @@ begin_copy(struct sending *s)
 {
 	struct err e;
 
+	if (s->draft->report != NULL)
+		return;
 	if (mailbox_open_folder(s->r, s->dir, true, &s->folder, &e) != 0) {
 		log_error("copy of a sent message: %s", e.text);
 		return;
@@ -437,6 +439,19 @@ write_heads(struct sending *s, struct buf *head, struct err *e)
 }
 
 static int
+write_report(struct sending *s, struct err *e)
+{
+	const char *text = s->draft->report;
+	struct buf head;
+	int rc;
+
+	buf_init(&head, HEAD_MAX);
+	rc = write_heads(s, &head, e);
+	buf_release(&head);
+	return rc != 0 ? rc : write_both(s, text, strlen(text), e);
+}
+
+static int
 write_message(struct sending *s, struct err *e)
 {
 	bool files = draft_files_size(s->draft) > 0;
@@ -444,6 +459,8 @@ write_message(struct sending *s, struct err *e)
 	struct buf text;
 	int rc;
 
+	if (s->draft->report != NULL)
+		return write_report(s, e);
 	buf_init(&text, HEAD_MAX + 2 * BODY_TEXT_MAX);
 	draft_boundary(s->draft->did, boundary);
 	rc = write_heads(s, &text, e);
@@ -595,6 +612,8 @@ send_message(struct sending *s)
 	log_accepted(s, size);
 	if (count_sent(s, true, &sent, &e) != 0)
 		log_warning("limit.messages_per_user: %s", e.text);
+	if (s->draft->report != NULL)
+		return OUTGOING_SENT;
 	filed = publish_copy(s, name);
 	remember(s, name);
 	return filed ? OUTGOING_SENT : OUTGOING_NOT_FILED;
@@ -645,6 +664,10 @@ outgoing_send(struct web_request *r, const struct draft *d, int64_t later_ms,
 		result = OUTGOING_TOO_LARGE;
 	else
 		result = judge(&s);
+	if (d->report != NULL) {
+		s.envelope.sender = "";
+		s.envelope.not_before_ms = 0;
+	}
 	if (result == OUTGOING_SENT)
 		result = send_message(&s);
 	settings_free(s.settings);

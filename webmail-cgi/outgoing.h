@@ -37,7 +37,8 @@ struct outgoing {
 
 /*
  * Sends a draft that is open and locked; it stays.  `later_ms` 0: now, which
- * is when the user's time for undo is over.
+ * is when the user's time for undo is over.  With d->report it goes at once,
+ * from the null sender, without a copy (RFC 8098 2.1).
  */
 enum outgoing_result outgoing_send(struct web_request *r, const struct draft *d,
     int64_t later_ms, struct outgoing *out);

@@ -109,6 +109,9 @@ outgoing_notice(struct web_request *r)
 		{ "too-late", "compose.too_late" },
 		{ "not-taken", "compose.not_taken" },
 		{ "taken", "compose.taken" },
+		{ "receipt-sent", "read.receipt_sent" },
+		{ "receipt-decided", "read.receipt_decided" },
+		{ "receipt-declined", "read.receipt_declined" },
 	};
 	const char *flash = web_query(r, "flash"), *id = web_query(r, "id");
 

@@ -66,6 +66,18 @@ bool message_is_first(struct web_request *r, const struct letter *l);
 /* What mime_view() says of an invitation, for the templates; NULL of NULL. */
 json_t *invite_value(struct web_request *r, const json_t *invite);
 
+/* --- receipt.c ----------------------------------------------------------------- */
+
+/*
+ * What the page says of a sender who wants to be told that this was read:
+ * {to, elsewhere}, of what mime_view() says; NULL: nothing to decide.
+ */
+json_t *receipt_value(
+    struct web_request *r, const struct letter *l, const json_t *view);
+
+/* POST do=send|decline: tell them, or never. */
+void receipt_post(struct web_request *r, struct web_response *w);
+
 /* --- talk.c: pages ------------------------------------------------------------ */
 
 void talk_page(struct web_request *r, struct web_response *w);

@@ -507,7 +507,7 @@ change_account(struct web_request *r)
 
 /* clang-format off */
 static const struct topic topics[] = {
-	{ "reading", { PREF_ROWS, PREF_TALKS, PREF_READ_AFTER, PREF_PLAIN, PREF_PICTURES, PREF_KEYS, PREF_COUNT }, fill_reading, change_reading },
+	{ "reading", { PREF_ROWS, PREF_TALKS, PREF_READ_AFTER, PREF_PLAIN, PREF_PICTURES, PREF_RECEIPTS, PREF_KEYS, PREF_COUNT }, fill_reading, change_reading },
 	{ "writing", { PREF_UNDO, PREF_QUOTE, PREF_COLLECT, PREF_COUNT }, NULL, NULL },
 	{ "identities", { PREF_COUNT }, fill_identities, change_identity },
 	{ "labels", { PREF_COUNT }, fill_labels, change_labels },

@@ -110,6 +110,7 @@ static const struct {
 	[PREF_PICTURES]   = { "pictures",   "ask",  "ask|always" },
 	[PREF_QUOTE]      = { "quote",      "above", "above|below|none" },
 	[PREF_UNDO]       = { "undo",       "15",   "0|15|30" },
+	[PREF_RECEIPTS]   = { "receipts",   "ask",  "ask|never" },
 	[PREF_COLLECT]    = { "collect",    "yes",  "yes|no" },
 };
 

@@ -56,8 +56,9 @@ enum pref {
 	PREF_PLAIN,      /* plain text where there is one: yes, no */
 	PREF_PICTURES,   /* remote pictures: ask, always */
 	PREF_QUOTE,      /* the answer goes above or below the quote, or none */
-	PREF_UNDO,    /* seconds a sent message can be taken back: 0, 15, 30 */
-	PREF_COLLECT, /* remember whom I write to: yes, no */
+	PREF_UNDO,     /* seconds a sent message can be taken back: 0, 15, 30 */
+	PREF_RECEIPTS, /* who asks for a receipt: ask me, never */
+	PREF_COLLECT,  /* remember whom I write to: yes, no */
 	PREF_COUNT,
 };
 

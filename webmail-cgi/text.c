@@ -137,3 +137,14 @@ text_to_html(struct slice text, const char *fold_label, struct buf *out)
 	close_quotes(&w, 0);
 	end_paragraph(&w);
 }
+
+const char *
+text_fill(
+    struct pool *pool, const char *text, const char *name, const char *value)
+{
+	const char *hole = strstr(text, name);
+
+	return hole == NULL ? text
+			    : pool_printf(pool, "%.*s%s%s", (int)(hole - text),
+				  text, value, hole + strlen(name));
+}

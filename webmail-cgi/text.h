@@ -2,6 +2,7 @@
 #define WEBMAIL_CGI_TEXT_H
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/slice.h"
 
 /*
@@ -20,5 +21,9 @@ enum {
 };
 
 void text_to_html(struct slice text, const char *fold_label, struct buf *out);
+
+/* A translated text with `value` in place of "{name}"; the pool's. */
+const char *text_fill(
+    struct pool *pool, const char *text, const char *name, const char *value);
 
 #endif /* WEBMAIL_CGI_TEXT_H */

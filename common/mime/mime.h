@@ -42,7 +42,9 @@ void mime_free(struct mime *m);
 /*
  * For the mailbox index.  All texts are UTF-8 without control characters:
  *	from, reply_to, to, cc: [{name, address}] (at most 1000 each)
- *	receipt_to: who asks to be told that it was read (RFC 8098), or ""
+ *	receipt_to: who asks to be told that it was read (RFC 8098 2.1), or "";
+ *	    also "" of what came by a list, a report, and of a null sender
+ *	receipt_elsewhere: bool, another domain than the message's sender
  *	subject, message_id, in_reply_to, list_id: text ("" when missing; ids
  *	    without <>), references: [id] (the last 100)
  *	date: milliseconds, or null

@@ -1,5 +1,6 @@
 """Reading in webmail: texts, HTML in its frame, pictures, files, source."""
 
+import email
 import gzip
 import io
 import re
@@ -8,6 +9,7 @@ import sys
 import time
 import unittest
 import zipfile
+from email import policy
 from email.message import EmailMessage
 from html import unescape
 from html.parser import HTMLParser
@@ -16,7 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent),
                 str(Path(__file__).resolve().parents[1] / "xss")]
 from lib.fastcgi import Browser, Letter  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 from vectors import seeds  # noqa: E402
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000"
@@ -221,6 +223,105 @@ END:VCALENDAR
         page = self.ann.get(self.deliver(raw.encode("koi8-r")))
         self.assertIn('<h1 dir="auto">Привет</h1>', page.text)
         self.assertIn("<p>Привет мир</p>", page.text)
+
+    def asking(self, subject="Caf\u00e9", path="<bob@example.org>", **more):
+        """The URL of a message that asks for a receipt."""
+        m = EmailMessage()
+        if path is not None:
+            m["Return-Path"] = path
+        m["Subject"] = subject
+        m["Message-ID"] = "<asked@else.example>"
+        m["From"] = "Bob <bob@example.org>"
+        m["Disposition-Notification-To"] = "Bob <bob@example.org>"
+        for name, value in more.items():
+            m[name.replace("_", "-")] = value
+        m.set_content("please")
+        return self.deliver(m)
+
+    def receipts(self):
+        """What came to bob, parsed."""
+        return [email.message_from_bytes(m, policy=policy.default)
+                for m in self.s.messages("bob@example.org")]
+
+    def test_answer_a_receipt(self):
+        """RFC 8098: as the reader says, once."""
+        ask = "bob@example.org asks for a receipt."
+        link = self.asking()
+        page = self.ann.get(link)
+        self.assertIn(ask, page.text)
+        self.assertNotIn("not where the message came from", page.text)
+        self.assertNotIn(ask, self.ann.get(link + "/print").text)
+        self.assertEqual(self.receipts(), [])
+        answer = self.ann.post(link + "/receipt",
+                               {"do": "send", "back": "/m/inbox?x=1"}, page)
+        self.assertEqual(answer.header("Location"),
+                         "/webmail/m/inbox?x=1&flash=receipt-sent")
+        self.assertIn("The receipt was sent.", self.ann.follow(answer).text)
+        self.assertNotIn(ask, self.ann.get(link).text)
+        again = self.ann.post(link + "/receipt", {"do": "send"}, page)
+        self.assertIn("flash=receipt-decided", again.header("Location"))
+        wait_until(self.receipts, 10, "the receipt")
+        m, = self.receipts()
+        self.assertEqual(m["Return-Path"], "<>")
+        self.assertEqual(m["From"].addresses[0].addr_spec, "ann@example.org")
+        self.assertEqual(m["To"], "bob@example.org")
+        self.assertEqual(m["Subject"], "Read: Caf\u00e9")
+        self.assertEqual(m["In-Reply-To"], "<asked@else.example>")
+        self.assertEqual(m["Auto-Submitted"], "auto-replied")
+        self.assertEqual(m.get_content_type(), "multipart/report")
+        self.assertEqual(m.get_param("report-type"),
+                         "disposition-notification")
+        words, report = m.iter_parts()
+        self.assertIn("Subject: Caf\u00e9", words.get_content())
+        self.assertEqual(report.get_content_type(),
+                         "message/disposition-notification")
+        fields = dict(line.split(": ", 1) for line in
+                      report.as_string().split("\n\n")[1].splitlines())
+        self.assertEqual(fields, {
+            "Final-Recipient": "rfc822; ann@example.org",
+            "Original-Message-ID": "<asked@else.example>",
+            "Disposition": "manual-action/MDN-sent-manually; displayed"})
+        self.assertFalse(m.defects or words.defects or report.defects)
+        # other programs see it, and it goes where the message goes
+        keywords = self.s.mailbox("ann@example.org") / "dovecot-keywords"
+        self.assertIn("$MDNSent", keywords.read_text())
+        # no: nothing is sent, and it is not asked again
+        link = self.asking("second")
+        page = self.ann.get(link)
+        answer = self.ann.post(link + "/receipt", {"do": "decline"}, page)
+        self.assertIn("flash=receipt-declined", answer.header("Location"))
+        self.assertNotIn(ask, self.ann.get(link).text)
+        self.assertEqual(len(self.receipts()), 1)
+
+    def test_no_receipt(self):
+        """For nobody who must not get one; and a warning for elsewhere."""
+        ask = "asks for a receipt"
+        for more in ({"path": "<>"}, {"List_Id": "<a.list>"},
+                     {"Precedence": "bulk"}, {"List_Unsubscribe": "<a:b>"},
+                     {"Disposition_Notification_Options":
+                      "x=required,y"}):
+            link = self.asking(**more)
+            page = self.ann.get(link)
+            self.assertNotIn(ask, page.text, more)
+            answer = self.ann.post(link + "/receipt", {"do": "send"}, page)
+            self.assertIn("receipt-decided", answer.header("Location"), more)
+        for path in ("<bounce@elsewhere.example>", None):
+            page = self.ann.get(self.asking(path=path))
+            self.assertIn("not where the message came from", page.text)
+        self.put(b"Disposition-Notification-To: bob@example.org\n"
+                 b"Return-Path: <bob@example.org>\nContent-Type: "
+                 b"multipart/report; boundary=b\n\n--b\n\nx\n--b--\n")
+        self.assertNotIn(ask, self.ann.get(self.newest()).text)
+        link = self.asking("junk")
+        page = self.ann.get(link)
+        self.ann.post("/webmail/act", {"junk": link.rsplit("/", 1)[1]}, page)
+        self.assertNotIn(ask, self.ann.get(link).text)
+        page = self.ann.get("/webmail/settings/reading")
+        self.ann.post("/webmail/settings/reading", {"receipts": "never"},
+                      page)
+        self.addCleanup(self.ann.post, "/webmail/settings/reading",
+                        {"receipts": "ask"}, page)
+        self.assertNotIn(ask, self.ann.get(self.asking()).text)
 
     def html(self, body):
         m = EmailMessage()

@@ -329,11 +329,11 @@ class Writing(unittest.TestCase):
         self.assertEqual(m["Disposition-Notification-To"], "ann@example.org")
         carl = self.browser("carl")
         page = self.open_last(carl)[1].text
-        self.assertIn("ann@example.org asks to be told", page)
+        self.assertIn("ann@example.org asks for a receipt", page)
         self.assertEqual(self.s.messages("ann@example.org"), before)
         page = b.get("/webmail/m/sent").text
         sent = b.get(re.search(r'class="go" href="([^"]+)"', page).group(1))
-        self.assertNotIn("asks to be told", sent.text)
+        self.assertNotIn("asks for a receipt", sent.text)
 
     def test_one_limit_for_smtp_and_webmail(self):
         self.s.user("erik@example.org")
