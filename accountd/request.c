@@ -228,7 +228,7 @@ rev_of(struct request *q, json_t *object, const char *const *volatile_keys)
 	char *text;
 	uint32_t sum;
 
-	for (; *volatile_keys != NULL; volatile_keys++)
+	for (; volatile_keys && *volatile_keys != NULL; volatile_keys++)
 		(void)json_object_del(kept, *volatile_keys);
 	text = json_dumps(kept, JSON_COMPACT | JSON_SORT_KEYS);
 	sum = crc32c(0, text ? text : "", text ? strlen(text) : 0);

@@ -135,7 +135,7 @@ int req_match(struct request *q, struct match *out, struct err *e) MUST_CHECK;
 
 /*
  * The version of an object that is edited: of everything but the members in
- * `volatile_keys` (NULL at the end).  put_rev() answers it as "rev";
+ * `volatile_keys` (NULL at the end, or none).  put_rev() answers it as "rev";
  * check_rev() refuses with "changed" when the request has another one.
  */
 void put_rev(
@@ -177,7 +177,8 @@ verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,
     verb_user_set, verb_user_passwd, verb_user_aliases, verb_user_disable,
     verb_user_enable, verb_user_delete, verb_user_usage, verb_user_sent,
     verb_mailbox_view, verb_mailbox_settled, verb_mailbox_views;
-verb_handler verb_alias_add, verb_alias_list, verb_alias_delete;
+verb_handler verb_alias_add, verb_alias_list, verb_alias_show,
+    verb_alias_delete;
 verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,
     verb_list_delete;
 verb_handler verb_setting_get, verb_setting_set, verb_setting_list,

@@ -58,6 +58,7 @@ static const struct verb verbs[] = {
 	{ "alias add",       STAFF, RIGHT_DOMAIN, BY_NEW, VERB_WRITE, NULL, verb_alias_add },
 	{ "alias list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_alias_list },
 	{ "alias list domain", STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_READ, NULL, verb_alias_list },
+	{ "alias show",      STAFF, RIGHT_DOMAIN, BY_ALIAS, VERB_READ, NULL, verb_alias_show },
 	{ "alias delete",    STAFF, RIGHT_DOMAIN, BY_ALIAS, VERB_WRITE, NULL, verb_alias_delete },
 	{ "list add",        STAFF, RIGHT_DOMAIN, BY_NEW, VERB_WRITE, NULL, verb_list_add },
 	{ "list list",       STAFF, RIGHT_SIGNED, BY_NOTHING, VERB_READ, NULL, verb_list_list },

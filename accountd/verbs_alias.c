@@ -144,7 +144,41 @@ read_addresses(struct request *q, json_t *array, size_t least, size_t most,
 
 /* --- Aliases ---------------------------------------------------------------------- */
 
-/* "targets"; an alias that is there already is redirected, unless "new". */
+static int
+load_alias(struct request *q, json_t **out, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT t.target FROM alias a JOIN alias_target t"
+	    " ON t.alias_id = a.id WHERE a.domain_id = ?1 AND a.local = ?2"
+	    " ORDER BY t.target",
+	    "is", q->target.domain_id, q->target.local);
+	json_t *targets = json_array();
+	int got = -1;
+
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		json_array_append_new(targets, json_string(sql_text(r, 0)));
+	sql_done(r);
+	*out = json_pack(
+	    "{ss,so}", "address", q->target.address, "targets", targets);
+	return got;
+}
+
+/* The alias, and beside it "rev". */
+int
+verb_alias_show(struct request *q, struct err *e)
+{
+	json_t *alias;
+	int r = load_alias(q, &alias, e);
+
+	json_object_set_new(q->out, "alias", alias);
+	put_rev(q, alias, NULL);
+	return r;
+}
+
+/*
+ * "targets"; an alias that is there already is redirected, unless "new".  With
+ * "rev" only that version of it.
+ */
 int
 verb_alias_add(struct request *q, struct err *e)
 {
@@ -161,6 +195,9 @@ verb_alias_add(struct request *q, struct err *e)
 	if (taken && (strcmp(by, "alias") != 0 || req_bool(q, "new")))
 		return refuse(q, e, "exists", "%s exists already (%s)",
 		    q->target.address, by);
+	if (load_alias(q, &q->before, e) != 0 ||
+	    check_rev(q, q->before, NULL, e) != 0)
+		return -1;
 	for (size_t i = 0; i < count; i++)
 		if (ascii_casecmp(targets[i], q->target.address) == 0)
 			return refuse(q, e, "bad-value",
@@ -262,7 +299,9 @@ verb_alias_delete(struct request *q, struct err *e)
 	if (alias_is_reserved(q->target.local))
 		return refuse(q, e, "reserved",
 		    "%s can be redirected, not deleted", q->target.address);
-	q->before = json_pack("{ss}", "address", q->target.address);
+	if (load_alias(q, &q->before, e) != 0 ||
+	    check_rev(q, q->before, NULL, e) != 0)
+		return -1;
 	return sql_run(q->core->db, e, "DELETE FROM alias WHERE id = ?1", "i",
 		   q->target.alias_id) < 0
 	    ? -1

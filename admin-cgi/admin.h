@@ -218,6 +218,8 @@ void look_post(struct web_request *r, struct web_response *w);
 
 void aliases_page(struct web_request *r, struct web_response *w);
 void aliases_post(struct web_request *r, struct web_response *w);
+void alias_page(struct web_request *r, struct web_response *w);
+void alias_post(struct web_request *r, struct web_response *w);
 void lists_page(struct web_request *r, struct web_response *w);
 void lists_post(struct web_request *r, struct web_response *w);
 void list_page(struct web_request *r, struct web_response *w);

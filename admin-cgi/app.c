@@ -157,6 +157,8 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/u/{}/delete",    IN(ROLE_MANAGER), user_delete_post },
 	{ WEB_GET,  "/aliases",        IN(ROLE_MANAGER), aliases_page },
 	{ WEB_POST, "/aliases",        IN(ROLE_SERVER),  aliases_post },
+	{ WEB_GET,  "/a/{}",           IN(ROLE_MANAGER), alias_page },
+	{ WEB_POST, "/a/{}",           IN(ROLE_MANAGER), alias_post },
 	{ WEB_GET,  "/lists",          IN(ROLE_ANY),     lists_page },
 	{ WEB_POST, "/lists",          IN(ROLE_SERVER),  lists_post },
 	{ WEB_GET,  "/l/{}",           IN(ROLE_ANY),     list_page },

@@ -80,7 +80,7 @@ full_address(struct web_request *r, const char *text)
 	return pool_printf(&r->pool, "%s@%s", text, domain);
 }
 
-/* do=delete with "address"; else a new one, or with "was" a changed one. */
+/* A new one; or drop=ADDRESS. */
 void
 aliases_post(struct web_request *r, struct web_response *w)
 {
@@ -96,14 +96,85 @@ aliases_post(struct web_request *r, struct web_response *w)
 	} else {
 		request = json_pack("{ss,ss,so,sb}", "verb", "alias add",
 		    "address", full_address(r, posted(r, "address")), "targets",
-		    addresses_of(web_form(r, "targets")), "new",
-		    web_form(r, "change") == NULL);
+		    addresses_of(web_form(r, "targets")), "new", 1);
 	}
 	rc = admin_write(r, w, request, NULL, &p);
 	if (rc > 0)
 		send_list(r, w, "alias list", "aliases", &p);
 	else if (rc == 0)
 		admin_done(r, w, flash, "%s", r->path);
+}
+
+static json_t *
+about(const struct web_request *r, const char *verb)
+{
+	return json_pack("{ss,ss}", "verb", verb, "address", r->args[0]);
+}
+
+static const char *
+domain_part(const char *address)
+{
+	const char *at = strrchr(address, '@');
+
+	return at != NULL ? at + 1 : "";
+}
+
+/* clang-format off */
+static const struct form_field alias_fields[] = {
+	{ "targets", FORM_LINES, 0 },
+};
+
+/* clang-format on */
+
+static const struct form alias_form = { alias_fields, ARRAY_LEN(alias_fields),
+	"alias" };
+
+static void
+send_alias(
+    struct web_request *r, struct web_response *w, const struct problem *p)
+{
+	json_t *reply, *values, *alias;
+
+	if (admin_need(r, w, about(r, "alias show"), &reply) != 0)
+		return;
+	alias = json_object_get(reply, "alias");
+	values = json_pack("{sO,so,sO,ss}", "a", alias, "f",
+	    form_show(r, &alias_form, alias, p), "rev",
+	    json_object_get(reply, "rev"), "domain", domain_part(r->args[0]));
+	form_problem(r, w, p, values);
+	json_decref(reply);
+	admin_page(r, w, "alias", "aliases", values);
+}
+
+void
+alias_page(struct web_request *r, struct web_response *w)
+{
+	const struct problem none = { 0 };
+
+	send_alias(r, w, &none);
+}
+
+/* Where it leads now; or do=delete. */
+void
+alias_post(struct web_request *r, struct web_response *w)
+{
+	bool gone = strcmp(posted(r, "do"), "delete") == 0;
+	const char *rev = web_form(r, "rev");
+	json_t *request = about(r, gone ? "alias delete" : "alias add");
+	struct problem p = { 0 };
+	int rc;
+
+	if (!gone)
+		json_object_set_new(
+		    request, "targets", addresses_of(web_form(r, "targets")));
+	if (rev != NULL)
+		json_object_set_new(request, "rev", json_string(rev));
+	rc = admin_write(r, w, request, NULL, &p);
+	if (rc > 0)
+		send_alias(r, w, &p);
+	else if (rc == 0)
+		admin_done(r, w, gone ? "alias_deleted" : "saved",
+		    "/d/%s/aliases", admin_url(r, domain_part(r->args[0])));
 }
 
 /* --- Distribution lists ------------------------------------------------------------ */
@@ -118,12 +189,6 @@ static const struct form_field fields[] = {
 /* clang-format on */
 
 static const struct form form = { fields, ARRAY_LEN(fields), NULL };
-
-static json_t *
-about(const struct web_request *r, const char *verb)
-{
-	return json_pack("{ss,ss}", "verb", verb, "address", r->args[0]);
-}
 
 void
 lists_page(struct web_request *r, struct web_response *w)
@@ -153,7 +218,7 @@ static void
 send_one(struct web_request *r, struct web_response *w, const struct problem *p)
 {
 	json_t *request = about(r, "list show"), *reply, *values, *list;
-	const char *after = web_query(r, "after"), *next, *at;
+	const char *after = web_query(r, "after"), *next;
 
 	if (after != NULL)
 		json_object_set_new(request, "after", json_string(after));
@@ -162,11 +227,10 @@ send_one(struct web_request *r, struct web_response *w, const struct problem *p)
 		return;
 	list = json_object_get(reply, "list");
 	next = json_string_value(json_object_get(reply, "next"));
-	at = strrchr(r->args[0], '@');
 	values = json_pack("{sO,so,sO,sO,ss,ss}", "l", list, "f",
 	    form_show(r, &form, list, p), "rev", json_object_get(reply, "rev"),
 	    "members", json_object_get(reply, "items"), "domain",
-	    at != NULL ? at + 1 : "", "add", posted(r, "add"));
+	    domain_part(r->args[0]), "add", posted(r, "add"));
 	if (next != NULL)
 		json_object_set_new(values, "next",
 		    json_string(pool_printf(&r->pool, "%s%s?after=%s", r->base,

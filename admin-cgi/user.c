@@ -85,30 +85,6 @@ user_page(struct web_request *r, struct web_response *w)
 
 /* --- Other addresses ----------------------------------------------------------------- */
 
-/* The targets of an alias (new), or NULL. */
-static json_t *
-targets_of(struct web_request *r, const char *alias)
-{
-	json_t *reply, *targets = NULL, *one;
-	struct err e;
-	size_t i;
-
-	if (admin_ask(r,
-		json_pack("{ss,ss,ss}", "verb", "alias list", "domain",
-		    domain_part(alias), "match", alias),
-		&reply, &e) != 0)
-		return NULL;
-	json_array_foreach(json_object_get(reply, "items"), i, one) {
-		const char *address =
-		    json_string_value(json_object_get(one, "address"));
-
-		if (slice_ieq_str(slice_str(address), alias))
-			targets = json_incref(json_object_get(one, "targets"));
-	}
-	json_decref(reply);
-	return targets;
-}
-
 static int
 add_alias(struct web_request *r, struct web_response *w, struct problem *p)
 {
@@ -128,23 +104,24 @@ static int
 drop_alias(struct web_request *r, struct web_response *w, const char *alias,
     struct problem *p)
 {
-	json_t *targets = targets_of(r, alias), *rest = json_array(), *one;
-	json_t *request;
+	json_t *reply, *rest, *one, *request;
 	size_t i;
 
-	json_array_foreach(targets, i, one)
+	if (admin_need(r, w,
+		json_pack("{ss,ss}", "verb", "alias show", "address", alias),
+		&reply) != 0)
+		return -1;
+	rest = json_array();
+	json_array_foreach(
+	    json_object_get(json_object_get(reply, "alias"), "targets"), i, one)
 		if (!slice_ieq_str(
 			slice_str(json_string_value(one)), address_of(r)))
 			json_array_append(rest, one);
-	json_decref(targets);
-	if (json_array_size(rest) > 0) {
-		request = json_pack("{ss,ss,so}", "verb", "alias add",
-		    "address", alias, "targets", rest);
-	} else {
-		request = json_pack(
-		    "{ss,ss}", "verb", "alias delete", "address", alias);
-		json_decref(rest);
-	}
+	request = json_pack("{ss,ss,sO}", "verb",
+	    json_array_size(rest) > 0 ? "alias add" : "alias delete", "address",
+	    alias, "rev", json_object_get(reply, "rev"));
+	json_object_set_new(request, "targets", rest);
+	json_decref(reply);
 	return admin_write(r, w, request, NULL, p);
 }
 

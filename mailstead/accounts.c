@@ -92,8 +92,10 @@ static const struct verb user_verbs[] = {
 
 static const struct verb alias_verbs[] = {
 	{ "add", "alias add", "address", NULL, F_TARGETS, { { 0 } }, { NULL } },
-	{ "list", "alias list", "domain", "items", F_LIST | F_OPTIONAL, { { 0 } },
+	{ "list", "alias list", "domain", "items", F_LIST | F_OPTIONAL,
+	  { { "--match", "match", INTO_REQUEST } },
 	  { "address", "targets", NULL } },
+	{ "show", "alias show", "address", "alias", F_OBJECT, { { 0 } }, { NULL } },
 	{ "delete", "alias delete", "address", NULL, 0, { { 0 } }, { NULL } },
 	{ 0 },
 };
@@ -450,7 +452,7 @@ const struct command commands_accounts[] = {
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
 	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox].",
 	    false, command_user },
-	{ "alias", "add|list|delete [ADDRESS] [TARGET...]",
+	{ "alias", "add|list|show|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },
 	{ "list", "add|list|show|members|set|join|leave|delete [ADDRESS] ...",
 	    "Distribution lists: add|join|leave ADDRESS MEMBER..., set ADDRESS "

@@ -15,9 +15,10 @@ from lib.server import BIN, PASSWORD, Server, wait_until  # noqa: E402
 
 ROLES = {"server": "admin@example.org", "domain": "dora@example.org",
          "list": "lisa@example.org"}
-OWN = {"d": "example.org", "u": "ann@example.org", "l": "news@example.org"}
+OWN = {"d": "example.org", "u": "ann@example.org", "l": "news@example.org",
+       "a": "sales@example.org"}
 OTHER = {"d": "other.example", "u": "olga@other.example",
-         "l": "club@other.example"}
+         "l": "club@other.example", "a": "shop@other.example"}
 DONE = {200, 303, 400, 403, 409, 422}
 
 
@@ -48,6 +49,8 @@ class Matrix(unittest.TestCase):
         for role in ROLES:
             s.user(f"victim-{role}@example.org")
             s.cli("domain", "add", f"victim-{role}.example")
+        s.cli("alias", "add", "sales@example.org", "ann@example.org")
+        s.cli("alias", "add", "shop@other.example", "olga@other.example")
         s.cli("list", "add", "news@example.org", "ann@example.org")
         s.cli("list", "add", "club@other.example", "olga@other.example")
         s.cli("user", "set", "dora@example.org", "roles=domain_admin")

@@ -270,8 +270,42 @@ class People(unittest.TestCase):
         page = self.do(where, {"address": "sales", "targets":
                                "bob@example.org"}, status=422)
         self.assertIn("exists already", page.text)
-        self.do(where, {"address": "sales", "targets": "bob@example.org",
-                        "change": "1"})
+        self.do(where, {"address": "postmaster", "targets":
+                        "bob@example.org"}, status=422)
+        sales = "/admin/a/sales@example.org"
+        self.assertIn(sales.replace("@", "%40"), self.admin.get(where).text)
+        page = self.do(sales, {"targets": "bob@example.org\r\nno address",
+                               "has": "targets"},
+                       status=422)
+        self.assertIn("bob@example.org\nno", page.text.replace("\r", ""))
+        self.do(sales, {"targets": "bob@example.org\r\ntom@example.org"})
+        self.assertEqual(
+            self.shown("alias", "show", "sales@example.org"),
+            {"address": "sales@example.org",
+             "targets": ["bob@example.org", "tom@example.org"]})
+        # it is still there, with two targets, when one user lets it go
+        self.do("/admin/u/tom@example.org", {"unalias": "sales@example.org"})
+        self.assertIn("far@away.example",
+                      self.admin.get("/admin/audit?what=alias+add").text)
+        self.do("/admin/a/postmaster@example.org", {"targets": ""},
+                status=422)
+        # somebody was faster
+        first, second = self.admin.get(sales), self.admin.get(sales)
+        rev = {"rev": first.hidden("rev")}
+        done = self.admin.post(sales, dict(rev, targets="ann@example.org"),
+                               first)
+        self.assertEqual(done.status, 303)
+        told = self.admin.post(sales, dict(rev, targets="dora@example.org",
+                                    has="targets"),
+                               second)
+        self.assertEqual(told.status, 409)
+        self.assertIn("Somebody else has changed", told.text)
+        self.assertIn("dora@example.org</textarea>", told.text)
+        told = self.admin.post(sales, dict(rev, do="delete"), second)
+        self.assertEqual(told.status, 409)
+        self.assertEqual(self.shown("alias", "list", "--match", "sales@*"),
+                         [{"address": "sales@example.org",
+                           "targets": ["ann@example.org"]}])
         page = self.do(where, {"address": "x", "targets": "no address"},
                        status=422)
         self.assertIn("no address", page.text)
