@@ -86,12 +86,33 @@ is_stale(const struct job *j)
 	    INT64_C(1000) * MAILDIR_TMP_SECONDS;
 }
 
+/*
+ * It is in the mailbox.  If a flush failed since, and its runner died, it may
+ * not be on the disk: it is written anew.
+ */
+static void
+found_there(
+    struct local *l, const struct mailbox *box, const char *name, size_t i)
+{
+	struct err e;
+
+	if (spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_UNSURE) {
+		if (maildir_rewrite(&box->dir, name, &e) != 0) {
+			fail(l->job, i, &e);
+			return;
+		}
+		staging_remember(l->job->runner->staging, box->path, name);
+	}
+	succeed(l->job, i);
+}
+
 /* What an earlier attempt left.  True: nothing remains to be done. */
 static bool
-resume(struct local *l, const struct maildir *m, const char *name, size_t i)
+resume(struct local *l, const struct mailbox *box, const char *name, size_t i)
 {
-	bool prepared =
-	    spool_mark_get(l->job->item, i, NULL) == SPOOL_MARK_PREPARED;
+	enum spool_mark mark = spool_mark_get(l->job->item, i, NULL);
+	bool prepared = mark == SPOOL_MARK_PREPARED;
+	const struct maildir *m = &box->dir;
 	bool found = false;
 	struct stat st;
 	struct err e;
@@ -108,7 +129,7 @@ resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 	 * may have tidied tmp/ since: then rather twice than never.
 	 */
 	found = prepared && !is_stale(l->job);
-	if (!found && l->is_old &&
+	if (!found && (l->is_old || mark == SPOOL_MARK_UNSURE) &&
 	    arrived_has(l->job->runner->arrived,
 		l->job->item->envelope.recipients[i].target, m, name, &found,
 		&e) != 0) {
@@ -116,7 +137,7 @@ resume(struct local *l, const struct maildir *m, const char *name, size_t i)
 		return true;
 	}
 	if (found)
-		succeed(l->job, i);
+		found_there(l, box, name, i);
 	return found;
 }
 
@@ -154,7 +175,7 @@ put(struct local *l, struct mailbox *box, size_t i)
 	maildir_delivery_name(l->job->item->id, (unsigned)i, l->host, l->size,
 	    l->wire_size, name);
 	if ((l->look || l->job->item->envelope.recipients[i].attempts > 0) &&
-	    resume(l, m, name, i))
+	    resume(l, box, name, i))
 		return 0;
 	if (l->first == NULL ||
 	    maildir_link_tmp(

@@ -124,7 +124,10 @@ job_record(struct job *j, size_t recipient, const struct outcome *o)
 	struct envelope_recipient *r = &j->item->envelope.recipients[recipient];
 	uint16_t code = outcome_code(o);
 
-	spool_mark(j->item, recipient, marks[o->kind], code);
+	if (o->kind == OUTCOME_SENT && r->kind == RECIPIENT_LOCAL)
+		spool_mark(j->item, recipient, SPOOL_MARK_STORED, code);
+	else
+		spool_mark(j->item, recipient, marks[o->kind], code);
 	pthread_mutex_lock(&j->lock);
 	r->state = states[o->kind];
 	r->code = code;
@@ -169,6 +172,7 @@ job_recover(struct job *j)
 			continue;
 		switch (spool_mark_get(j->item, i, &code)) {
 		case SPOOL_MARK_DONE:
+		case SPOOL_MARK_STORED:
 			r->state = RECIPIENT_DONE;
 			r->code = code;
 			break;
@@ -179,6 +183,7 @@ job_recover(struct job *j)
 		case SPOOL_MARK_NONE:
 		case SPOOL_MARK_STARTED:
 		case SPOOL_MARK_PREPARED:
+		case SPOOL_MARK_UNSURE:
 			break;
 		}
 	}

@@ -237,8 +237,11 @@ store_all(struct spool *s, struct spool_end *ends, struct err *e)
 		if (rc < 0)
 			log_error("spool: %s: %s", end->entry->id, why.text);
 	}
-	if (stored && syncfs(s->dirs.root) < 0)
-		return err_errno(e, "flush the spool");
+	if (stored && syncfs(s->dirs.root) < 0) {
+		err_errno(e, "flush the spool");
+		spool_flush_failed(s); /* the stores may lie beside it */
+		return -1;
+	}
 	return 0;
 }
 
@@ -460,19 +463,38 @@ housekeeping(struct spool *s, struct err *e)
 	return rc;
 }
 
+void
+spool_flush_failed(struct spool *s)
+{
+	atomic_fetch_add(&s->arena.header->failures, 1);
+}
+
+bool
+spool_is_unsure(struct spool *s)
+{
+	return atomic_load(&s->arena.header->failures) != 0;
+}
+
 int
 spool_flush(struct spool *s, int (*sync_stores)(void *arg, struct err *e),
     void *arg, size_t *settled_out, struct err *e)
 {
+	uint32_t failures = atomic_load(&s->arena.header->failures);
 	struct spool_end *ends = take_ends(s);
 
 	if (settled_out != NULL)
 		*settled_out = 0;
 	if (ends != NULL && sync_stores(arg, e) < 0) {
+		spool_flush_failed(s);
 		return_all(s, ends);
 		return -1;
 	}
-	if (ends != NULL && flush_ends(s, ends, settled_out, e) < 0)
-		return -1;
+	if (ends != NULL) {
+		/* one that failed meanwhile waits for the next flush */
+		(void)atomic_compare_exchange_strong(
+		    &s->arena.header->failures, &failures, 0);
+		if (flush_ends(s, ends, settled_out, e) < 0)
+			return -1;
+	}
 	return housekeeping(s, e);
 }

@@ -232,7 +232,8 @@ spool_mark(struct spool_item *it, size_t recipient, enum spool_mark m,
 
 	assert(recipient < it->marks->count);
 	old = atomic_load(&it->marks->marks[recipient]);
-	if ((old & 0xff) == SPOOL_MARK_DONE)
+	if ((old & 0xff) == SPOOL_MARK_DONE ||
+	    (old & 0xff) == SPOOL_MARK_STORED)
 		return;
 	atomic_store(&it->marks->marks[recipient],
 	    (uint32_t)m | (uint32_t)outcome << 16);

@@ -116,6 +116,7 @@ marks_open(struct marks_arena *a, const char *uuid_text, struct err *e)
 		memset(a->memory, 0, a->size);
 		memcpy(a->memory, arena_magic, sizeof(arena_magic));
 	}
+	a->header = (struct marks_header *)(void *)a->memory;
 	(void)pthread_mutex_init(&a->lock, NULL);
 	rebuild(a);
 	return 0;

@@ -22,6 +22,9 @@
  * A piece is one message's: its header, then one word a recipient.  Only the
  * thread that has the message claimed writes into it.  The allocator's own
  * state is in the process and rebuilt from the pieces at the next start.
+ *
+ * Beside the pieces it is kept whether a flush of the stores has failed since
+ * the last good one: then what they say of stores may be wrong.
  */
 enum marks_end {
 	MARKS_END_NONE,
@@ -45,11 +48,17 @@ enum {
 	MARKS_CLASSES = 32
 };
 
+struct marks_header {
+	char magic[16];
+	_Atomic uint32_t failures; /* of flushes, since the last good one */
+};
+
 struct marks_arena {
 	int fd;
-	char *memory; /* all that may ever be, mapped */
-	size_t size;  /* that has storage */
-	size_t end;   /* behind the last piece */
+	char *memory;                /* all that may ever be, mapped */
+	struct marks_header *header; /* its first bytes */
+	size_t size;                 /* that has storage */
+	size_t end;                  /* behind the last piece */
 	pthread_mutex_t lock;
 	uint32_t *free[MARKS_CLASSES]; /* offsets, by power of two */
 	size_t free_count[MARKS_CLASSES];

@@ -57,10 +57,31 @@ bind_notify(struct spool *s, const char *path, struct err *e)
 	return rc ? -1 : 0;
 }
 
+/*
+ * Its runner died between a failed flush and the next good one: what it put
+ * into a store may not be there, or not for long.
+ */
+static void
+doubt_marks(struct spool_marks *m)
+{
+	for (uint32_t i = 0; i < m->count; i++) {
+		uint32_t v = atomic_load(&m->marks[i]);
+
+		if ((v & 0xff) == SPOOL_MARK_PREPARED ||
+		    (v & 0xff) == SPOOL_MARK_STORED)
+			v = (v & ~(uint32_t)0xff) | SPOOL_MARK_UNSURE;
+		if ((v & 0xff) != SPOOL_MARK_UNSURE)
+			continue;
+		atomic_store(&m->end, MARKS_END_NONE);
+		atomic_store(&m->marks[i], v);
+	}
+}
+
 /* What the last runner was doing; pieces nobody needs are freed. */
 static void
 adopt_marks(struct spool *s)
 {
+	bool is_unsure = spool_is_unsure(s);
 	struct spool_marks *m;
 	size_t at = 0;
 
@@ -76,9 +97,13 @@ adopt_marks(struct spool *s)
 		en->was_claimed = true;
 		if (atomic_exchange(&m->danger, 0))
 			atomic_fetch_add(&m->crashes, 1);
+		if (is_unsure)
+			doubt_marks(m);
 		if (atomic_load(&m->end) == MARKS_END_SETTLE)
 			end_add(s, en, END_SETTLE, NULL, NULL, 0);
 	}
+	/* from here on each mark says it itself */
+	atomic_store(&s->arena.header->failures, 0);
 }
 
 /* When a message was put off last: no retry time is much after it. */
@@ -107,8 +132,11 @@ recover(struct spool *s, const char *marks_name, struct err *e)
 	 * What the last runner put into files on its way out was perhaps not
 	 * flushed; the settled marks below take it as done.
 	 */
-	if (syncfs(s->dirs.root) < 0)
-		return err_errno(e, "flush the spool");
+	if (syncfs(s->dirs.root) < 0) {
+		err_errno(e, "flush the spool");
+		spool_flush_failed(s);
+		return -1;
+	}
 	if (files_clean(s, e) < 0 || settled_rewrite(s, e) < 0)
 		return -1;
 	free(s->settled);

@@ -101,7 +101,9 @@ void spool_body_close(struct spool_body *b);
 
 /*
  * Live marks, one per recipient by its index in the envelope, stored at once.
- * `outcome` is the caller's (a reply code).  A mark never goes back from DONE.
+ * `outcome` is the caller's (a reply code).  A mark never goes back from DONE
+ * or STORED, but when its runner died after a flush of the stores failed and
+ * before the next good one: then the store has to be looked at.
  */
 enum spool_mark {
 	SPOOL_MARK_NONE,
@@ -109,6 +111,8 @@ enum spool_mark {
 	SPOOL_MARK_PREPARED, /* in tmp/, or the last octet is being sent */
 	SPOOL_MARK_DONE,     /* never again */
 	SPOOL_MARK_FAILED,   /* permanently */
+	SPOOL_MARK_STORED,   /* the same as DONE, in one of the stores */
+	SPOOL_MARK_UNSURE,   /* was PREPARED or STORED, see below */
 };
 
 void spool_mark(struct spool_item *it, size_t recipient, enum spool_mark m,
@@ -155,9 +159,15 @@ void spool_corrupt(struct spool_item *it, const char *reason);
  * has to write anew what may have been lost.  `settled_out`
  * (may be NULL) counts messages.  Does nothing, and calls nothing, when
  * nothing is pending.  One thread at a time.
+ *
+ * Of a failure the kernel tells once, so it is remembered, over kill -9, until
+ * a later flush succeeds.  spool_flush_failed() is for one that failed
+ * elsewhere, and any thread's; spool_is_unsure() tells whether one did.
  */
 int spool_flush(struct spool *s, int (*sync_stores)(void *arg, struct err *e),
     void *arg, size_t *settled_out, struct err *e) MUST_CHECK;
+void spool_flush_failed(struct spool *s);
+bool spool_is_unsure(struct spool *s);
 
 /* How many ends of claims wait for a flush; a high number asks for one. */
 size_t spool_flush_pending(struct spool *s);

@@ -12,7 +12,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,7 +38,6 @@ struct published {
 struct staging {
 	/* Each flush is told of failures by a descriptor of its own. */
 	int publish_fd, settle_fd;
-	atomic_bool store_failed; /* until the shared flush succeeds */
 
 	pthread_mutex_t lock;
 	struct job *first, **last;
@@ -215,8 +213,8 @@ record(struct job *j, size_t i, const struct err *e)
 	job_record(j, i, &o);
 }
 
-static void
-remember(struct staging *s, const char *path, const char *name)
+void
+staging_remember(struct staging *s, const char *path, const char *name)
 {
 	size_t path_size = strlen(path) + 1, name_size = strlen(name) + 1;
 	struct published *p = mem_alloc(sizeof(*p) + path_size + name_size);
@@ -235,7 +233,7 @@ publish(struct job *j, size_t i, const struct file *f, struct err *e)
 	spool_mark(j->item, i, SPOOL_MARK_PREPARED, 0);
 	if (maildir_publish(&f->box->dir, f->name, e) != 0)
 		return -1;
-	remember(j->runner->staging, f->box->path, f->name);
+	staging_remember(j->runner->staging, f->box->path, f->name);
 	record(j, i, NULL);
 	/* for whoever keeps a maildirsize there; it can be counted anew */
 	if (maildir_usage_add(&f->box->dir, (int64_t)j->local_size, 1, e) != 0)
@@ -276,11 +274,11 @@ staging_publish(struct runner *r)
 	size_t files;
 
 	jobs = take(r->staging, &files);
-	if (atomic_load(&r->staging->store_failed)) {
+	if (spool_is_unsure(r->spool)) {
 		err_set(&why, ERR_TEMP, "the mailboxes cannot be flushed");
 		failed = &why;
 	} else if (flush(r, jobs, files, &why) != 0) {
-		atomic_store(&r->staging->store_failed, true);
+		spool_flush_failed(r->spool);
 		note_flush(r, &why);
 		failed = &why;
 	}
@@ -328,14 +326,10 @@ sync_stores(void *arg, struct err *e)
 	*last = s->published;
 	s->published = NULL;
 	(void)pthread_mutex_unlock(&s->lock);
-	if (atomic_load(&s->store_failed) && rewrite_all(r, s->unsure, e) != 0)
+	if (spool_is_unsure(r->spool) && rewrite_all(r, s->unsure, e) != 0)
 		return -1;
-	if (syncfs(s->settle_fd) != 0) {
-		err_errno(e, "flushing the mailboxes");
-		atomic_store(&s->store_failed, true);
-		return -1;
-	}
-	atomic_store(&s->store_failed, false);
+	if (syncfs(s->settle_fd) != 0)
+		return err_errno(e, "flushing the mailboxes");
 	while (s->unsure != NULL) {
 		struct published *p = s->unsure;
 
@@ -352,6 +346,6 @@ staging_settle(struct runner *r)
 
 	if (spool_flush(r->spool, sync_stores, r, NULL, &e) != 0)
 		note_flush(r, &e);
-	else if (!atomic_load(&r->staging->store_failed))
+	else if (!spool_is_unsure(r->spool))
 		note_flush(r, NULL);
 }

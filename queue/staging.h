@@ -27,6 +27,12 @@ struct staging *staging_new(int mail_root_fd);
  */
 void staging_add(struct staging *s, struct job *j, size_t files);
 
+/*
+ * A delivery is in a mailbox at `path` under this name (without flags), and no
+ * shared flush has covered that.  Before it is marked stored.  Any thread.
+ */
+void staging_remember(struct staging *s, const char *path, const char *name);
+
 /* How many files wait.  Any thread. */
 size_t staging_count(struct staging *s);
 

@@ -345,16 +345,16 @@ class Clock(unittest.TestCase):
 @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
 class Mailbox(unittest.TestCase):
     def setUp(self):
-        mx = self.enterContext(FakeMX())
-        self.lab = self.enterContext(Lab(mx))
+        self.mx = self.enterContext(FakeMX())
+        self.lab = self.enterContext(Lab(self.mx))
         self.box = self.lab.state / 'mail/example.org/admin'
 
     def names(self):
         return [p.name for d in ('new', 'cur') if (self.box / d).is_dir()
                 for p in (self.box / d).iterdir()]
 
-    def power_cut(self):
-        """As after one: all names durable, no marks in memory."""
+    def kill(self):
+        """The runner, at once; returns where its marks are."""
         lab = self.lab
         worker = lab.worker()
         with open('/proc/%d/maps' % worker) as f:
@@ -363,7 +363,11 @@ class Mailbox(unittest.TestCase):
             os.kill(pid, signal.SIGKILL)
         lab.process.wait()
         lab.wait(lambda: not os.path.exists('/proc/%d' % worker))
-        os.unlink(marks)
+        return marks
+
+    def power_cut(self):
+        """As after one: all names durable, no marks in memory."""
+        os.unlink(self.kill())
 
     def test_I6_each_mailbox_is_read_once(self):
         """100 messages delivered but not settled, 100 not yet, 3000 others."""
@@ -386,6 +390,30 @@ class Mailbox(unittest.TestCase):
                                 if 'other' not in n), sorted(ids))
         self.assertGreater(lab.faults.passed(reads), 0)
         self.assertLess(lab.faults.passed(reads), 40)
+
+    def test_H07_killed_while_the_mailboxes_cannot_be_flushed(self):
+        """The marks of the dead are not believed: what is not in its mailbox
+        any more (the file system lost it) is delivered again, what is there is
+        written anew, what was sent elsewhere is not sent again."""
+        lab = self.lab
+        # the files themselves are flushed, their names are not
+        rule = lab.faults.add('sync', errno.EIO, 'state/mail/', skip=2)
+        text = 'Subject: tag-1\n\nthe end\n'
+        lab.submit('a@b.example', ['admin@example.org', BOB, 'x@far.example'],
+                   text)
+        lab.wait(lambda: lab.faults.hits(rule) > 2)
+        lab.wait(lambda: lab.seen and self.mx.messages)
+        path, = (self.box / 'new').iterdir()
+        before = path.stat().st_ino
+        self.kill()
+        lab.faults.clear()
+        lab.revive()
+        lab.wait(lambda: len(lab.seen) == 2)
+        lab.wait_empty()
+        self.assertNotEqual(path.stat().st_ino, before)
+        self.assertTrue(path.read_text().endswith(text))
+        self.assertEqual(len(self.names()), 1)
+        self.assertEqual(len(self.mx.messages), 1)
 
     def status(self):
         return subprocess.run([BIN / 'mailstead', '--state', self.lab.state, 'status'],
