@@ -132,6 +132,10 @@ static const char *const steps[] = {
 	" was_set INTEGER NOT NULL CHECK (was_set IN (0, 1)),"
 	" since_ms INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+	/* 6: made by sign-up, and nobody decided yet */
+	"ALTER TABLE account ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX account_waiting ON account(domain_id, local)"
+	" WHERE waiting <> 0;",
 };
 /* clang-format on */
 

@@ -145,7 +145,8 @@ verb_signup(struct request *q, struct err *e)
 	if (!num_parse(slice_str(quota), INT64_MAX, &bytes))
 		return err_set(e, ERR_TEMP, "signup.quota_bytes: %s", quota);
 	if (sql_run(q->core->db, e,
-		"UPDATE account SET quota_bytes = ?1, disabled = ?2"
+		"UPDATE account SET quota_bytes = ?1, disabled = ?2,"
+		" waiting = ?2"
 		" WHERE id = ?3",
 		"iii", (int64_t)bytes, (int64_t)(strcmp(mode, "approval") == 0),
 		q->target.account_id) < 0)

@@ -53,7 +53,8 @@ is_disabled(int64_t disabled, int64_t until)
 	"u.id, u.local || '@' || d.name, u.name, u.disabled,"               \
 	" u.disabled_until, u.quota_bytes, u.quota_messages, u.used_bytes," \
 	" u.used_messages, u.forward, u.forward_keep, u.pop3, u.smtp,"      \
-	" u.web, u.may_change_password, u.quota_full, d.name, u.local"
+	" u.web, u.may_change_password, u.quota_full, d.name, u.local,"     \
+	" u.waiting"
 #define USER_FROM " FROM account u JOIN domain d ON d.id = u.domain_id"
 
 /* The flat part; aliases and roles come from tables of their own. */
@@ -74,6 +75,8 @@ user_row_json(struct sql_rows *r)
 	    (int)sql_int(r, 15), "access", "pop3", (int)sql_int(r, 11), "smtp",
 	    (int)sql_int(r, 12), "web", (int)sql_int(r, 13));
 
+	if (sql_int(r, 18) != 0)
+		json_object_set_new(user, "waiting", json_true());
 	if (off && until != 0) {
 		clock_rfc3339(until, time);
 		json_object_set_new(user, "disabled_until", json_string(time));
@@ -157,6 +160,13 @@ verb_user_show(struct request *q, struct err *e)
 	return 0;
 }
 
+/* By an index that has these alone. */
+#define SELECT_FEW(index, column)                                          \
+	"SELECT " USER_COLUMNS " FROM account u INDEXED BY " index         \
+	" JOIN domain d ON d.id = u.domain_id WHERE u." column             \
+	" <> 0 AND (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)" \
+	" ORDER BY d.name, u.local"
+
 static struct sql_rows *
 select_users(
     struct request *q, const char *after, const struct match *m, struct err *e)
@@ -166,12 +176,12 @@ select_users(
 	page_cursor(after, &local, &domain);
 	if (req_bool(q, "admins"))
 		return sql_query(q->core->db, e,
-		    "SELECT " USER_COLUMNS
-		    " FROM account u INDEXED BY account_roles"
-		    " JOIN domain d ON d.id = u.domain_id"
-		    " WHERE u.roles <> 0 AND (d.name, u.local) > (?1, ?2)"
-		    " AND (?3 = 0 OR d.id = ?3) ORDER BY d.name, u.local",
-		    "vvi", domain, local, q->target.domain_id);
+		    SELECT_FEW("account_roles", "roles"), "vvi", domain, local,
+		    q->target.domain_id);
+	if (req_bool(q, "waiting"))
+		return sql_query(q->core->db, e,
+		    SELECT_FEW("account_waiting", "waiting"), "vvi", domain,
+		    local, q->target.domain_id);
 	return sql_query(q->core->db, e,
 	    "SELECT " USER_COLUMNS
 	    " FROM domain d CROSS JOIN account u INDEXED BY account_search"
@@ -209,8 +219,8 @@ put_total(struct request *q, struct err *e)
 }
 
 /*
- * "domain" (as a right of its own row), "match", "admins", "disabled",
- * "after", "limit".  "total": all of the domain or server.
+ * "domain" (as a right of its own row), "match", "admins", "waiting",
+ * "disabled", "after", "limit".  "total": all of the domain or server.
  */
 int
 verb_user_list(struct request *q, struct err *e)
@@ -588,7 +598,8 @@ user_set_disabled(
     struct request *q, int64_t disabled, int64_t until, struct err *e)
 {
 	return sql_run(q->core->db, e,
-		   "UPDATE account SET disabled = ?1, disabled_until = ?2"
+		   "UPDATE account SET disabled = ?1, disabled_until = ?2,"
+		   " waiting = 0"
 		   " WHERE id = ?3",
 		   "iii", disabled, until, q->target.account_id) < 0
 	    ? -1

@@ -192,6 +192,34 @@ add_seen(struct web_request *r, json_t *todo)
 	json_decref(health);
 }
 
+/* Asked for, not read from the last look: it should be gone when done. */
+static void
+add_waiting(struct web_request *r, json_t *todo)
+{
+	json_t *reply;
+	const json_t *all;
+	size_t count;
+	struct err e;
+
+	if (admin_ask(r,
+		json_pack("{ss,sb}", "verb", "user list", "waiting", 1), &reply,
+		&e) != 0)
+		return;
+	all = json_object_get(reply, "items");
+	count = json_array_size(all);
+	if (count > 0) {
+		const char *first = json_string_value(
+		    json_object_get(json_array_get(all, 0), "address"));
+
+		add_todo(r, todo, false, "signup",
+		    count == 1
+			? pool_strdup(&r->pool, first)
+			: pool_printf(&r->pool, "%s, +%zu", first, count - 1),
+		    "/users?waiting=1");
+	}
+	json_decref(reply);
+}
+
 static void
 add_trial(struct web_request *r, json_t *todo)
 {
@@ -224,6 +252,7 @@ send_server(struct web_request *r, struct web_response *w, json_t *page)
 	add_queue(r, all, page, todo);
 	add_disk(r, all, page, todo);
 	add_seen(r, todo);
+	add_waiting(r, todo);
 	settings_free(all);
 	json_object_set_new(page, "flow", flow_json(admin_of(r)->flow));
 	json_object_set_new(page, "todo_count",

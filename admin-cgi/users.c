@@ -66,7 +66,9 @@ list_values(struct web_request *r, const json_t *reply, json_t *rows)
 		    json_string(pool_printf(&r->pool, "%s%s?q=%s&after=%s%s",
 			r->base, r->path, admin_url(r, q != NULL ? q : ""),
 			admin_url(r, next),
-			web_query(r, "disabled") ? "&disabled=1" : "")));
+			web_query(r, "disabled")      ? "&disabled=1"
+			    : web_query(r, "waiting") ? "&waiting=1"
+						      : "")));
 	if (domain != NULL)
 		json_object_set_new(values, "domain", json_string(domain));
 	return values;
@@ -134,6 +136,8 @@ users_page(struct web_request *r, struct web_response *w)
 	}
 	if (web_query(r, "disabled") != NULL)
 		json_object_set_new(request, "disabled", json_true());
+	if (web_query(r, "waiting") != NULL)
+		json_object_set_new(request, "waiting", json_true());
 	if (admin_need(r, w, request, &reply) != 0)
 		return;
 	rows = json_array();

@@ -25,6 +25,7 @@ enum {
 	DAY_MS = 86400000,
 	DISK_BAD_PERCENT = 96,
 	BACKUP_WARN_DAYS = 7,
+	WAITING_MAX = 20, /* sign-ups that are told one by one */
 	NOTE_MAX = 65536,
 };
 
@@ -303,6 +304,36 @@ check_backup(struct check *c)
 	json_decref(note);
 }
 
+/*
+ * Each is a cause of its own: the next one is news again.  By number, as
+ * run/health.json and the metrics are not for everybody's addresses.
+ */
+static void
+check_waiting(struct check *c)
+{
+	struct dir_waiting list[WAITING_MAX];
+	struct pool pool = { 0 };
+	size_t count = 0;
+	struct err e;
+
+	if (dir_waiting(c->r->directory, &pool, list, ARRAY_LEN(list), &count,
+		&e) == DIR_TEMP)
+		add(c, "signup", "unknown", "", "%s", e.text);
+	for (size_t i = 0; i < count; i++) {
+		const char *id =
+		    pool_printf(&pool, "signup.%lld", (long long)list[i].id);
+		char since[CLOCK_RFC3339_SIZE];
+
+		clock_rfc3339(list[i].since_ms, since);
+		add(c, id, "warn",
+		    "Enable or delete the account: mailstead user enable, or"
+		    " the page Users.",
+		    "somebody signed up at %s on %.10s and waits for approval",
+		    list[i].domain, since);
+	}
+	pool_release(&pool);
+}
+
 json_t *
 tools_health(struct runner *r, const struct settings *s)
 {
@@ -313,6 +344,7 @@ tools_health(struct runner *r, const struct settings *s)
 	check_disk(&c);
 	check_queue(&c);
 	check_relay(&c);
+	check_waiting(&c);
 	certificates = check_certificates(&c);
 	address = tools_address(r, s, c.list);
 	return json_pack("{s:o,s:o,s:o*}", "checks", c.list, "certificates",

@@ -188,6 +188,13 @@ dir_find_account(struct directory *d, struct slice local, const char *domain,
 	return r == DIR_FOUND && out->id == 0 ? DIR_NONE : r;
 }
 
+enum dir_result
+dir_waiting(struct directory *d, struct pool *pool, struct dir_waiting *list,
+    size_t limit, size_t *count_out, struct err *e)
+{
+	return store_waiting(d->store, pool, list, limit, count_out, e);
+}
+
 /* --- Where mail goes ------------------------------------------------------ */
 
 /* joe+news is joe's, when the part before the separator has an account. */

@@ -98,6 +98,18 @@ enum dir_result dir_find_account(struct directory *d, struct slice local,
     const char *domain, struct pool *pool, struct dir_account *out,
     struct err *e);
 
+/* Accounts people made that wait until somebody enables or deletes them. */
+struct dir_waiting {
+	int64_t id; /* of the account */
+	const char *domain;
+	int64_t since_ms;
+};
+
+/* The `limit` that wait longest. */
+enum dir_result dir_waiting(struct directory *d, struct pool *pool,
+    struct dir_waiting *list, size_t limit, size_t *count_out,
+    struct err *e) MUST_CHECK;
+
 /* What a local address leads to; one step, the caller repeats for targets. */
 enum dir_target_kind {
 	TARGET_ACCOUNT,   /* account is filled in */

@@ -315,6 +315,34 @@ store_domain(struct store *s, const char *name, struct pool *pool,
 }
 
 enum dir_result
+store_waiting(struct store *s, struct pool *pool, struct dir_waiting *list,
+    size_t limit, size_t *count_out, struct err *e)
+{
+	struct sql *db = borrow(s, e);
+	struct sql_rows *r;
+	size_t count = 0;
+	int got = -1;
+
+	if (db == NULL)
+		return DIR_TEMP;
+	r = sql_query(db, e,
+	    "SELECT u.id, d.name, u.created_ms"
+	    " FROM account u INDEXED BY account_waiting"
+	    " JOIN domain d ON d.id = u.domain_id WHERE u.waiting <> 0"
+	    " ORDER BY u.created_ms LIMIT ?1",
+	    "i", (int64_t)limit);
+	while (r != NULL && (got = sql_next(r, e)) == 1) {
+		list[count].id = sql_int(r, 0);
+		list[count].domain = pool_strdup(pool, sql_text(r, 1));
+		list[count++].since_ms = sql_int(r, 2);
+	}
+	sql_done(r);
+	give_back(s, db, got < 0);
+	*count_out = count;
+	return got < 0 ? DIR_TEMP : count > 0 ? DIR_FOUND : DIR_NONE;
+}
+
+enum dir_result
 store_account(struct store *s, struct slice local, const char *domain,
     struct pool *pool, struct dir_domain *domain_out,
     struct dir_account *account_out, struct err *e)

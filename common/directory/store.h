@@ -17,7 +17,7 @@
  * which the writer (accountd/store_directory.c) shares.
  */
 enum {
-	DIRECTORY_VERSION = 5,
+	DIRECTORY_VERSION = 6,
 	DIRECTORY_OLDEST = 1, /* readable without migration */
 };
 
@@ -32,6 +32,11 @@ void store_close(struct store *s);
 /* All rows of the settings as a new set. */
 int store_settings(
     struct store *s, struct settings **out, struct err *e) MUST_CHECK;
+
+/* dir_waiting() */
+enum dir_result store_waiting(struct store *s, struct pool *pool,
+    struct dir_waiting *list, size_t limit, size_t *count_out,
+    struct err *e) MUST_CHECK;
 
 /* A number that moves with every commit by somebody else. */
 int store_generation(struct store *s, int64_t *out, struct err *e) MUST_CHECK;

@@ -3,6 +3,7 @@ by mail, old logs."""
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -186,6 +187,47 @@ class Monitoring(unittest.TestCase):
         # and at the start of a program
         os.kill(self.s.supervisor("mailstead-parse"), signal.SIGTERM)
         wait_until(lambda: "mailstead-parse" not in old(400), 20)
+
+    def test_a_sign_up_waits(self):
+        """Each is told once, by mail and in the overview; and when it is
+        decided, that is over."""
+        s = self.s
+        s.set("signup.enabled", "yes")
+        s.cli("set", "--domain", "example.org", "signup.mode", "approval")
+        web = Browser(s.state / "run/web/webmail.sock")
+        wait_until(lambda: web.get("/webmail/signup").status == 200)
+        admin = Browser(s.state / "run/web/admin.sock")
+        admin.sign_in(ADMIN, PASSWORD, "/admin", "/")
+        self.assertNotIn("approval", admin.get("/admin/").text)
+        causes = []
+        for name in ("hal", "ida"):
+            page = web.post("/webmail/signup", {
+                "user": name, "name": "", "pass": PASSWORD,
+                "pass2": PASSWORD}, web.get("/webmail/signup"))
+            self.assertIn("waits for approval", page.text)
+            wait_until(lambda: "signup." in self.metrics(), 20)
+
+            def news():
+                causes[:] = re.findall(r'id="(signup\.\d+)"',
+                                       self.metrics())
+                return len(causes) == 1 + (name == "ida")
+            wait_until(news, 20)
+            wait_until(lambda: self.told("news", causes[-1]), 20)
+        self.assertNotIn("@", self.metrics())
+        self.assertEqual([self.told("news", c) for c in causes], [1, 1])
+        page = admin.get("/admin/")
+        self.assertIn("hal@example.org, +1", page.text)
+        page = admin.get(re.search(r'/admin(/users\?waiting=1)', page.text)
+                         .group())
+        self.assertEqual(page.text.count("Waits for approval"), 2)
+        self.assertNotIn(ADMIN + "</a>", page.text)
+        self.assertTrue(s.json("user", "show", "ida@example.org")["waiting"])
+        s.cli("user", "enable", "ida@example.org")
+        s.cli("user", "delete", "hal@example.org")
+        self.assertNotIn("waiting", s.json("user", "show", "ida@example.org"))
+        self.assertNotIn("approval", admin.get("/admin/").text)
+        for cause in causes:
+            wait_until(lambda c=cause: self.told("over", c), 20)
 
     def test_alert_of_the_disk(self):
         s = self.s
