@@ -80,17 +80,24 @@ cut_text(struct slice *text, size_t room)
 	return false;
 }
 
+static const char *
+quote_label(void *arg, int64_t lines)
+{
+	return page_count_text(arg, "read.quoted", lines);
+}
+
 static json_t *
 text_body(struct web_request *r, const json_t *body, size_t *room, bool *whole)
 {
 	struct slice text = slice_str(json_text(body, "text"));
+	const struct text_label label = { quote_label, r };
 	json_t *value;
 	struct buf html;
 
 	*whole = cut_text(&text, *room) && *whole;
 	*room -= text.len;
 	buf_init(&html, (text.len + 1) * TEXT_GROWTH);
-	text_to_html(text, page_text(r, "read.quoted"), &html);
+	text_to_html(text, &label, &html);
 	value = json_pack("{so}", "text", template_html(buf_slice(&html)));
 	buf_release(&html);
 	return value;

@@ -6,9 +6,13 @@
 
 #include "web/web.h"
 
+enum {
+	LINE_COLUMNS = 80
+};
+
 struct writer {
 	struct buf *out;
-	const char *fold_label;
+	const struct text_label *label;
 	unsigned depth; /* of open blockquotes */
 	bool in_paragraph;
 	bool in_signature;
@@ -38,18 +42,18 @@ take_depth(struct slice *line)
 	return depth < TEXT_QUOTE_DEPTH_MAX ? depth : TEXT_QUOTE_DEPTH_MAX;
 }
 
-/* Does the quote that begins here go on for long? */
-static bool
-is_long_quote(struct slice text)
+/* Lines of the quote that begins here; a flowed one counts as it shows. */
+static int64_t
+count_quoted(struct slice text)
 {
 	struct slice line;
-	int n = 0;
+	int64_t n = 0;
 
-	while (n <= TEXT_FOLD_LINES && slice_starts(text, ">")) {
+	while (slice_starts(text, ">")) {
 		text = slice_cut(text, '\n', &line);
-		n++;
+		n += 1 + (int64_t)(line.len / LINE_COLUMNS);
 	}
-	return n > TEXT_FOLD_LINES;
+	return n;
 }
 
 static void
@@ -68,13 +72,14 @@ close_quotes(struct writer *w, unsigned depth)
 }
 
 static void
-open_quotes(struct writer *w, unsigned depth, bool is_long)
+open_quotes(struct writer *w, unsigned depth, int64_t lines)
 {
 	if (w->depth < depth)
 		end_paragraph(w);
-	if (w->depth == 0 && depth > 0 && is_long) {
+	if (w->depth == 0 && depth > 0 && lines > TEXT_FOLD_LINES) {
 		buf_addstr(w->out, "<details class=\"quoted\"><summary>");
-		web_escape_html(slice_str(w->fold_label), w->out);
+		web_escape_html(
+		    slice_str(w->label->lines(w->label->arg, lines)), w->out);
 		buf_addstr(w->out, "</summary>");
 		w->folded = true;
 	}
@@ -113,13 +118,13 @@ begin_signature(struct writer *w)
 }
 
 void
-text_to_html(struct slice text, const char *fold_label, struct buf *out)
+text_to_html(struct slice text, const struct text_label *label, struct buf *out)
 {
-	struct writer w = { .out = out, .fold_label = fold_label };
+	struct writer w = { .out = out, .label = label };
 	struct slice line;
 
 	while (text.len > 0) {
-		bool is_long = w.depth == 0 && is_long_quote(text);
+		int64_t lines = w.depth == 0 ? count_quoted(text) : 0;
 		unsigned depth;
 
 		text = slice_cut(text, '\n', &line);
@@ -127,7 +132,7 @@ text_to_html(struct slice text, const char *fold_label, struct buf *out)
 		if (depth > 0)
 			end_signature(&w);
 		close_quotes(&w, depth);
-		open_quotes(&w, depth, is_long);
+		open_quotes(&w, depth, lines);
 		if (depth == 0 && !w.in_signature &&
 		    (slice_eq_str(line, "-- ") || slice_eq_str(line, "--")))
 			begin_signature(&w);

@@ -1,14 +1,16 @@
 #ifndef WEBMAIL_CGI_TEXT_H
 #define WEBMAIL_CGI_TEXT_H
 
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/slice.h"
 
 /*
  * A plain text message as HTML, appended to `out`: paragraphs, links, quotes
- * ("> x") as nested blockquotes, long ones folded behind `fold_label`, the
- * signature (behind a line "-- ") dimmed.  Everything is escaped; nothing but
+ * ("> x") as nested blockquotes, long ones folded behind what `label` says of
+ * so many lines, the signature (behind a line "-- ") dimmed.  Everything is escaped; nothing but
  * p, br, a, blockquote, details, summary and div is written, always balanced.
  * Linear.  `text`: UTF-8 with LF line ends, as of mime_text().  Pure.
  *
@@ -20,7 +22,13 @@ enum {
 	TEXT_GROWTH = 64,
 };
 
-void text_to_html(struct slice text, const char *fold_label, struct buf *out);
+struct text_label {
+	const char *(*lines)(void *arg, int64_t n); /* plain text */
+	void *arg;
+};
+
+void text_to_html(
+    struct slice text, const struct text_label *label, struct buf *out);
 
 /* A translated text with `value` in place of "{name}"; the pool's. */
 const char *text_fill(

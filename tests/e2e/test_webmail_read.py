@@ -208,13 +208,18 @@ END:VCALENDAR
         text = page.text
         self.assertIn("<p>Hello<br>\nthere</p>", text)
         self.assertIn('href="https://example.org/?a=1&amp;b=2"', text)
-        self.assertRegex(text, r'<details class="quoted"><summary>[^<]+'
-                         r'</summary><blockquote><p>line 0')
+        self.assertRegex(text, r'<details class="quoted"><summary>Quoted text, '
+                         r'13 lines</summary><blockquote><p>line 0')
         self.assertIn("<blockquote><p>deep", text)
         self.assertIn("</details>\n<blockquote><p>short", text)
         self.assertRegex(text, r'<div class="sig"><p>--\s*<br>\s*Ann &lt;x')
         self.assertEqual(text.count("<blockquote>"),
                          text.count("</blockquote>"))
+        # a paragraph of flowed text is as long as it looks
+        self.put("Content-Type: text/plain; charset=utf-8; format=flowed\n\n"
+                 .encode() + b"> words \n" * 150 + b">\n> end\n")
+        self.assertIn("<summary>Quoted text, 13 lines</summary>",
+                      self.ann.get(self.newest()).text)
 
     def test_flowed_and_charset(self):
         raw = "Subject: =?koi8-r?B?8NLJ18XU?=\n" \

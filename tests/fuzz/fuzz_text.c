@@ -29,13 +29,21 @@ check_output(struct slice s)
 	assert(depth == 0);
 }
 
+static const char *
+label(void *arg, int64_t n)
+{
+	assert(n > TEXT_FOLD_LINES);
+	return arg;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	const struct text_label quoted = { label, (void *)(uintptr_t) "<q>" };
 	struct buf out;
 
 	buf_init(&out, (size + 1) * TEXT_GROWTH);
-	text_to_html(slice_of((const char *)data, size), "<q>", &out);
+	text_to_html(slice_of((const char *)data, size), &quoted, &out);
 	assert(!buf_overflowed(&out));
 	check_output(buf_slice(&out));
 	buf_release(&out);
