@@ -220,9 +220,10 @@ put_state(struct web_request *r, json_t *page)
 void
 queue_page(struct web_request *r, struct web_response *w)
 {
-	json_t *page = json_object(), *ask = read_filter(r, page), *reply, *m,
-	       *all;
+	json_t *page = json_object(), *ask = read_filter(r, page), *reply, *m;
 	const char *after = web_query(r, "after");
+	bool is_part =
+	    after != NULL || json_object_size(json_object_get(page, "filter"));
 	size_t i;
 
 	json_object_set_new(ask, "verb", json_string("list"));
@@ -233,10 +234,16 @@ queue_page(struct web_request *r, struct web_response *w)
 		json_decref(page);
 		return;
 	}
-	if ((all = groups(r, w)) == NULL) {
-		json_decref(reply);
-		json_decref(page);
-		return;
+	/* counting goes through all messages: only where it is shown */
+	if (!is_part) {
+		json_t *all = groups(r, w);
+
+		if (all == NULL) {
+			json_decref(reply);
+			json_decref(page);
+			return;
+		}
+		json_object_set_new(page, "totals", all);
 	}
 	json_array_foreach(json_object_get(reply, "messages"), i, m)
 		shape_message(r, m);
@@ -245,11 +252,6 @@ queue_page(struct web_request *r, struct web_response *w)
 	    json_boolean(
 		json_array_size(json_object_get(reply, "messages")) > 0));
 	json_object_set(page, "next", json_object_get(reply, "next"));
-	json_object_set(page, "totals", all);
-	if (json_object_size(json_object_get(page, "filter")) == 0 &&
-	    after == NULL)
-		json_object_set(page, "stuck", all);
-	json_decref(all);
 	json_decref(reply);
 	put_state(r, page);
 	admin_page(r, w, "queue", "queue", page);

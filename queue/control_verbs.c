@@ -129,10 +129,11 @@ next_candidate(struct control_session *s, struct selection *sel)
 	}
 	if (sel->ids != NULL)
 		return false;
-	if (sel->at == sel->batch_count) {
+	if (sel->at == sel->batch_count && !sel->was_last) {
 		sel->at = 0;
 		sel->batch_count = spool_page(s->runner->spool, &sel->filter,
 		    sel->info.id, sel->batch, ARRAY_LEN(sel->batch));
+		sel->was_last = sel->batch_count < ARRAY_LEN(sel->batch);
 	}
 	if (sel->at == sel->batch_count)
 		return false;

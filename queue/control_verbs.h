@@ -58,6 +58,7 @@ struct selection {
 	struct spool_info info; /* the last one that was found */
 	struct spool_info batch[64];
 	size_t batch_count, at;
+	bool was_last; /* behind this batch there is none */
 };
 
 /* Strings are the request's.  False: not understood.  Always release it. */

@@ -105,15 +105,23 @@ spool_index_find(struct spool *s, const char *id)
 	return *slot_of(s, id);
 }
 
+/*
+ * Most of the time of a walk is waiting for memory, so what comes next is
+ * fetched while the left side is walked.  `after`: NULL when all of the tree
+ * is behind it.
+ */
 static bool
 walk(struct spool_entry *en, const char *after, spool_index_visit *each,
     void *arg)
 {
 	for (; en != NULL; en = en->right) {
-		if (memcmp(en->id, after, ID_LEN) <= 0)
+		__builtin_prefetch(en->right);
+		__builtin_prefetch(en->outline);
+		if (after != NULL && memcmp(en->id, after, ID_LEN) <= 0)
 			continue;
 		if (!walk(en->left, after, each, arg) || !each(arg, en))
 			return false;
+		after = NULL;
 	}
 	return true;
 }
@@ -134,6 +142,7 @@ spool_index_add(struct spool *s, const char *id)
 	struct spool_entry *en = mem_zalloc(sizeof(*en));
 
 	memcpy(en->id, id, ID_SIZE);
+	en->seen = UINT64_MAX;
 	en->state = ENTRY_SETTLED;
 	s->state_counts[ENTRY_SETTLED]++;
 	en->is_duplicate = spool_index_find(s, id) != NULL;

@@ -60,10 +60,11 @@ struct spool_entry {
 	bool was_claimed;  /* marks are from a runner that died */
 	struct spool_entry *left, *right; /* by id */
 	struct spool_outline *outline;    /* or NULL: not read yet */
-	int64_t next_try_ms;              /* 0 = now */
-	uint32_t flags;    /* enum spool_record_flags, while in a segment */
-	uint32_t serial;   /* of the envelope file, 0 = none */
-	int64_t file_next; /* the time in the envelope file's name */
+	uint64_t seen; /* the outline's names in brief; all ones without one */
+	int64_t next_try_ms; /* 0 = now */
+	uint32_t flags;      /* enum spool_record_flags, while in a segment */
+	uint32_t serial;     /* of the envelope file, 0 = none */
+	int64_t file_next;   /* the time in the envelope file's name */
 	struct journal_segment *segment; /* or NULL */
 	uint64_t offset;                 /* of its record */
 	struct spool_entry *segment_next;

@@ -97,7 +97,7 @@ fold(char c)
  * users.  What follows a star is looked for from its first character on.
  */
 static bool
-has_match(const char *pattern, const char *text)
+has_match(const char *pattern, const char *text, const char *end)
 {
 	const char *star = NULL, *from = text;
 
@@ -109,16 +109,16 @@ has_match(const char *pattern, const char *text)
 		if (star == pattern && *star == '\0')
 			return true;
 		if (star == pattern && *star != '?') {
-			while (*from != '\0' && fold(*from) != fold(*star))
+			while (from < end && fold(*from) != fold(*star))
 				from++;
 			text = from;
 		}
-		if (*text == '\0')
+		if (text == end)
 			break;
 		if (*pattern == '?' || fold(*pattern) == fold(*text)) {
 			do
 				text++;
-			while (*pattern == '?' &&
+			while (*pattern == '?' && text < end &&
 			    ((unsigned char)*text & 0xc0) == 0x80);
 			pattern++;
 		} else if (star != NULL) {
@@ -133,7 +133,10 @@ has_match(const char *pattern, const char *text)
 	return *pattern == '\0';
 }
 
-/* wild(pattern, text...): does one of them fit? */
+/*
+ * wild(pattern, text...): does one of them fit?  Texts are taken as bytes:
+ * as text SQLite copies each to put a NUL behind it.
+ */
 static void
 wild(sqlite3_context *context, int count, sqlite3_value **values)
 {
@@ -141,8 +144,13 @@ wild(sqlite3_context *context, int count, sqlite3_value **values)
 	bool fits = false;
 
 	for (int i = 1; pattern != NULL && i < count && !fits; i++) {
-		const char *text = (const char *)sqlite3_value_text(values[i]);
-		fits = text != NULL && has_match(pattern, text);
+		const char *text = sqlite3_value_blob(values[i]);
+		int len = sqlite3_value_bytes(values[i]);
+
+		if (len == 0) /* then it has no address */
+			text = "";
+		if (sqlite3_value_type(values[i]) != SQLITE_NULL)
+			fits = has_match(pattern, text, text + len);
 	}
 	sqlite3_result_int(context, fits);
 }

@@ -94,6 +94,13 @@ class Ops(unittest.TestCase):
         self.assertIn(f'/admin/queue/{ident}', page.text)
         one = self.page(f"/queue/{ident}")
         self.assertIn("Slow &lt;down&gt;", one.text)
+        some = self.page("/queue?destination=far.example")
+        self.assertIn(f'/admin/queue/{ident}', some.text)
+        self.assertIn("A part of the queue", some.text)
+        for none in ("sender=x@far.example", "recipient=admin@example.org",
+                     "destination=example.org", "after=7" + "Z" * 25):
+            self.assertIn("No further message fits",
+                          self.page("/queue?" + none).text)
         self.act("/queue", {"do": "hold", "id": ident}, page)
         wait_until(lambda: "Held by you" in self.page("/queue").text)
         self.act("/queue", {"do": "release", "id": ident}, page)
