@@ -18,8 +18,10 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -40,6 +42,11 @@ struct sql_rows {
 
 struct sql {
 	sqlite3 *handle;
+	/* for sql_version(): SQLite's mapping or NULL, whose file it is */
+	const volatile _Atomic uint32_t *index;
+	const char *path;
+	dev_t dev;
+	ino_t ino;
 	bool damaged;
 	struct sql_rows statements[STATEMENTS_MAX]; /* open addressing */
 };
@@ -214,6 +221,42 @@ set_up_patiently(struct sql *db, enum sql_mode mode, struct err *e)
 	return rc;
 }
 
+/*
+ * Where SQLite itself has mapped the index: a descriptor of our own would
+ * drop SQLite's locks when closed.
+ */
+static void
+find_version(struct sql *db)
+{
+	enum {
+		REGION_SIZE = 32768 /* of unix and every other back-end */
+	};
+
+	sqlite3_file *file = NULL;
+	volatile void *index = NULL;
+	struct sql_rows *r;
+	struct stat st;
+	struct err ignored;
+	bool has_wal;
+	int rc;
+
+	r = sql_query(db, &ignored, "PRAGMA journal_mode", "");
+	has_wal = r != NULL && sql_next(r, &ignored) == 1 &&
+	    strcmp(sql_text(r, 0), "wal") == 0;
+	sql_done(r);
+	db->path = sqlite3_db_filename(db->handle, "main");
+	if (!has_wal || stat(db->path, &st) != 0 ||
+	    sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER,
+		&file) != SQLITE_OK ||
+	    file->pMethods == NULL || file->pMethods->iVersion < 2)
+		return;
+	db->dev = st.st_dev;
+	db->ino = st.st_ino;
+	rc = file->pMethods->xShmMap(file, 0, REGION_SIZE, 0, &index);
+	if (rc == SQLITE_OK || rc == SQLITE_READONLY)
+		db->index = index;
+}
+
 int
 sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 {
@@ -234,6 +277,8 @@ sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 		sql_close(db);
 		return -1;
 	}
+	if (mode == SQL_READ)
+		find_version(db);
 	*out = db;
 	return 0;
 }
@@ -509,6 +554,31 @@ int
 sql_data_version(struct sql *db, int64_t *out, struct err *e)
 {
 	return read_number(db, "PRAGMA data_version", out, e);
+}
+
+bool
+sql_version(const struct sql *db, struct sql_version *out)
+{
+	enum {
+		VERSION = 3007000,
+		WORDS = ARRAY_LEN(out->header)
+	};
+
+	struct stat st;
+	bool is_whole = true;
+
+	if (db->index == NULL || stat(db->path, &st) != 0 ||
+	    st.st_dev != db->dev || st.st_ino != db->ino)
+		return false;
+	/* a writer goes the other way round, so equal copies are whole */
+	for (size_t i = 0; i < WORDS; i++)
+		out->header[i] =
+		    atomic_load_explicit(&db->index[i], memory_order_acquire);
+	for (size_t i = 0; i < WORDS; i++)
+		is_whole &= out->header[i] ==
+		    atomic_load_explicit(
+			&db->index[WORDS + i], memory_order_acquire);
+	return is_whole && out->header[0] == VERSION;
 }
 
 int

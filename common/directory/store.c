@@ -3,8 +3,8 @@
  *
  * A few connections are shared by all threads of a worker: a thread borrows
  * one for one question and gives it back before it does anything that waits,
- * so four serve thousands of connection threads.  One more is kept for
- * PRAGMA data_version, which counts per connection.
+ * so four serve thousands of connection threads.  One more is kept to see
+ * that something was written.  Last answers are remembered (recall.h).
  *
  * Invariant: every value read is copied into the caller's pool before the
  * connection goes back.  Any thread may call anything here.
@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "directory/recall.h"
 #include "directory/sql.h"
 #include "mail/address.h"
 
@@ -34,6 +35,7 @@ struct store {
 	pthread_mutex_t watch_lock;
 	struct sql *watch;
 	int64_t watched; /* connections there have been for it */
+	struct recall *recall;
 };
 
 static int
@@ -66,6 +68,7 @@ store_open(const char *state_dir, struct store **out, struct err *e)
 	s = mem_zalloc(sizeof(*s));
 	s->path = path;
 	s->watch = watch;
+	s->recall = recall_new(watch);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->watch_lock, NULL);
 	pthread_cond_init(&s->returned, NULL);
@@ -80,6 +83,7 @@ store_close(struct store *s)
 		return;
 	while (s->idle_count > 0)
 		sql_close(s->idle[--s->idle_count]);
+	recall_free(s->recall);
 	sql_close(s->watch);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->watch_lock);
@@ -139,22 +143,28 @@ give_back(struct store *s, struct sql *db, bool failed)
 		sql_close(db);
 }
 
+static void
+close_watch(struct store *s)
+{
+	recall_watch(s->recall, NULL);
+	sql_close(s->watch);
+	s->watch = NULL;
+}
+
 int
 store_generation(struct store *s, int64_t *out, struct err *e)
 {
 	int r = 0;
 
 	pthread_mutex_lock(&s->watch_lock);
-	if (s->watch != NULL && sql_is_gone(s->watch)) {
-		sql_close(s->watch);
-		s->watch = NULL;
-	}
-	if (s->watch == NULL && (r = open_one(s->path, &s->watch, e)) == 0)
+	if (s->watch != NULL && sql_is_gone(s->watch))
+		close_watch(s);
+	if (s->watch == NULL && (r = open_one(s->path, &s->watch, e)) == 0) {
 		s->watched++;
-	if (r == 0 && (r = sql_data_version(s->watch, out, e)) != 0) {
-		sql_close(s->watch);
-		s->watch = NULL;
+		recall_watch(s->recall, s->watch);
 	}
+	if (r == 0 && (r = sql_data_version(s->watch, out, e)) != 0)
+		close_watch(s);
 	/* each connection counts by itself */
 	if (r == 0)
 		*out += s->watched << 32;
@@ -295,8 +305,8 @@ take_account(struct sql_rows *r, struct pool *pool,
 	out->roles = (uint32_t)sql_int(r, c++);
 }
 
-enum dir_result
-store_domain(struct store *s, const char *name, struct pool *pool,
+static int
+ask_domain(struct store *s, const char *name, struct pool *pool,
     struct dir_domain *out, struct err *e)
 {
 	struct sql *db = borrow(s, e);
@@ -304,14 +314,14 @@ store_domain(struct store *s, const char *name, struct pool *pool,
 	int got = -1;
 
 	if (db == NULL)
-		return DIR_TEMP;
+		return -1;
 	r = name[0] ? sql_query(db, e, query_domain, "s", name)
 		    : sql_query(db, e, query_default, "");
 	if (r != NULL && (got = sql_next(r, e)) == 1)
 		take_domain(r, pool, out);
 	sql_done(r);
 	give_back(s, db, got < 0);
-	return (enum dir_result)got;
+	return got;
 }
 
 enum dir_result
@@ -343,7 +353,21 @@ store_waiting(struct store *s, struct pool *pool, struct dir_waiting *list,
 }
 
 enum dir_result
-store_account(struct store *s, struct slice local, const char *domain,
+store_domain(struct store *s, const char *name, struct pool *pool,
+    struct dir_domain *out, struct err *e)
+{
+	struct recall_question q = { .domain = name };
+	enum dir_result result;
+
+	if (recall_find(s->recall, &q, pool, &result, out, NULL))
+		return result;
+	result = (enum dir_result)ask_domain(s, name, pool, out, e);
+	recall_keep(s->recall, &q, result, out, NULL);
+	return result;
+}
+
+static int
+ask_account(struct store *s, struct slice local, const char *domain,
     struct pool *pool, struct dir_domain *domain_out,
     struct dir_account *account_out, struct err *e)
 {
@@ -352,7 +376,7 @@ store_account(struct store *s, struct slice local, const char *domain,
 	int got = -1;
 
 	if (db == NULL)
-		return DIR_TEMP;
+		return -1;
 	r = domain[0] ? sql_query(db, e, query_account, "vs", local, domain)
 		      : sql_query(db, e, query_default_account, "v", local);
 	if (r != NULL && (got = sql_next(r, e)) == 1) {
@@ -363,7 +387,25 @@ store_account(struct store *s, struct slice local, const char *domain,
 	}
 	sql_done(r);
 	give_back(s, db, got < 0);
-	return (enum dir_result)got;
+	return got;
+}
+
+enum dir_result
+store_account(struct store *s, struct slice local, const char *domain,
+    struct pool *pool, struct dir_domain *domain_out,
+    struct dir_account *account_out, struct err *e)
+{
+	struct recall_question q = { .local = local, .domain = domain };
+	enum dir_result result;
+
+	if (local.data == NULL)
+		q.local = SLICE_LIT("");
+	if (recall_find(s->recall, &q, pool, &result, domain_out, account_out))
+		return result;
+	result = (enum dir_result)ask_account(
+	    s, q.local, domain, pool, domain_out, account_out, e);
+	recall_keep(s->recall, &q, result, domain_out, account_out);
+	return result;
 }
 
 /* --- Aliases and lists ------------------------------------------------------ */

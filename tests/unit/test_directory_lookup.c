@@ -189,6 +189,36 @@ changes(void **state)
 	assert_true(directory_changed(d, &seen));
 }
 
+/* Answers are remembered, yet no change waits for anything. */
+static void
+changes_at_once(void **state)
+{
+	char name[32];
+
+	(void)state;
+	resolve("new", "fresh.example", DIR_NONE);
+	do_ok(&op,
+	    json_pack(
+		"{ss,ss}", "verb", "domain add", "name", "fresh.example"));
+	resolve("new", "fresh.example", DIR_NONE);
+	for (int i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "Joe the %d.", i);
+		do_ok(&op,
+		    json_pack("{ss,ss,s{ss}}", "verb", "user set", "address",
+			"joe@other.example", "set", "name", name));
+		for (int again = 0; again < 3; again++)
+			assert_string_equal(
+			    resolve("joe", "other.example", DIR_FOUND)
+				.account.name,
+			    name);
+	}
+	set_domain("catchall", "admin@example.org");
+	assert_int_equal(
+	    resolve("who", "example.org", DIR_FOUND).kind, TARGET_CATCH_ALL);
+	set_domain("catchall", "");
+	resolve("who", "example.org", DIR_NONE);
+}
+
 static void
 until(void **state)
 {
@@ -334,6 +364,7 @@ main(void)
 		cmocka_unit_test(aliases_and_lists),
 		cmocka_unit_test(senders),
 		cmocka_unit_test(changes),
+		cmocka_unit_test(changes_at_once),
 		cmocka_unit_test(until),
 		cmocka_unit_test(damaged),
 		cmocka_unit_test(newer),
