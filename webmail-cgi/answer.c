@@ -1,17 +1,15 @@
 /*
- * Drafts made of other messages: replies, forwards, the same once more.  What
- * a message says comes from mailstead-parse; here is only what follows from it
- * for the answer (RFC 5322 3.6.3 and 3.6.4).
+ * Drafts made of other messages; see answer.h.  What a message says comes from
+ * mailstead-parse; here is only what follows from it for the answer
+ * (RFC 5322 3.6.3 and 3.6.4).
  */
-#include <sys/stat.h>
+#include "webmail-cgi/answer.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -24,16 +22,6 @@
 enum {
 	QUOTE_MAX = 256 * 1024,
 	REFERENCES_MAX = 50,
-};
-
-/* The message an answer is made of. */
-struct original {
-	struct web_request *r;
-	int fd;
-	const char *answers; /* for the draft: where it is */
-	json_t *summary;     /* mime_view() */
-	json_t *headers;
-	struct identities own;
 };
 
 static int
@@ -50,11 +38,38 @@ read_original(struct original *o, struct err *e)
 	return 0;
 }
 
-static void
-original_release(struct original *o)
+/* Where the message is, for marking it when the answer has gone out. */
+static const char *
+answers_of(struct web_request *r, const struct letter *l)
+{
+	const struct index_message *m = &l->message;
+
+	return pool_printf(
+	    &r->pool, "%s/%.*s", m->dir, (int)strcspn(m->name, ":"), m->name);
+}
+
+int
+original_open(
+    struct web_request *r, const char *id, struct original *out, struct err *e)
+{
+	struct letter l;
+
+	*out = (struct original){ .r = r, .fd = -1 };
+	if (letter_by_id(r, id, &l, e) != 0 ||
+	    mailbox_open_message(r, &l.message, &out->fd, e) != 0)
+		return -1;
+	out->id = l.id;
+	out->answers = answers_of(r, &l);
+	return 0;
+}
+
+void
+original_close(struct original *o)
 {
 	json_decref(o->summary);
 	json_decref(o->headers);
+	if (o->fd >= 0)
+		(void)close(o->fd);
 }
 
 /* The value of a header field by its position, from *at on; NULL: no more. */
@@ -415,143 +430,10 @@ forward_text(struct original *o, struct draft *d)
 	buf_release(&text);
 }
 
-/* --- Files ------------------------------------------------------------------------------------ */
-
-struct extract {
-	struct web_upload *up;
-	struct web_request *r;
-};
-
-static int
-extract_begin(void *arg, const json_t *part, struct err *e)
-{
-	struct extract *x = arg;
-	const char *name = json_text(part, "name");
-
-	(void)e;
-	x->up->name = pool_strdup(&x->r->pool, name[0] != '\0' ? name : "file");
-	x->up->type = pool_strdup(&x->r->pool, json_text(part, "type"));
-	return 0;
-}
-
-static int
-extract_data(void *arg, const void *data, size_t len, struct err *e)
-{
-	struct extract *x = arg;
-
-	x->up->size += len;
-	return file_write_all(x->up->fd, data, len) == 0
-	    ? 0
-	    : err_errno(e, "attachment");
-}
-
-static int
-extract_part(
-    struct original *o, const char *path, struct web_upload *up, struct err *e)
-{
-	struct extract x = { up, o->r };
-	const struct mime_sink sink = { extract_begin, extract_data, &x };
-
-	up->fd = open(
-	    webmail_of(o->r)->temp_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (up->fd < 0)
-		return err_errno(e, "attachment");
-	if (lseek(o->fd, 0, SEEK_SET) != 0)
-		return err_errno(e, "message");
-	return mime_part(webmail_of(o->r)->mime, o->fd, path, &sink, e);
-}
-
-/* Everything that the text does not show, pictures of its HTML too. */
-static bool
-is_file(const json_t *part)
-{
-	const char *role = json_text(part, "role");
-	struct slice type = slice_str(json_text(part, "type"));
-
-	if (slice_starts(type, "multipart/") || strcmp(role, "text") == 0)
-		return false;
-	return strcmp(role, "file") == 0 || !slice_starts(type, "text/");
-}
-
-static bool
-is_inside(const char *path, const char *outer)
-{
-	size_t len = strlen(outer);
-
-	return len > 0 && strncmp(path, outer, len) == 0 && path[len] == '.';
-}
-
-static int
-extract_files(struct original *o, struct web_upload *files, size_t *count_out,
-    struct err *e)
-{
-	const json_t *parts = json_object_get(o->summary, "parts");
-	const char *outer = "";
-	size_t count = 0;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < json_array_size(parts); i++) {
-		const json_t *part = json_array_get(parts, i);
-		const char *path = json_text(part, "path");
-
-		if (is_inside(path, outer) || !is_file(part))
-			continue;
-		outer = path;
-		if (count == DRAFT_FILES_MAX)
-			break;
-		files[count] = (struct web_upload){ .fd = -1 };
-		rc = extract_part(o, path, &files[count], e);
-		count++;
-	}
-	*count_out = count;
-	return rc;
-}
-
-/* Store the draft, with the original's files. */
-static int
-save_with_files(struct original *o, struct draft *d, struct err *e)
-{
-	struct web_upload *files =
-	    pool_zalloc(&o->r->pool, DRAFT_FILES_MAX * sizeof(*files));
-	size_t count = 0;
-	int rc = extract_files(o, files, &count, e);
-
-	if (rc == 0)
-		rc = draft_save(o->r, d, files, count, e);
-	for (size_t i = 0; i < count; i++)
-		if (files[i].fd >= 0)
-			(void)close(files[i].fd);
-	return rc;
-}
-
-/* The message itself as a file. */
-static int
-save_with_message(struct original *o, struct draft *d, struct err *e)
-{
-	struct slice subject =
-	    writing_bare_subject(slice_str(json_text(o->summary, "subject")));
-	struct web_upload file = { .type = "message/rfc822", .fd = o->fd };
-	struct buf name;
-	struct stat st;
-	int rc;
-
-	if (fstat(o->fd, &st) != 0)
-		return err_errno(e, "message");
-	file.size = (uint64_t)st.st_size;
-	buf_init(&name, 2048);
-	mime_scrub_name(slice_str(pool_printf(&o->r->pool, "%.*s.eml",
-			    (int)num_min(subject.len, 100), subject.data)),
-	    &name);
-	file.name = name.data;
-	rc = draft_save(o->r, d, &file, 1, e);
-	buf_release(&name);
-	return rc;
-}
-
 /* --- Making the draft ------------------------------------------------------------------------- */
 
-static int
-make_reply(struct original *o, const char *verb, struct draft *d, struct err *e)
+static void
+make_reply(struct original *o, const char *verb, struct draft *d)
 {
 	d->from = own_recipient(o);
 	d->answers = o->answers;
@@ -560,11 +442,10 @@ make_reply(struct original *o, const char *verb, struct draft *d, struct err *e)
 	thread_to(o, d, true);
 	d->subject = subject_of(o, "Re: ");
 	reply_text(o, d);
-	return draft_save(o->r, d, NULL, 0, e);
 }
 
-static int
-make_forward(struct original *o, bool whole, struct draft *d, struct err *e)
+static void
+make_forward(struct original *o, bool whole, struct draft *d)
 {
 	d->from = own_recipient(o);
 	d->answers = o->answers;
@@ -574,14 +455,15 @@ make_forward(struct original *o, bool whole, struct draft *d, struct err *e)
 	if (whole) {
 		d->text = pool_printf(
 		    &o->r->pool, "\n%s", compose_signature(o->r, d->from));
-		return save_with_message(o, d, e);
+		answer_add_whole(o, d);
+	} else {
+		forward_text(o, d);
+		answer_add_files(o, d);
 	}
-	forward_text(o, d);
-	return save_with_files(o, d, e);
 }
 
-static int
-make_again(struct original *o, struct draft *d, struct err *e)
+static void
+make_again(struct original *o, struct draft *d)
 {
 	static const char *const to[] = { "to", NULL },
 				 *const cc[] = { "cc", NULL };
@@ -609,18 +491,21 @@ make_again(struct original *o, struct draft *d, struct err *e)
 	get_text(o, &text);
 	d->text = pool_strndup(&o->r->pool, text.data, text.len);
 	buf_release(&text);
-	return save_with_files(o, d, e);
+	answer_add_files(o, d);
 }
 
 int
 answer_edit(struct web_request *r, int fd, struct draft *d, struct err *e)
 {
-	struct original o = { .r = r, .fd = fd, .answers = "" };
+	struct original o = { .r = r, .fd = fd, .id = "", .answers = "" };
 	int rc = read_original(&o, e);
 
-	if (rc == 0)
-		rc = make_again(&o, d, e);
-	original_release(&o);
+	if (rc == 0) {
+		make_again(&o, d);
+		rc = answer_save_of(&o, d, e);
+	}
+	o.fd = -1;
+	original_close(&o);
 	return rc;
 }
 
@@ -628,37 +513,39 @@ int
 answer_original(struct web_request *r, int fd, const char **own_out,
     json_t **summary_out, struct err *e)
 {
-	struct original o = { .r = r, .fd = fd, .answers = "" };
+	struct original o = { .r = r, .fd = fd, .id = "", .answers = "" };
 	int rc = read_original(&o, e);
 
 	if (rc == 0) {
 		*own_out = own_recipient(&o);
 		*summary_out = json_incref(o.summary);
 	}
-	original_release(&o);
+	o.fd = -1;
+	original_close(&o);
 	return rc;
 }
 
-static int
-make(struct original *o, const char *verb, struct draft *d, struct err *e)
+int
+answer_fill(struct web_request *r, const char *id, const char *verb,
+    struct draft *d, struct err *e)
 {
-	if (read_original(o, e) != 0)
-		return -1;
-	if (strcmp(verb, "edit") == 0)
-		return make_again(o, d, e);
-	if (strcmp(verb, "forward") == 0 || strcmp(verb, "forward-eml") == 0)
-		return make_forward(o, strcmp(verb, "forward") != 0, d, e);
-	return make_reply(o, verb, d, e);
-}
+	struct original o;
+	int rc = original_open(r, id, &o, e);
 
-/* Where the message is, for marking it when the answer has gone out. */
-static const char *
-answers_of(struct web_request *r, const struct letter *l)
-{
-	const struct index_message *m = &l->message;
-
-	return pool_printf(
-	    &r->pool, "%s/%.*s", m->dir, (int)strcspn(m->name, ":"), m->name);
+	if (rc == 0)
+		rc = read_original(&o, e);
+	if (rc == 0) {
+		if (strcmp(verb, "edit") == 0)
+			make_again(&o, d);
+		else if (strcmp(verb, "forward") == 0)
+			make_forward(&o, false, d);
+		else if (strcmp(verb, "forward-eml") == 0)
+			make_forward(&o, true, d);
+		else
+			make_reply(&o, verb, d);
+	}
+	original_close(&o);
+	return rc;
 }
 
 void
@@ -666,30 +553,24 @@ answer_post(struct web_request *r, struct web_response *w)
 {
 	static const char *const verbs[] = { "reply", "reply-all", "reply-list",
 		"forward", "forward-eml", "edit" };
-	struct letter letter;
-	struct original o = { .r = r, .fd = -1 };
+	const char *verb = r->args[LETTER_ARGS], *back = web_form(r, "back");
+	char did[ID_SIZE];
 	bool known = false;
-	struct draft d;
-	struct err e;
+	struct letter l;
+	struct buf url;
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		known |= strcmp(verbs[i], r->args[LETTER_ARGS]) == 0;
+		known |= strcmp(verbs[i], verb) == 0;
 	if (!known) {
 		web_error(w, 404, page_text(r, "list.unreadable"));
 		return;
 	}
-	if (!letter_open(r, w, &letter))
+	if (!letter_find(r, w, &l))
 		return;
-	o.fd = letter.fd;
-	o.answers = answers_of(r, &letter);
-	draft_init(&d);
-	if (make(&o, r->args[LETTER_ARGS], &d, &e) != 0) {
-		log_error("%s: %s", r->args[LETTER_ARGS], e.text);
-		web_error(w, 503, page_text(r, "compose.failed"));
-	} else {
-		web_redirect(w, pool_printf(&r->pool, "/d/%s", d.did));
-	}
-	draft_close(&d);
-	original_release(&o);
-	(void)close(o.fd);
+	id_new(did);
+	buf_init(&url, WEB_PARAMS_BYTES_MAX);
+	buf_addf(&url, "/d/%s?new=%s&of=%s&back=", did, verb, l.id);
+	web_escape_url(slice_str(back != NULL ? back : ""), &url);
+	web_redirect(w, url.data);
+	buf_release(&url);
 }

@@ -1,6 +1,7 @@
 /*
  * The table of webmail's pages, and what all pages have in common.
  */
+#include "webmail-cgi/answer.h"
 #include "webmail-cgi/autoconfig.h"
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/contacts.h"
@@ -142,8 +143,7 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/compose",      WEB_SESSION, compose_new },
 	{ WEB_GET,  "/d/{}",         WEB_SESSION, compose_page },
 	{ WEB_POST, "/d/{}",         WEB_SESSION | WEB_UPLOADS, compose_post },
-	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_files_post },
-	{ WEB_POST, "/d/{}/files/{}/drop", WEB_SESSION, compose_drop_post },
+	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_post },
 	{ WEB_POST, "/v/{}/{}",      WEB_SESSION, answer_post },
 	{ WEB_GET,  "/delivery/{}",  WEB_SESSION, outgoing_delivery_page },
 	{ WEB_POST, "/undo-send/{}", WEB_SESSION, outgoing_undo_post },

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
+#include "webmail-cgi/answer.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/user.h"
 #include "webmail-cgi/writing.h"
@@ -131,10 +132,13 @@ file_list(const struct draft *d)
 	json_t *array = json_array();
 
 	for (size_t i = 0; i < d->file_count; i++)
-		json_array_append_new(array,
-		    json_pack("{si,ss,ss,sI}", "n", (int)i, "name",
-			d->files[i].name, "ext", extension_of(d->files[i].name),
-			"size", (json_int_t)d->files[i].size));
+		if (!d->files[i].dropped)
+			json_array_append_new(array,
+			    json_pack("{si,ss,ss,sI,ss*}", "n", (int)i, "name",
+				d->files[i].name, "ext",
+				extension_of(d->files[i].name), "size",
+				(json_int_t)d->files[i].size, "part",
+				d->files[i].part));
 	return array;
 }
 
@@ -161,7 +165,7 @@ page_values(struct web_request *r, struct draft *d)
 		    values, "saved_at", json_integer((json_int_t)d->saved_ms));
 	json_object_set_new(
 	    values, "bccd", json_boolean(strcmp(d->note, "bcc") == 0));
-	json_object_set_new(values, "in_drafts", json_true());
+	json_object_set_new(values, "of", json_string(d->of));
 	return values;
 }
 
@@ -269,24 +273,34 @@ fill_new(struct web_request *r, struct draft *d)
 	    compose_signature(r, d->from));
 }
 
+/* One of which nothing is stored: as its URL says. */
+static int
+begin(struct web_request *r, struct draft *d, struct err *e)
+{
+	const char *verb = web_query(r, "new"), *of = web_query(r, "of");
+
+	draft_init(d);
+	memcpy(d->did, r->args[0], ID_SIZE);
+	if (of != NULL)
+		return answer_fill(r, of, verb, d, e);
+	fill_new(r, d);
+	return 0;
+}
+
 void
 compose_page(struct web_request *r, struct web_response *w)
 {
 	struct draft d;
 	struct err e;
 
-	if (draft_open(r, r->args[0], false, &d, &e) != 0) {
-		bool fresh = web_query(r, "new") != NULL &&
-		    id_is_valid(slice_str(r->args[0]));
-
-		if (e.kind == ERR_PERM && fresh) {
-			memcpy(d.did, r->args[0], ID_SIZE);
-			fill_new(r, &d);
-		} else {
-			web_error(w, e.kind == ERR_PERM ? 404 : 503,
-			    page_text(r, "compose.gone"));
-			return;
-		}
+	if (draft_open(r, r->args[0], false, &d, &e) != 0 &&
+	    (e.kind != ERR_PERM || web_query(r, "new") == NULL ||
+		!id_is_valid(slice_str(r->args[0])) || begin(r, &d, &e) != 0)) {
+		if (e.kind != ERR_PERM)
+			log_error("draft: %s", e.text);
+		web_error(w, e.kind == ERR_PERM ? 404 : 503,
+		    page_text(r, "compose.gone"));
+		return;
 	}
 	send_page(r, w, page_values(r, &d));
 	draft_close(&d);
@@ -358,10 +372,16 @@ warnings_of(struct web_request *r, const struct draft *d)
 static void
 answer_saved(struct web_request *r, struct web_response *w, struct draft *d)
 {
+	const char *back = web_form(r, "back");
 	char rev[16];
+	struct buf url;
 
 	if (r->part[0] == '\0') {
-		web_redirect(w, pool_printf(&r->pool, "/d/%s", d->did));
+		buf_init(&url, WEB_PARAMS_BYTES_MAX);
+		buf_addf(&url, "/d/%s?back=", d->did);
+		web_escape_url(slice_str(back != NULL ? back : ""), &url);
+		web_redirect(w, url.data);
+		buf_release(&url);
 		return;
 	}
 	(void)snprintf(rev, sizeof(rev), "%u", d->rev);
@@ -391,7 +411,22 @@ save(struct web_request *r, struct draft *d, struct err *e)
 	if ((max > 0 && size + strlen(d->text) > max) ||
 	    d->file_count + r->upload_count > DRAFT_FILES_MAX)
 		return err_set(e, ERR_SYNTAX, "too large");
-	return draft_save(r, d, r->uploads, r->upload_count, e);
+	return answer_save(r, d, e);
+}
+
+/* Files of another message that were not stored with the draft yet. */
+static bool
+has_pending(const struct draft *d)
+{
+	return d->file_count > 0 && d->files[0].part != NULL;
+}
+
+/* They cannot be had any more: the page goes on without them. */
+static void
+show_files_gone(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	d->file_count = 0;
+	show_error(r, w, d, 422, "compose.files_gone", "");
 }
 
 static void
@@ -411,6 +446,10 @@ save_failed(struct web_request *r, struct web_response *w, struct draft *d,
 	}
 	if (!large)
 		log_error("draft of %s: %s", session_of(r)->address, e->text);
+	if (e->kind == ERR_PERM && has_pending(d) && r->part[0] == '\0') {
+		show_files_gone(r, w, d);
+		return;
+	}
 	if (r->part[0] != '\0') {
 		w->status = large ? 413 : 507;
 		w->type = "text/plain; charset=utf-8";
@@ -451,7 +490,11 @@ do_discard(struct web_request *r, struct web_response *w, struct draft *d)
 {
 	struct err e;
 
-	if (d->rev > 0 && draft_remove(r, d, true, &e) != 0) {
+	if (d->rev == 0) {
+		web_redirect(w, web_own_path(web_form(r, "back")));
+		return;
+	}
+	if (draft_remove(r, d, true, &e) != 0) {
 		log_error("discard: %s", e.text);
 		show_error(r, w, d, 503, "compose.failed", "");
 		return;
@@ -506,9 +549,10 @@ do_send(struct web_request *r, struct web_response *w, struct draft *d,
 	enum outgoing_result result;
 	struct outgoing o;
 	json_t *warnings, *values;
+	int fd = -1, fresh;
 	struct err e;
 
-	if (r->upload_count > 0 && save(r, d, &e) != 0) {
+	if ((r->upload_count > 0 || has_pending(d)) && save(r, d, &e) != 0) {
 		save_failed(r, w, d, &e);
 		return;
 	}
@@ -520,7 +564,17 @@ do_send(struct web_request *r, struct web_response *w, struct draft *d,
 		send_page(r, w, values);
 		return;
 	}
+	fresh = d->rev == 0 ? draft_begin_sending(r, d, &fd, &e) : 1;
+	if (fresh == 0) {
+		web_redirect(w, "/m/inbox?flash=already");
+		return;
+	}
+	if (fresh < 0)
+		log_warning("send: %s", e.text);
 	result = outgoing_send(r, d, later_ms, &o);
+	if (fresh > 0)
+		draft_sent(fd,
+		    result == OUTGOING_SENT || result == OUTGOING_NOT_FILED);
 	send_result(r, w, d, result, later_ms > 0, &o);
 }
 
@@ -642,34 +696,17 @@ void
 compose_post(struct web_request *r, struct web_response *w)
 {
 	struct draft d;
+	struct err e;
 
 	if (!open_posted(r, w, &d))
 		return;
 	if (!read_form(r, &d))
 		show_error(r, w, &d, 413, "compose.too_large", "");
-	else
+	else if (d.rev > 0 || answer_take(r, &d, &e) == 0)
 		act(r, w, &d);
-	draft_close(&d);
-}
-
-void
-compose_files_post(struct web_request *r, struct web_response *w)
-{
-	struct draft d;
-
-	if (!open_posted(r, w, &d))
-		return;
-	do_save(r, w, &d);
-	draft_close(&d);
-}
-
-void
-compose_drop_post(struct web_request *r, struct web_response *w)
-{
-	struct draft d;
-
-	if (!open_posted(r, w, &d))
-		return;
-	do_drop(r, w, &d, r->args[1]);
+	else if (e.kind == ERR_PERM)
+		show_files_gone(r, w, &d);
+	else
+		save_failed(r, w, &d, &e);
 	draft_close(&d);
 }

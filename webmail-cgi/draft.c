@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "mail/address.h"
@@ -48,6 +49,7 @@ draft_init(struct draft *d)
 		.verb = "",
 		.receipt = "",
 		.note = "",
+		.of = "",
 		.fd = -1 };
 	id_new(d->did);
 }
@@ -366,4 +368,55 @@ draft_remove(
 	maildir_close(&m);
 	draft_close(d);
 	return rc;
+}
+
+/* --- Sending once ---------------------------------------------------------------------- */
+
+/* What was typed, in a name for it. */
+static uint32_t
+hash_typed(const struct draft *d)
+{
+	const char *const all[] = { d->to, d->cc, d->bcc, d->subject, d->text };
+	uint32_t hash = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		hash = crc32c(hash, all[i], strlen(all[i]) + 1);
+	return hash;
+}
+
+/* An empty file in tmp/ while it is being sent, with a byte in it after. */
+int
+draft_begin_sending(
+    struct web_request *r, const struct draft *d, int *fd_out, struct err *e)
+{
+	char name[MAILDIR_NAME_SIZE];
+	struct stat st;
+	struct maildir m;
+
+	if (mailbox_open_folder(r, ".Drafts", true, &m, e) != 0)
+		return -1;
+	(void)snprintf(
+	    name, sizeof(name), "%s.%08x.sent", d->did, hash_typed(d));
+	*fd_out = openat(
+	    m.tmp_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+	maildir_close(&m);
+	if (*fd_out < 0)
+		return err_errno(e, "%s", name);
+	if (take_lock(*fd_out, e) != 0 || fstat(*fd_out, &st) != 0) {
+		draft_sent(*fd_out, false);
+		return err_set(e, ERR_TEMP, "the draft is being sent");
+	}
+	if (st.st_size == 0)
+		return 1;
+	draft_sent(*fd_out, false);
+	return 0;
+}
+
+void
+draft_sent(int fd, bool sent)
+{
+	if (fd >= 0 && sent && write(fd, "1", 1) != 1)
+		log_warning("a draft that was sent cannot be marked");
+	if (fd >= 0)
+		(void)close(fd);
 }

@@ -33,6 +33,8 @@ struct draft_file {
 	uint64_t size;    /* decoded */
 	uint64_t at, len; /* of the part in the file, its delimiter included */
 	bool dropped;     /* the next draft_save() leaves it out */
+	/* not NULL: pending (answer.h), that part of `of`; sizes are guesses */
+	const char *part;
 };
 
 enum {
@@ -54,6 +56,7 @@ struct draft {
 	const char *report;  /* sent instead of text and files: a part with its
 			      * header fields; or NULL.  Never stored */
 	const char *note;    /* what the writer should know: "bcc", or "" */
+	const char *of;      /* id of the message pending files are of, or "" */
 	struct draft_file *files;
 	size_t file_count;
 	int64_t saved_ms;
@@ -92,6 +95,18 @@ int draft_save(struct web_request *r, struct draft *d,
 /* Gone for good (it was sent), or into Trash.  Closes it. */
 int draft_remove(struct web_request *r, struct draft *d, bool to_trash,
     struct err *e) MUST_CHECK;
+
+/*
+ * A draft that is sent though it was never stored (rev 0) has nothing to lock:
+ * the form posted twice is sent once.  Before sending: 1 go on, with *fd_out
+ * for draft_sent(); 0: the same fields were sent already.  What was changed
+ * since counts as another message.  -1: cannot be kept apart (disk full...).
+ */
+int draft_begin_sending(struct web_request *r, const struct draft *d,
+    int *fd_out, struct err *e) MUST_CHECK;
+
+/* After it; closes `fd` (-1 is fine). */
+void draft_sent(int fd, bool sent);
 
 /* Bytes the files take in the message. */
 uint64_t draft_files_size(const struct draft *d);

@@ -16,14 +16,15 @@ json_text(const json_t *object, const char *key)
 	return text != NULL ? text : "";
 }
 
-static int
-find_letter(struct web_request *r, struct letter *out, struct err *e)
+int
+letter_by_id(
+    struct web_request *r, const char *text, struct letter *out, struct err *e)
 {
 	struct index_message m;
 	struct index *x;
 	int64_t id;
 
-	if (!index_id_parse(r->args[0], &id))
+	if (!index_id_parse(text, &id))
 		return err_set(e, ERR_PERM, "no such message");
 	if (mailbox_index(r, "", &x, e) != 0)
 		return -1;
@@ -54,7 +55,7 @@ letter_find(struct web_request *r, struct web_response *w, struct letter *out)
 {
 	struct err e;
 
-	if (find_letter(r, out, &e) == 0)
+	if (letter_by_id(r, r->args[0], out, &e) == 0)
 		return true;
 	web_error(w, e.kind == ERR_PERM ? 404 : 503, page_text(r, "read.gone"));
 	return false;

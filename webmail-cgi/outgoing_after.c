@@ -10,7 +10,7 @@
 
 #include "maildir/name.h"
 
-#include "webmail-cgi/compose.h"
+#include "webmail-cgi/answer.h"
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/user.h"

@@ -27,6 +27,10 @@ enum {
 	LETTER_ARGS = 1
 };
 
+/* The message of this id; not opened.  ERR_PERM: there is none. */
+int letter_by_id(struct web_request *r, const char *text, struct letter *out,
+    struct err *e) MUST_CHECK;
+
 /* The message the URL names.  False: answered already (404, 503). */
 bool letter_find(struct web_request *r, struct web_response *w,
     struct letter *out) MUST_CHECK;

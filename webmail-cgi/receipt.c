@@ -11,7 +11,7 @@
 #include "base/id.h"
 #include "base/log.h"
 
-#include "webmail-cgi/compose.h"
+#include "webmail-cgi/answer.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/text.h"

@@ -68,7 +68,7 @@ class Writing(unittest.TestCase):
     def answer(self, b, verb):
         _, page = self.open_last(b)
         url = re.search(r'action="([^"]+)/reply"', page.text).group(1)
-        made = b.post(f"{url}/{verb}", {}, page)
+        made = b.post(f"{url}/{verb}", {"back": "/c/back"}, page)
         self.assertEqual(made.status, 303, made.text)
         letter = Letter.__new__(Letter)
         letter.b, letter.page = b, b.follow(made)
@@ -196,8 +196,8 @@ class Writing(unittest.TestCase):
         self.assertEqual(page.status, 200, page.text)
         self.assertIn("c.html", page.text)
         self.assertIn("data-files", page.text)
-        page = b.post(letter.uri + "/files/1/drop",
-                      {"rev": page.header("X-Rev")}, letter.page,
+        page = b.post(letter.uri, {"rev": page.header("X-Rev"),
+                                   "do": "drop:1"}, letter.page,
                       HTTP_X_PART="files")
         self.assertNotIn("Größe.txt", page.text)
         letter.page = b.get(letter.uri)
@@ -400,6 +400,28 @@ class Writing(unittest.TestCase):
         self.assertEqual({a.status for a in answers}, {303})
         self.assertEqual(sum("flash=sent" in a.header("Location")
                              for a in answers), 1)
+        # one that was never stored
+        letter = Letter(b)
+        fields = dict(letter.fields(), to="carl@example.org", text="y",
+                      subject="once, unsaved", do="send",
+                      csrf=letter.page.hidden("csrf"))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(
+            b.upload(letter.uri, fields, []))) for _ in range(5)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(a.header("Location").split("flash=")[1][:4]
+                                for a in answers), ["alre"] * 4 + ["sent"])
+        # gone back to and changed it is another message
+        fields.update(text="y, changed", subject="once more")
+        sent = b.upload(letter.uri, fields, [])
+        self.assertIn("flash=sent", sent.header("Location"))
+        self.wait_subject("carl", "once more")
+        self.assertEqual(sum(parse(p.read_bytes())["Subject"] ==
+                             "once, unsaved"
+                             for p in self.folder("ann", "Sent")), 1)
         self.wait_subject("carl", "only once")
         self.assertEqual(sum(parse(p.read_bytes())["Subject"] == "only once"
                              for p in self.folder("ann", "Sent")), 1)
@@ -528,6 +550,15 @@ class Writing(unittest.TestCase):
         self.assertEqual(f["references"], "a@far b@far m1@far")
         self.assertRegex(f["text"], r"On \d+ \w+ \d+ at \d\d:\d\d, "
                          r"Sue Stranger wrote:\n> Hello there\n>\n>> old\n")
+        # nothing was typed: nothing is kept, and what is discarded neither
+        self.assertEqual(self.folder("bob", "Drafts"), [])
+        thrown = len(self.folder("bob", "Trash"))
+        gone = letter.post("discard")
+        self.assertEqual(gone.header("Location"), "/webmail/c/back")
+        self.assertEqual(len(self.folder("bob", "Trash")), thrown)
+        self.assertEqual(letter.post("save").status, 303)
+        self.assertEqual(letter.fields()["back"], "/c/back")
+        self.assertEqual(letter.fields()["text"], f["text"])
         # in the conversation it is no letter to answer, but one to go on with
         _, talk = self.open_last(b)
         self.assertRegex(talk.text, r'href="%s"[^>]*>.*Go on writing' %
@@ -585,17 +616,46 @@ class Writing(unittest.TestCase):
         self.assertEqual(f["in_reply_to"], "")
         self.assertIn("From: Sue <sue@far.example>\n", f["text"])
         self.assertIn("\n\nsee", f["text"])
-        letter.post("send", to="carl@example.org")
+        # the files come along though nothing is stored yet
+        self.assertEqual(self.folder("bob", "Drafts"), [])
+        self.assertIn("p.png", letter.page.text)
+        page = letter.post("send", to="nobody", take=letter.takes())
+        self.assertEqual(page.status, 422)
+        self.assertIn("a.pdf", page.text)
+        letter.post("discard")
+        letter = self.answer(b, "forward")
+        self.assertEqual(len(letter.takes()), 2)
+        letter.post("send", to="carl@example.org", take=letter.takes())
         got = self.wait_subject("carl", "Fwd: Photos")
         self.assertEqual(got["References"], "<photos@far>")
         self.assertEqual([a.get_filename() for a in got.iter_attachments()],
                          ["p.png", "a.pdf"])
         letter = self.answer(b, "forward-eml")
-        letter.post("send", to="carl@example.org", subject="whole")
+        letter.post("send", to="carl@example.org", subject="whole",
+                    take=letter.takes())
         got = self.wait_subject("carl", "whole")
         inner = list(got.iter_attachments())[0]
         self.assertEqual(inner.get_content_type(), "message/rfc822")
         self.assertEqual(inner.get_content()["Subject"], "Photos")
+        # one taken away before anything else was done, another added
+        letter = self.answer(b, "forward")
+        letter.post("drop:0", [("file", "b.txt", "text/plain", b"b")],
+                    take=letter.takes())
+        self.assertNotIn("p.png", letter.page.text)
+        self.assertEqual(letter.takes(), [])
+        for name in ("a.pdf", "b.txt"):
+            self.assertIn(name, letter.page.text)
+        letter.post("discard")
+        # the original went meanwhile: the text does not
+        letter = self.answer(b, "forward")
+        takes = letter.takes()
+        page = letter.post("save", take=takes, of="1", text="typed")
+        self.assertEqual(page.status, 422)
+        self.assertIn("they are not attached", page.text)
+        self.assertIn("typed</textarea>", page.text)
+        self.assertEqual(letter.takes(), [])
+        self.assertEqual(letter.post("save").status, 303)
+        letter.post("discard")
 
     def test_signature_file(self):
         path = self.s.state / "domains/example.org"

@@ -122,7 +122,8 @@ class Browser:
         edge = "----edge-of-the-form"
         parts = [f'--{edge}\r\nContent-Disposition: form-data; '
                  f'name="{k}"\r\n\r\n{v}\r\n'.encode()
-                 for k, v in fields.items()]
+                 for k, all in fields.items()
+                 for v in (all if isinstance(all, list) else [all])]
         for field, name, kind, data in files:
             parts.append(f'--{edge}\r\nContent-Disposition: form-data; '
                          f'name="{field}"; filename="{name}"\r\n'
@@ -170,7 +171,7 @@ class Letter:
         text = self.page.text
         found = {n: html.unescape(v) for n, v in re.findall(
             r'<input(?! type="checkbox"(?![^>]* checked))'
-            r'[^>]*name="(?!csrf|file|when)([a-z_]+)"[^>]*?'
+            r'[^>]*name="(?!csrf|file|when|take)([a-z_]+)"[^>]*?'
             r'value="([^"]*)"', text)}
         area = re.search(r'<textarea[^>]*name="text"[^>]*>\n(.*?)</textarea>',
                          text, re.S)
@@ -178,6 +179,10 @@ class Letter:
         chosen = re.search(r'<option value="([^"]*)" selected', text)
         found["from"] = html.unescape(chosen.group(1)) if chosen else ""
         return found
+
+    def takes(self):
+        """The files of another message that wait to come along."""
+        return re.findall(r'name="take" value="([^"]+)"', self.page.text)
 
     def post(self, do, files=(), **changes):
         """Press a button; the answer, whose page stays here if it is one."""
