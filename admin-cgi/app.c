@@ -165,6 +165,7 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/l/{}",           IN(ROLE_ANY),     list_post },
 	{ WEB_GET,  "/admins",         IN(ROLE_MANAGER), admins_page },
 	{ WEB_GET,  "/audit",          IN(ROLE_ANY),     audit_page },
+	{ WEB_GET,  "/search",        IN(ROLE_MANAGER), search_page },
 	{ WEB_GET,  "/trace",         IN(ROLE_MANAGER), trace_page },
 	{ WEB_GET,  "/trace/{}",      IN(ROLE_MANAGER), trace_message_page },
 	{ WEB_GET,  "/queue",         IN(ROLE_MANAGER), queue_page },

@@ -118,14 +118,20 @@ seen_by(json_t *story, const json_t *domains)
 /* --- trace ------------------------------------------------------------------------ */
 
 const char *
+ops_words(struct web_request *r, const char *kind, const char *name)
+{
+	const char *key = pool_printf(&r->pool, "%s.%s", kind, name);
+	const char *words = page_text(r, key);
+
+	return strcmp(words, key) != 0 ? words : key + strlen(kind) + 1;
+}
+
+const char *
 ops_event_words(struct web_request *r, const json_t *event)
 {
 	const char *name = json_string_value(json_object_get(event, "event"));
-	const char *key =
-	    pool_printf(&r->pool, "event.%s", name != NULL ? name : "");
-	const char *words = page_text(r, key);
 
-	return strcmp(words, key) != 0 ? words : key + strlen("event.");
+	return ops_words(r, "event", name != NULL ? name : "");
 }
 
 /* What people see of an event: time, program, words, and its pairs. */

@@ -27,9 +27,19 @@ int runner_need(struct web_request *r, struct web_response *w, json_t *request,
 void ops_put_time(json_t *o, const char *key, const char *rfc3339);
 
 /*
+ * What the catalogue calls `name` among its "<kind>.<name>"; what it does not
+ * know, as it is (request's pool).
+ */
+const char *ops_words(
+    struct web_request *r, const char *kind, const char *name);
+
+/*
  * An event of the log in words; what has none, as it is (request's pool).
  */
 const char *ops_event_words(struct web_request *r, const json_t *event);
+
+/* --- search.c --------------------------------------------------------------------- */
+void search_page(struct web_request *r, struct web_response *w);
 
 /* --- queue.c ---------------------------------------------------------------------- */
 void queue_page(struct web_request *r, struct web_response *w);

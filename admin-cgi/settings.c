@@ -50,12 +50,12 @@ field(struct web_request *r, const struct setting *s,
 	bool is_choice = s->type == SETTING_CHOICE || s->type == SETTING_BOOL;
 	bool has_bounds = s->type == SETTING_INT || s->type == SETTING_SIZE ||
 	    s->type == SETTING_DURATION;
-	json_t *o =
-	    json_pack("{s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}", "name", s->name,
-		"value", typed != NULL ? typed : value, "default", s->fallback,
-		"help", s->help, "restart", s->needs_restart, "changed",
-		strcmp(value, s->fallback) != 0, "risky", setting_is_risky(s),
-		"long", s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}", "name",
+	    s->name, "title", ops_words(r, "setting", s->name), "value",
+	    typed != NULL ? typed : value, "default", s->fallback, "help",
+	    s->help, "restart", s->needs_restart, "changed",
+	    strcmp(value, s->fallback) != 0, "risky", setting_is_risky(s),
+	    "long", s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
 	json_t *problem = json_object_get(wrong, s->name);
 
 	json_object_set_new(o, "is_choice", json_boolean(is_choice));
@@ -156,7 +156,7 @@ in_section(const struct setting *s, const char *section)
 }
 
 static json_t *
-sections(const char *chosen)
+sections(struct web_request *r, const char *chosen)
 {
 	json_t *list = json_array(), *seen = json_object();
 	char name[64];
@@ -172,7 +172,8 @@ sections(const char *chosen)
 			continue;
 		json_object_set_new(seen, name, json_true());
 		json_array_append_new(list,
-		    json_pack("{s:s,s:b}", "name", name, "chosen",
+		    json_pack("{s:s,s:s,s:b}", "name", name, "title",
+			ops_words(r, "settings.section", name), "chosen",
 			strcmp(name, chosen) == 0));
 	}
 	json_decref(seen);
@@ -214,7 +215,7 @@ show_settings(
 			json_array_append_new(fields, field(r, s, now, wrong));
 	}
 	json_object_set_new(page, "section", json_string(section));
-	json_object_set_new(page, "sections", sections(section));
+	json_object_set_new(page, "sections", sections(r, section));
 	if (strcmp(section, "text") == 0) {
 		const char *typed = web_form(r, "text");
 		json_object_set_new(page, "as_text", json_true());

@@ -210,6 +210,49 @@ class Ops(unittest.TestCase):
         self.page(f"/trace/{other}", 404)
         self.assertNotIn(other, self.page("/trace?q=bob@example.org").text)
 
+    def test_search(self):
+        """The field at the top finds whatever has a name."""
+        s = self.s
+        s.cli("alias", "add", "reading@example.org", "bob@example.org")
+        s.cli("list", "add", "readers@example.org", "bob@example.org")
+        page = self.page("/search?q=read")
+        self.assertIn('href="/admin/a/reading%40example.org"', page.text)
+        self.assertIn('href="/admin/l/readers%40example.org"', page.text)
+        self.assertNotIn('href="/admin/u/', page.text)
+        page = self.page("/search?q=+BOB@exa*+")
+        self.assertIn('href="/admin/u/bob%40example.org"', page.text)
+        self.assertIn("/admin/trace?q=BOB%40exa%2a", page.text.replace(
+            "%2A", "%2a"))
+        page = self.page("/search?q=other.ex")
+        self.assertIn('href="/admin/d/other.example"', page.text)
+        for words in ("largest+message", "MAX_bytes+message"):
+            self.assertIn('/admin/settings/message#i-message.max_bytes"',
+                          self.page("/search?q=" + words).text)
+        page = self.page("/search?q=%3Cb%3Eqqq")
+        self.assertIn("called “&lt;b&gt;qqq”", page.text)
+        self.page("/search")
+        ident = self.send("bob@example.org", text="Message-ID: "
+                          "<find.me@example.org>\r\n\r\nx\r\n")
+        to = self.b.get("/admin/search?q=" + ident)
+        self.assertEqual(to.header("location"), f"/admin/trace/{ident}")
+        s.wait_log("queue-runner", f"{ident} event=deliver")
+        to = self.b.get("/admin/search?q=%3Cfind.me%40example.org%3E")
+        self.assertIn(ident, self.b.get(to.header("location")).text)
+        # of a domain: the own ones, and nothing of the server
+        self.b = self.sign_in("boss@other.example")
+        page = self.page("/search?q=o")
+        self.assertIn("/admin/u/boss%40other.example", page.text)
+        self.assertNotIn("%40example.org", page.text)
+        self.assertNotIn("/admin/settings/", page.text)
+
+    def test_each_setting_has_a_title(self):
+        texts = json.loads((ROOT / "admin-cgi/pages/lang/ops/en.json")
+                           .read_text())
+        for row in self.s.json("settings", "list"):
+            self.assertIn("setting." + row["name"], texts)
+            self.assertIn("settings.section." + row["name"].split(".")[0],
+                          texts)
+
     def test_log(self):
         self.send("bob@example.org")
         page = self.page("/log?service=mtad&q=event=accept")
