@@ -195,8 +195,9 @@ auth_verify(struct core *c, struct auth_attempt *a, struct slice password)
 }
 
 /*
- * With a second factor the account's own password opens the web alone, where
- * the code is asked for (session.c).
+ * With a second factor, or with a password that is to be changed, the
+ * account's own password opens the web alone, where the code and the new
+ * password are asked for (session_steps.c).
  */
 static enum auth_result
 check_factor(struct core *c, struct auth_attempt *a)
@@ -213,9 +214,11 @@ check_factor(struct core *c, struct auth_attempt *a)
 		return AUTH_BUSY;
 	}
 	a->needs_code = state == TOTP_ON;
-	if (!a->needs_code || strcmp(a->client.service, "web") == 0)
+	if (strcmp(a->client.service, "web") == 0 ||
+	    (!a->needs_code && !a->keys.must_change))
 		return AUTH_OK;
-	a->reason = "needs-application-password";
+	a->reason = a->needs_code ? "needs-application-password"
+				  : "password-must-change";
 	return AUTH_FAILED;
 }
 

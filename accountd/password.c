@@ -139,6 +139,45 @@ password_check_rules(struct slice password, const char *address,
 	return 0;
 }
 
+enum {
+	MADE_CHARACTERS = 16, /* of 5 bits */
+	MADE_GROUP = 4,
+	MADE_TRIES = 10 /* one may happen to have a short name in it */
+};
+
+static void
+generate(int64_t min_length, char out[PASSWORD_MAX + 1])
+{
+	static const char letters[] = "0123456789abcdefghjkmnpqrstvwxyz";
+	uint8_t random[PASSWORD_MAX];
+	size_t len = 0;
+
+	random_bytes(random, sizeof(random));
+	for (size_t n = 0; (n < MADE_CHARACTERS || (int64_t)len < min_length) &&
+	     len + 2 <= PASSWORD_MAX;
+	     n++) {
+		if (n > 0 && n % MADE_GROUP == 0)
+			out[len++] = '-';
+		out[len++] = letters[random[n] % 32];
+	}
+	out[len] = '\0';
+	mem_wipe(random, sizeof(random));
+}
+
+void
+password_generate(
+    const char *address, int64_t min_length, char out[PASSWORD_MAX + 1])
+{
+	struct err e;
+
+	for (int i = 0; i < MADE_TRIES; i++) {
+		generate(min_length, out);
+		if (password_check_rules(
+			slice_str(out), address, min_length, &e) == 0)
+			break;
+	}
+}
+
 /* --- Keys ------------------------------------------------------------------- */
 
 static bool

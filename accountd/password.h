@@ -39,6 +39,14 @@ int password_make_keys(
  */
 bool password_verify(struct slice password, const char *hash);
 
+/*
+ * A random one of 80 bits or more that keeps the rules, for people to read and
+ * to type: small letters and digits that are not mistaken for each other, in
+ * groups of four.
+ */
+void password_generate(
+    const char *address, int64_t min_length, char out[PASSWORD_MAX + 1]);
+
 /* HMAC-SHA-256 (RFC 2104). */
 void keyed_hash(const uint8_t key[SECRET_KEY_LEN], const void *data, size_t len,
     uint8_t out[SECRET_KEY_LEN]);

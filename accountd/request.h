@@ -161,8 +161,9 @@ int check_own_password(struct request *q, int64_t account_id, const char *name,
 typedef int verb_handler(struct request *q, struct err *e);
 
 verb_handler verb_auth_start, verb_auth_step, verb_auth_password;
-verb_handler verb_session_create, verb_session_code, verb_session_check,
-    verb_session_confirm, verb_session_list, verb_session_end;
+verb_handler verb_session_create, verb_session_code, verb_session_password,
+    verb_session_check, verb_session_confirm, verb_session_list,
+    verb_session_end;
 verb_handler verb_app_add, verb_app_list, verb_app_delete;
 verb_handler verb_totp_begin, verb_totp_confirm, verb_totp_remove;
 verb_handler verb_init;
@@ -172,7 +173,7 @@ verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
 verb_handler verb_dkim_add, verb_dkim_list, verb_dkim_activate,
     verb_dkim_retire, verb_dkim_delete, verb_dkim_sign, verb_srs_key;
 verb_handler prepare_import, prepare_password, prepare_passwd, prepare_dkim,
-    prepare_init;
+    prepare_init, prepare_session_password;
 verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,
     verb_user_set, verb_user_passwd, verb_user_aliases, verb_user_disable,
     verb_user_enable, verb_user_delete, verb_user_usage, verb_user_sent,

@@ -25,7 +25,7 @@ enum {
 	 * come with the one before */
 	ROTATE_EVERY_MS = 86400 * 1000,
 	ROTATE_GRACE_MS = 60000,
-	CODE_MS = 300000,
+	STEP_MS = 300000,
 };
 
 /* --- Who asks ---------------------------------------------------------------- */
@@ -45,8 +45,8 @@ read_exporter(struct request *q, struct auth_client *c, struct err *e)
 }
 
 /* The service follows from the socket; what a program says is for the log. */
-static int
-read_client(struct request *q, struct auth_client *c, struct err *e)
+int
+session_read_client(struct request *q, struct auth_client *c, struct err *e)
 {
 	enum program p = q->caller->program;
 	const char *ip, *log_id;
@@ -67,9 +67,9 @@ read_client(struct request *q, struct auth_client *c, struct err *e)
 	return read_exporter(q, c, e);
 }
 
-static int
-put_result(struct request *q, enum auth_result r, const struct auth_attempt *a,
-    struct err *e)
+int
+session_put_result(struct request *q, enum auth_result r,
+    const struct auth_attempt *a, struct err *e)
 {
 	static const char *const words[] = {
 		[AUTH_MORE] = "more",
@@ -104,7 +104,7 @@ step(struct request *q, struct slice input, struct err *e)
 	buf_init(&challenge, 16384);
 	buf_init(&text, 32768);
 	r = sasl_step(s, input, &challenge);
-	done = put_result(q, r, sasl_attempt(s), e);
+	done = session_put_result(q, r, sasl_attempt(s), e);
 	if (r == AUTH_MORE) {
 		base64_encode(challenge.data, challenge.len, &text);
 		json_object_set_new(
@@ -128,7 +128,7 @@ verb_auth_start(struct request *q, struct err *e)
 	sasl_free(q->caller->sasl);
 	q->caller->sasl = NULL;
 	if (req_string(q, "mechanism", &mechanism, e) != 0 ||
-	    read_client(q, &client, e) != 0 ||
+	    session_read_client(q, &client, e) != 0 ||
 	    req_bytes(q, "initial", &initial, e) != 0)
 		return -1;
 	q->caller->sasl = sasl_new(q->core, mechanism, &client);
@@ -196,7 +196,7 @@ check_password(struct request *q, struct auth_attempt *a,
 	enum auth_result r;
 
 	*a = (struct auth_attempt){ .mechanism = "password" };
-	if (read_client(q, &a->client, e) != 0 ||
+	if (session_read_client(q, &a->client, e) != 0 ||
 	    req_bytes(q, "login", &login, e) != 0 ||
 	    req_bytes(q, "password", &password, e) != 0)
 		return -1;
@@ -220,7 +220,7 @@ verb_auth_password(struct request *q, struct err *e)
 	int done = check_password(q, &a, &r, e);
 
 	if (done == 0)
-		done = put_result(q, r, &a, e);
+		done = session_put_result(q, r, &a, e);
 	auth_attempt_release(&a);
 	return done;
 }
@@ -268,22 +268,22 @@ put_token(struct request *q, const char *key, uint8_t hash[SECRET_KEY_LEN])
 }
 
 /*
- * Without a code yet: a token that is good for nothing but "session code",
- * for five minutes, so that no page has to carry the password along.
+ * Not signed in yet: a token that is good for nothing but one more step, for
+ * five minutes, so that no page has to carry the password along.
  */
 static void
-plan_code(struct web_session *w)
+plan_step(struct web_session *w, const char *step)
 {
 	size_t len = strlen(w->program);
 
-	snprintf(w->program + len, sizeof(w->program) - len, "+code");
-	w->expires_ms = w->created_ms + CODE_MS;
+	snprintf(w->program + len, sizeof(w->program) - len, "+%s", step);
+	w->expires_ms = w->created_ms + STEP_MS;
 	w->idle_ms = 0;
 }
 
-static int
-create(struct request *q, const struct auth_attempt *a, bool pending,
-    struct err *e)
+int
+session_create(struct request *q, const struct auth_attempt *a,
+    const char *step, struct err *e)
 {
 	struct web_session w = plan_session(q, a);
 	uint8_t hash[SECRET_KEY_LEN];
@@ -292,43 +292,13 @@ create(struct request *q, const struct auth_attempt *a, bool pending,
 
 	if (req_optional(q, "agent", &agent, e) != 0)
 		return -1;
-	if (pending)
-		plan_code(&w);
-	put_token(q, pending ? "pending" : "session", hash);
+	if (step != NULL)
+		plan_step(&w, step);
+	put_token(q, step != NULL ? "pending" : "session", hash);
 	clock_rfc3339(w.expires_ms, expires);
 	json_object_set_new(q->out, "expires_at", json_string(expires));
 	return secrets_add_session(q->core->secrets, hash, &w,
 	    a->client.ip_text, agent ? agent : "", e);
-}
-
-/*
- * The web's second factor: without a code in the request the answer is "more"
- * with the text "code", and the client asks again with both.
- */
-static int
-check_code(struct request *q, struct auth_attempt *a, enum auth_result *r,
-    struct err *e)
-{
-	const char *code;
-	int got;
-
-	if (!a->needs_code)
-		return 0;
-	if (req_optional(q, "code", &code, e) != 0)
-		return -1;
-	if (code == NULL) {
-		*r = AUTH_MORE;
-		a->reason = "code";
-		return 0;
-	}
-	got = totp_check(q->core->secrets, a->account.id, slice_str(code),
-	    clock_wall_ms(), e);
-	if (got < 0)
-		return -1;
-	auth_code_checked(q->core, a, got > 0);
-	if (got == 0)
-		*r = AUTH_FAILED;
-	return 0;
 }
 
 int
@@ -342,12 +312,8 @@ verb_session_create(struct request *q, struct err *e)
 	if (done == 0 && r == AUTH_OK && q->caller->program == FROM_ADMIN &&
 	    a.account.roles == 0)
 		r = AUTH_FAILED;
-	if (done == 0 && r == AUTH_OK)
-		done = check_code(q, &a, &r, e);
 	if (done == 0)
-		done = put_result(q, r, &a, e);
-	if (done == 0 && (r == AUTH_OK || r == AUTH_MORE))
-		done = create(q, &a, r == AUTH_MORE, e);
+		done = session_go_on(q, &a, r, e);
 	auth_attempt_release(&a);
 	return done;
 }
@@ -378,9 +344,8 @@ is_good(const struct request *q, const struct web_session *w, int64_t now)
 	    (w->idle_ms == 0 || w->seen_ms + w->idle_ms > now);
 }
 
-/* 1 = the account is still there and may use the web. */
-static int
-load_account(struct request *q, int64_t id, int64_t now, struct err *e)
+int
+session_load_account(struct request *q, int64_t id, int64_t now, struct err *e)
 {
 	struct sql_rows *r = sql_query(q->core->db, e,
 	    "SELECT u.local || '@' || d.name, u.roles FROM account u"
@@ -453,7 +418,7 @@ session_actor(struct request *q, const char *token, struct err *e)
 	token_hash(q->core->secrets, "session", slice_str(token), hash);
 	got = secrets_find_session(q->core->secrets, hash, now, &w, e);
 	if (got == 1 && is_good(q, &w, now))
-		got = load_account(q, w.account_id, now, e);
+		got = session_load_account(q, w.account_id, now, e);
 	else if (got == 1)
 		got = 0;
 	if (got == 1 && session_program(q) != FROM_WEBMAIL &&
@@ -506,70 +471,6 @@ put_form_secret(struct request *q)
 	json_object_set_new(
 	    q->out, "form_secret", json_stringn(text.data, text.len));
 	buf_release(&text);
-}
-
-/* The account of a pending sign-in: 1 found, 0 none. */
-static int
-find_pending(struct request *q, struct web_session *w, struct err *e)
-{
-	uint8_t hash[SECRET_KEY_LEN];
-	char program[sizeof(w->program)];
-	const char *token;
-	int got;
-
-	if (req_string(q, "pending", &token, e) != 0)
-		return -1;
-	snprintf(program, sizeof(program), "%s+code",
-	    program_name(q->caller->program));
-	token_hash(q->core->secrets, "session", slice_str(token), hash);
-	got =
-	    secrets_find_session(q->core->secrets, hash, clock_wall_ms(), w, e);
-	if (got == 1 &&
-	    (strcmp(w->program, program) != 0 ||
-		w->expires_ms <= clock_wall_ms()))
-		got = 0;
-	if (got == 1) {
-		pthread_mutex_lock(&q->core->write_lock);
-		got = load_account(q, w->account_id, clock_wall_ms(), e);
-		pthread_mutex_unlock(&q->core->write_lock);
-	}
-	return got;
-}
-
-/* The second step: a code for the token that "session create" gave. */
-int
-verb_session_code(struct request *q, struct err *e)
-{
-	struct auth_attempt a = { .mechanism = "code" };
-	enum auth_result r = AUTH_FAILED;
-	struct web_session w;
-	const char *name;
-	int got, done = 0;
-
-	if (read_client(q, &a.client, e) != 0)
-		return -1;
-	got = find_pending(q, &w, e);
-	if (got < 0)
-		return -1;
-	if (got == 0)
-		return refuse(q, e, "no-session", "sign in once more");
-	name = q->actor.name;
-	q->actor = (struct actor){ .name = "-" };
-	r = auth_begin(q->core, &a, slice_str(name));
-	if (r == AUTH_MORE) {
-		a.needs_code = true;
-		r = AUTH_OK;
-		done = check_code(q, &a, &r, e);
-	}
-	if (done == 0)
-		done = put_result(q, r, &a, e);
-	if (done == 0 && r == AUTH_OK &&
-	    secrets_end_session(q->core->secrets, w.account_id, w.id, e) < 0)
-		done = -1;
-	if (done == 0 && r == AUTH_OK)
-		done = create(q, &a, false, e);
-	auth_attempt_release(&a);
-	return done;
 }
 
 /* The password once more, before something dangerous. */

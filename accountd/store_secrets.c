@@ -107,6 +107,7 @@ static const char *const steps[] = {
 	"CREATE INDEX mailbox_view_account ON mailbox_view(account_id);",
 	/* when the password was last shown */
 	"ALTER TABLE session ADD COLUMN fresh_ms INTEGER NOT NULL DEFAULT 0;",
+	"ALTER TABLE password ADD COLUMN must_change INTEGER NOT NULL DEFAULT 0;",
 };
 
 /* clang-format on */
@@ -252,7 +253,8 @@ take_bytes(struct sql_rows *r, int column, uint8_t *out, size_t len)
 static int
 take_password(struct sql_rows *r, struct password_keys *out, struct err *e)
 {
-	*out = (struct password_keys){ .iterations = (uint32_t)sql_int(r, 2) };
+	*out = (struct password_keys){ .iterations = (uint32_t)sql_int(r, 2),
+		.must_change = sql_int(r, 5) != 0 };
 	if (slice_copy(
 		slice_str(sql_text(r, 0)), out->hash, sizeof(out->hash)) &&
 	    take_bytes(r, 1, out->salt, sizeof(out->salt)) &&
@@ -272,7 +274,8 @@ secrets_password(struct secrets *s, int64_t account_id,
 	pthread_mutex_lock(&s->lock);
 	r = sql_query(s->db, e,
 	    "SELECT hash, scram_salt, scram_iterations, scram_stored_key,"
-	    " scram_server_key FROM password WHERE account_id = ?1",
+	    " scram_server_key, must_change FROM password"
+	    " WHERE account_id = ?1",
 	    "i", account_id);
 	got = r ? sql_next(r, e) : -1;
 	if (got == 1)
@@ -308,14 +311,14 @@ secrets_set_password(struct secrets *s, int64_t account_id,
 		    sql_run(s->db, e,
 			"INSERT OR REPLACE INTO password (account_id, hash,"
 			" scram_salt, scram_iterations, scram_stored_key,"
-			" scram_server_key, changed_ms)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-			"isbibbi", account_id, k->hash,
+			" scram_server_key, changed_ms, must_change)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+			"isbibbii", account_id, k->hash,
 			key_slice(k->salt, sizeof(k->salt)),
 			(int64_t)k->iterations,
 			key_slice(k->stored_key, sizeof(k->stored_key)),
 			key_slice(k->server_key, sizeof(k->server_key)),
-			clock_wall_ms()) >= 0 &&
+			clock_wall_ms(), (int64_t)k->must_change) >= 0 &&
 			sql_run(s->db, e,
 			    "DELETE FROM session WHERE account_id = ?1"
 			    " AND id <> ?2",

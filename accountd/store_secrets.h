@@ -49,6 +49,7 @@ struct password_keys {
 	uint8_t salt[SECRET_SALT_LEN];
 	uint32_t iterations;
 	uint8_t stored_key[SECRET_KEY_LEN], server_key[SECRET_KEY_LEN];
+	bool must_change; /* good for choosing another one, and nothing else */
 };
 
 int secrets_password(struct secrets *s, int64_t account_id,

@@ -19,6 +19,7 @@ static const struct verb verbs[] = {
 	{ "auth password",   MAIL, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_auth_password },
 	{ "session create",  WEB, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_session_create },
 	{ "session code",    WEB, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_session_code },
+	{ "session password", WEB, RIGHT_NONE, BY_NOTHING, VERB_WRITE, prepare_session_password, verb_session_password },
 	{ "session confirm", WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_confirm },
 	{ "session check",   WEB | FROM_QUEUE, RIGHT_SIGNED, BY_NOTHING, VERB_READ, NULL, verb_session_check },
 	{ "session list",    WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_list },

@@ -143,20 +143,27 @@ user_put_summary(struct request *q, int64_t account_id, struct err *e)
 static const char *const volatile_keys[] = { "used_bytes", "used_messages",
 	"quota_full", NULL };
 
-/* Beside the account: "rev", and whether there is a second step. */
+/* Beside the account: "rev", and what secrets.db says of how to sign in. */
 int
 verb_user_show(struct request *q, struct err *e)
 {
+	struct password_keys keys = { 0 };
 	enum totp_state state;
+	int got;
 
 	if (user_put_summary(q, q->target.account_id, e) != 0)
 		return -1;
 	state = totp_state(q->core->secrets, q->target.account_id, e);
-	if (state == TOTP_FAILED)
+	got =
+	    secrets_password(q->core->secrets, q->target.account_id, &keys, e);
+	if (state == TOTP_FAILED || got < 0)
 		return -1;
+	put_rev(q, json_object_get(q->out, "user"), volatile_keys);
 	json_object_set_new(
 	    q->out, "second_step", json_boolean(state == TOTP_ON));
-	put_rev(q, json_object_get(q->out, "user"), volatile_keys);
+	json_object_set_new(json_object_get(q->out, "user"),
+	    "must_change_password", json_boolean(keys.must_change));
+	mem_wipe(&keys, sizeof(keys));
 	return 0;
 }
 
@@ -258,25 +265,52 @@ verb_user_list(struct request *q, struct err *e)
 
 /* --- Passwords -------------------------------------------------------------------- */
 
-int
-user_check_password(struct request *q, const json_t *password,
-    const char *address, struct err *e)
+static int64_t
+least_characters(const struct request *q)
 {
 	struct settings *s = directory_settings(q->core->directory);
 	int64_t least = settings_int(s, SET_PASSWORD_MIN);
 
 	settings_free(s);
+	return least;
+}
+
+int
+user_check_password(struct request *q, const json_t *password,
+    const char *address, struct err *e)
+{
 	q->field = "password";
 	if (!json_is_string(password))
 		return refuse(q, e, "missing", "password is missing");
 	if (password_check_rules(slice_of(json_string_value(password),
 				     json_string_length(password)),
-		address, least, e) != 0) {
+		address, least_characters(q), e) != 0) {
 		q->code = "bad-password";
 		return -1;
 	}
 	q->field = NULL;
 	return 0;
+}
+
+static bool
+is_own(const struct request *q)
+{
+	return !q->actor.is_operator &&
+	    q->actor.account_id == q->target.account_id;
+}
+
+/* One for the answer, which alone tells it. */
+static json_t *
+make_up(struct request *q, const char *address)
+{
+	char text[PASSWORD_MAX + 1];
+	json_t *made;
+
+	password_generate(address, least_characters(q), text);
+	made = json_string(text);
+	json_object_set_new(q->out, "password", made);
+	mem_wipe(text, sizeof(text));
+	return made;
 }
 
 int
@@ -289,17 +323,18 @@ prepare_password(struct request *q, struct err *e)
 		return -1;
 	if (address == NULL)
 		address = q->target.address;
-	if (user_check_password(q, v, address ? address : "", e) != 0)
+	if (address == NULL)
+		address = "";
+	if (req_bool(q, "generate"))
+		v = make_up(q, address);
+	if (user_check_password(q, v, address, e) != 0 ||
+	    password_make_keys(
+		slice_of(json_string_value(v), json_string_length(v)), &q->keys,
+		e) != 0)
 		return -1;
-	return password_make_keys(
-	    slice_of(json_string_value(v), json_string_length(v)), &q->keys, e);
-}
-
-static bool
-is_own(const struct request *q)
-{
-	return !q->actor.is_operator &&
-	    q->actor.account_id == q->target.account_id;
+	/* who chooses his own has chosen */
+	q->keys.must_change = !is_own(q) && req_bool(q, "must_change");
+	return 0;
 }
 
 /* Guessing with a stolen session is slowed down like any other. */

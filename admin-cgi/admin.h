@@ -190,6 +190,16 @@ json_t *list_values(struct web_request *r, const json_t *reply, json_t *rows);
 /* The roles of a user as accountd tells it, in words (new). */
 json_t *admin_role_words(struct web_request *r, const json_t *user);
 
+/* What the form says of a password: "password", or "generate"; "must_change". */
+void password_take(const struct web_request *r, json_t *request);
+
+/*
+ * It was set: back to the user with `flash`, or, when accountd made it up, the
+ * one page that shows it.
+ */
+void password_done(struct web_request *r, struct web_response *w,
+    const char *address, const json_t *reply, const char *flash);
+
 void users_page(struct web_request *r, struct web_response *w);
 void users_act(struct web_request *r, struct web_response *w);
 void user_new_page(struct web_request *r, struct web_response *w);

@@ -121,6 +121,8 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/login",          WEB_OPEN,         login_post },
 	{ WEB_GET,  "/login/2",        WEB_OPEN,         login_page },
 	{ WEB_POST, "/login/2",        WEB_OPEN,         login_code_post },
+	{ WEB_GET,  "/login/3",        WEB_OPEN,         login_page },
+	{ WEB_POST, "/login/3",        WEB_OPEN,         login_choose_post },
 	{ WEB_POST, "/logout",         WEB_SESSION,      logout_post },
 	{ WEB_GET,  "/me",             WEB_SESSION,      me_page },
 	{ WEB_POST, "/me",             WEB_SESSION,      me_post },

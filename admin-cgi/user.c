@@ -161,15 +161,50 @@ save(struct web_request *r, struct web_response *w, struct problem *p)
 	return admin_write(r, w, request, NULL, p);
 }
 
-static int
-set_password(struct web_request *r, struct web_response *w, struct problem *p)
+void
+password_take(const struct web_request *r, json_t *request)
 {
 	const char *password = web_form(r, "password");
-	json_t *request = about(r, "user passwd");
 
-	json_object_set_new(
-	    request, "password", json_string(password != NULL ? password : ""));
-	return admin_write(r, w, request, NULL, p);
+	if (web_form(r, "generate") != NULL)
+		json_object_set_new(request, "generate", json_true());
+	else
+		json_object_set_new(request, "password",
+		    json_string(password != NULL ? password : ""));
+	json_object_set_new(request, "must_change",
+	    json_boolean(web_form(r, "must_change") != NULL));
+}
+
+void
+password_done(struct web_request *r, struct web_response *w,
+    const char *address, const json_t *reply, const char *flash)
+{
+	const json_t *made = json_object_get(reply, "password");
+
+	if (made == NULL)
+		admin_done(r, w, flash, "/u/%s", admin_url(r, address));
+	else
+		admin_page(r, w, "user_password", "users",
+		    json_pack("{ss,so}", "address", address, "password",
+			json_string(json_string_value(made))));
+}
+
+/* Told to its end here, since the answer may be a page of its own. */
+static void
+set_password(struct web_request *r, struct web_response *w)
+{
+	json_t *request = about(r, "user passwd"), *reply;
+	struct problem p = { 0 };
+	int rc;
+
+	password_take(r, request);
+	rc = admin_write(r, w, request, &reply, &p);
+	if (rc > 0)
+		send_user(r, w, &p);
+	if (rc != 0)
+		return;
+	password_done(r, w, address_of(r), reply, "password_set");
+	json_decref(reply);
 }
 
 static int
@@ -194,12 +229,14 @@ user_post(struct web_request *r, struct web_response *w)
 
 	if (act == NULL)
 		act = "";
+	if (strcmp(act, "password") == 0) {
+		set_password(r, w);
+		return;
+	}
 	if (alias != NULL)
 		rc = drop_alias(r, w, alias, &p);
 	else if (strcmp(act, "alias") == 0)
 		rc = add_alias(r, w, &p);
-	else if (strcmp(act, "password") == 0)
-		rc = set_password(r, w, &p), flash = "password_set";
 	else if (strcmp(act, "suspend") == 0)
 		rc = suspend(r, w, &p), flash = "suspended";
 	else if (strcmp(act, "enable") == 0)

@@ -307,9 +307,11 @@ send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 
 	if (load_defaults(r, w, domain, &defaults) != 0)
 		return;
-	values = json_pack("{ss,so,sb,ss}", "domain", domain, "f",
+	values = json_pack("{ss,so,sb,sb,sb,ss}", "domain", domain, "f",
 	    form_show(r, &new_form, defaults, p), "left",
-	    p->code != NULL && strcmp(p->code, "mailbox-left") == 0, "address",
+	    p->code != NULL && strcmp(p->code, "mailbox-left") == 0, "generate",
+	    web_form(r, "generate") != NULL, "must_change",
+	    web_form(r, "must_change") != NULL, "address",
 	    pool_printf(&r->pool, "%s@%s",
 		web_form(r, "local") != NULL ? web_form(r, "local") : "",
 		domain));
@@ -366,6 +368,8 @@ check_password(struct web_request *r, struct problem *p)
 	const char *one = web_form(r, "password");
 	const char *two = web_form(r, "password2");
 
+	if (web_form(r, "generate") != NULL)
+		return;
 	if (one == NULL || one[0] == '\0')
 		problem_add(p, "password", page_text(r, "form.no_password"));
 	else if (two != NULL && strcmp(one, two) != 0)
@@ -381,6 +385,7 @@ user_new_post(struct web_request *r, struct web_response *w)
 	json_t *set = form_read(r, &new_form, &p);
 	const char *address =
 	    pool_printf(&r->pool, "%s@%s", local != NULL ? local : "", domain);
+	json_t *request, *reply;
 	int rc;
 
 	if (local == NULL || local[0] == '\0' || strpbrk(local, " @") != NULL)
@@ -393,14 +398,15 @@ user_new_post(struct web_request *r, struct web_response *w)
 		send_new(r, w, &p);
 		return;
 	}
-	rc = admin_write(r, w,
-	    json_pack("{ss,ss,ss,ss,so,sb}", "verb", "user add", "address",
-		address, "name", name != NULL ? name : "", "password",
-		web_form(r, "password"), "set", set, "keep_mailbox",
-		web_form(r, "keep_mailbox") != NULL),
-	    NULL, &p);
+	request = json_pack("{ss,ss,ss,so,sb}", "verb", "user add", "address",
+	    address, "name", name != NULL ? name : "", "set", set,
+	    "keep_mailbox", web_form(r, "keep_mailbox") != NULL);
+	password_take(r, request);
+	rc = admin_write(r, w, request, &reply, &p);
 	if (rc > 0)
 		send_new(r, w, &p);
-	else if (rc == 0)
-		admin_done(r, w, "user_added", "/u/%s", admin_url(r, address));
+	if (rc != 0)
+		return;
+	password_done(r, w, address, reply, "user_added");
+	json_decref(reply);
 }

@@ -48,7 +48,7 @@ struct verb {
 	const char *argument; /* key of the plain argument, or NULL */
 	const char *result;   /* key in the answer, for lists and objects */
 	unsigned flags;
-	struct option options[6];
+	struct option options[9];
 	const char *columns[8]; /* of a list, or of one object as a row */
 };
 
@@ -74,7 +74,9 @@ static const struct verb user_verbs[] = {
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
 	    { "--quota-messages", "quota_messages", INTO_SET },
 	    { "--keep-mailbox", "keep_mailbox", AS_FLAG },
-	    { "--aside-mailbox", "aside_mailbox", AS_FLAG } }, { NULL } },
+	    { "--aside-mailbox", "aside_mailbox", AS_FLAG },
+	    { "--generate", "generate", AS_FLAG },
+	    { "--must-change", "must_change", AS_FLAG } }, { NULL } },
 	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL,
 	  { { "--match", "match", INTO_REQUEST },
 	    { "--admins", "admins", AS_FLAG },
@@ -82,7 +84,9 @@ static const struct verb user_verbs[] = {
 	  { "address", "name", "roles", "disabled", "quota_bytes", "used_bytes", NULL } },
 	{ "show", "user show", "address", "user", F_OBJECT, { { 0 } }, { NULL } },
 	{ "set", "user set", "address", NULL, F_KEYS, { { 0 } }, { NULL } },
-	{ "passwd", "user passwd", "address", NULL, F_PASSWORD, { { 0 } }, { NULL } },
+	{ "passwd", "user passwd", "address", NULL, F_PASSWORD,
+	  { { "--generate", "generate", AS_FLAG },
+	    { "--must-change", "must_change", AS_FLAG } }, { NULL } },
 	{ "disable", "user disable", "address", NULL, 0,
 	  { { "--until", "until", INTO_REQUEST } }, { NULL } },
 	{ "enable", "user enable", "address", NULL, 0, { { 0 } }, { NULL } },
@@ -321,6 +325,10 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 		else
 			print_object(object);
 	} else {
+		const json_t *made = json_object_get(reply, "password");
+
+		if (made != NULL && !c->json)
+			puts(json_string_value(made));
 		(void)cli_changed(c, json_incref(reply));
 	}
 	int result = CLI_DONE;
@@ -364,7 +372,8 @@ run_verbs(struct cli *c, const char *noun, const struct verb *table)
 		    name ? "no such verb" : "what shall be done?");
 	json_t *request = json_pack("{s:s}", "verb", v->verb);
 	int result = take_arguments(c, v, noun, request);
-	if (result == CLI_DONE && (v->flags & F_PASSWORD) != 0) {
+	if (result == CLI_DONE && (v->flags & F_PASSWORD) != 0 &&
+	    json_object_get(request, "generate") == NULL) {
 		char *password;
 		if (cli_read_password(&password, &e) != 0) {
 			json_decref(request);
@@ -450,7 +459,8 @@ const struct command commands_accounts[] = {
 	    "add|list|show|set|passwd|disable|enable|delete|import|export "
 	    "[ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
-	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox].",
+	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox], add|passwd "
+	    "[--generate] [--must-change].",
 	    false, command_user },
 	{ "alias", "add|list|show|delete [ADDRESS] [TARGET...]",
 	    "Aliases with one or more targets.", false, command_alias },

@@ -148,6 +148,9 @@ who_was(struct web_request *r)
 	return out;
 }
 
+/* An error that begins so is no key of a text but accountd's own words. */
+#define SAID '='
+
 /* --- What was posted after the end ------------------------------------------------- */
 
 #define CARRY_PREFIX "c:"
@@ -305,28 +308,41 @@ create_request(
 	return request;
 }
 
+/* What accountd waits for before there is a session. */
+enum step {
+	STEP_NONE,
+	STEP_CODE,
+	STEP_CHOOSE
+};
+
 /*
  * What accountd made of an attempt: the key of the error's text, or NULL and
- * the token of a session, or of one that waits for the second step.
+ * the token of a session, or of one that waits for another step.
  */
 static const char *
 result_of(struct web_request *r, json_t *request, const char *wrong,
-    const char **token_out, bool *waits_out)
+    const char **token_out, enum step *step_out)
 {
-	const char *result = "", *made = "", *error = wrong;
+	const char *result = "", *made = "", *text = "", *error = wrong;
 	json_t *reply;
 	struct err e;
 
 	if (ask(r, request, &reply, &e) != 0) {
 		log_error("signing in: %s", e.text);
-		return e.kind == ERR_TEMP ? "login.busy" : wrong;
+		if (e.kind == ERR_TEMP)
+			return "login.busy";
+		return wrong != NULL
+		    ? wrong
+		    : pool_printf(&r->pool, "%c%s", SAID, e.text);
 	}
-	(void)json_unpack(reply, "{s?s, s?s, s?s}", "result", &result,
-	    "session", &made, "pending", &made);
-	*waits_out = strcmp(result, "more") == 0;
+	(void)json_unpack(reply, "{s?s, s?s, s?s, s?s}", "result", &result,
+	    "session", &made, "pending", &made, "text", &text);
+	if (strcmp(result, "more") == 0)
+		*step_out =
+		    strcmp(text, "new-password") == 0 ? STEP_CHOOSE : STEP_CODE;
 	if (strcmp(result, "busy") == 0)
 		error = "login.busy";
-	else if (*waits_out || strcmp(result, "ok") == 0)
+	else if (*step_out != STEP_NONE || strcmp(result, "ok") == 0)
 		error = NULL;
 	*token_out = pool_strdup(&r->pool, made);
 	json_decref(reply);
@@ -361,14 +377,15 @@ keep_token(struct web_response *w, const char *token, bool waits, bool keep)
 }
 
 static const char *
-start(struct web_response *w, json_t *request, const char *wrong, bool keep)
+start(struct web_response *w, json_t *request, const char *wrong, bool keep,
+    enum step *step_out)
 {
 	const char *token = "", *error;
-	bool waits = false;
 
-	error = result_of(w->request, request, wrong, &token, &waits);
+	*step_out = STEP_NONE;
+	error = result_of(w->request, request, wrong, &token, step_out);
 	if (error == NULL)
-		error = keep_token(w, token, waits, keep);
+		error = keep_token(w, token, *step_out != STEP_NONE, keep);
 	if (error == NULL)
 		return NULL;
 	w->status = 422;
@@ -379,16 +396,25 @@ start(struct web_response *w, json_t *request, const char *wrong, bool keep)
 	return error;
 }
 
-const char *
-login_start(struct web_request *r, struct web_response *w, const char *login,
-    const char *pass, bool keep)
+static const char *
+start_with(struct web_request *r, struct web_response *w, const char *login,
+    const char *pass, bool keep, enum step *step_out)
 {
 	if (strlen(login) > 512 || strlen(pass) > 1024) {
 		w->status = 422;
 		return "login.failed";
 	}
 	return start(w, create_request(r, full_login(r, login), pass, keep),
-	    "login.failed", keep);
+	    "login.failed", keep, step_out);
+}
+
+const char *
+login_start(struct web_request *r, struct web_response *w, const char *login,
+    const char *pass, bool keep)
+{
+	enum step step;
+
+	return start_with(r, w, login, pass, keep, &step);
 }
 
 static void
@@ -402,17 +428,28 @@ go_on(struct web_request *r, struct web_response *w, const struct form *f,
 		web_redirect(w, f->back);
 }
 
-/* --- The second step ------------------------------------------------------------- */
+/* --- More steps -------------------------------------------------------------------- */
+
+/* A text of ours by its key, or after SAID accountd's own words. */
+static const char *
+error_text(struct web_request *r, const char *error)
+{
+	if (error == NULL)
+		return "";
+	return error[0] == SAID ? error + 1 : page_text(r, error);
+}
 
 static void
-show_code_form(
-    struct web_request *r, struct web_response *w, const struct form *f)
+show_step_form(struct web_request *r, struct web_response *w,
+    const struct form *f, enum step step)
 {
-	page_send(r, w, "login2", page_text(r, "login2.title"),
-	    json_pack("{ss,ss,sb,ss,so}", "error",
-		f->error != NULL ? page_text(r, f->error) : "", "back", f->back,
-		"keep", wants_keep(r), "carry_to", f->carry_to, "carry",
-		carried(r, CARRY_PREFIX)));
+	const char *page = step == STEP_CODE ? "login2" : "login3";
+
+	page_send(r, w, page,
+	    page_text(r, pool_printf(&r->pool, "%s.title", page)),
+	    json_pack("{ss,ss,sb,ss,so}", "error", error_text(r, f->error),
+		"back", f->back, "keep", wants_keep(r), "carry_to", f->carry_to,
+		"carry", carried(r, CARRY_PREFIX)));
 }
 
 static struct form
@@ -425,28 +462,51 @@ form_of(const struct web_request *r, const char *login)
 		.carry_to = to != NULL ? to : "" };
 }
 
-void
-login_code_post(struct web_request *r, struct web_response *w)
+/* `key` of the form for the token of `verb`. */
+static void
+take_step(struct web_request *r, struct web_response *w, enum step step,
+    const char *verb, const char *key, const char *wrong)
 {
 	const char *waiting = web_session_cookie(r, rules_of(r)->code);
-	const char *code = web_form(r, "code"), *who = who_was(r);
+	const char *value = web_form(r, key), *again = web_form(r, "again");
+	const char *who = who_was(r);
 	struct form f = form_of(r, who);
+	enum step next = step;
 
-	if (waiting == NULL || !is_token(waiting) || code == NULL ||
-	    strlen(code) > 64) {
+	if (waiting == NULL || !is_token(waiting) || value == NULL ||
+	    strlen(value) > 1024) {
 		f.error = "login.expired";
 		show_form(r, w, &f);
 		return;
 	}
-	f.error = start(w,
-	    json_pack("{ss,ss,ss,ss,ss,sb}", "verb", "session code", "pending",
-		waiting, "code", code, "ip", r->remote_addr, "agent",
-		r->user_agent, "keep", wants_keep(r)),
-	    "login2.failed", wants_keep(r));
+	if (again != NULL && strcmp(value, again) != 0) {
+		w->status = 422;
+		f.error = "login3.not_same";
+	} else {
+		f.error = start(w,
+		    json_pack("{ss,ss,ss,ss,ss,sb}", "verb", verb, "pending",
+			waiting, key, value, "ip", r->remote_addr, "agent",
+			r->user_agent, "keep", wants_keep(r)),
+		    wrong, wants_keep(r), &next);
+	}
 	if (f.error != NULL)
-		show_code_form(r, w, &f);
+		next = step;
+	if (next != STEP_NONE)
+		show_step_form(r, w, &f, next);
 	else
 		go_on(r, w, &f, who);
+}
+
+void
+login_code_post(struct web_request *r, struct web_response *w)
+{
+	take_step(r, w, STEP_CODE, "session code", "code", "login2.failed");
+}
+
+void
+login_choose_post(struct web_request *r, struct web_response *w)
+{
+	take_step(r, w, STEP_CHOOSE, "session password", "password", NULL);
 }
 
 void
@@ -455,17 +515,18 @@ login_post(struct web_request *r, struct web_response *w)
 	const char *login = web_form(r, "user"), *pass = web_form(r, "pass");
 	const char *who = who_was(r);
 	struct form f = form_of(r, login);
+	enum step step;
 
 	if (login == NULL || pass == NULL) {
 		web_error(w, 400, page_text(r, "login.failed"));
 		return;
 	}
-	f.error = login_start(r, w, login, pass, wants_keep(r));
+	f.error = start_with(r, w, login, pass, wants_keep(r), &step);
 	if (f.error != NULL) {
 		f.carry = carried(r, CARRY_PREFIX);
 		show_form(r, w, &f);
-	} else if (r->session == NULL) {
-		show_code_form(r, w, &f);
+	} else if (step != STEP_NONE) {
+		show_step_form(r, w, &f, step);
 	} else {
 		go_on(r, w, &f, who);
 	}

@@ -14,7 +14,7 @@
  * table of routes.
  */
 struct login_rules {
-	/* stems of the cookies' names; `code`: between the two steps */
+	/* stems of the cookies' names; `code`: between the steps */
 	const char *cookie, *before, *code;
 	/* of one more, which says who was signed in: then what is posted after
 	 * a session's end can be posted again by the same user; or NULL */
@@ -49,18 +49,20 @@ void login_needed(struct web_request *r, struct web_response *w);
 void login_done(struct web_request *r);
 
 /*
- * GET and POST /login (page "login"), GET /login/2 the same, POST /login/2 (of
- * the page "login2", for who has a second step); POST /logout.
+ * GET and POST /login (page "login"), GET /login/2 and /login/3 the same; POST
+ * /login/2 (of the page "login2", for who has a second step) and /login/3 (of
+ * "login3", for who must choose a password); POST /logout.
  */
 void login_page(struct web_request *r, struct web_response *w);
 void login_post(struct web_request *r, struct web_response *w);
 void login_code_post(struct web_request *r, struct web_response *w);
+void login_choose_post(struct web_request *r, struct web_response *w);
 void logout_post(struct web_request *r, struct web_response *w);
 
 /*
  * Sign in with what was typed: a new session and its cookies.  NULL, or the
  * key of the text that says why not, with the response's status set; then
- * nothing has changed.  NULL with r->session still NULL: a code is asked for.
+ * nothing has changed.  NULL with r->session still NULL: another step is asked for.
  */
 const char *login_start(struct web_request *r, struct web_response *w,
     const char *login, const char *pass, bool keep);

@@ -534,6 +534,103 @@ class People(unittest.TestCase):
         self.do(where, dict(fields, keep_mailbox="1"), b)
         self.shown("user", "show", "lea@example.org")
 
+    def choose(self, user, password):
+        """Sign in to webmail with it: the page that asks for another."""
+        b = Browser(self.s.state / "run/web/webmail.sock")
+        page = b.post("/webmail/login", {"user": user, "pass": password,
+                                         "back": "/m/inbox"},
+                      b.get("/webmail/login"))
+        return b, page
+
+    def mail_program(self, user, password):
+        return self.s.pop3_login(user, "127.0.0.1", password).startswith("+OK")
+
+    def test_a_password_that_is_made_up_and_changed(self):
+        user = "pia@example.org"
+        page = self.do("/admin/d/example.org/users/new",
+                       {"local": "pia", "name": "Pia", "generate": "1",
+                        "must_change": "1"}, status=200)
+        made = re.search(r"<code>([0-9a-z-]{19,})</code>", page.text).group(1)
+        self.assertIn("no-store", page.header("Cache-Control"))
+        self.assertNotIn(made, self.admin.get("/admin/u/" + user).text)
+        self.assertTrue(self.shown("user", "show", user)
+                        ["must_change_password"])
+        # nothing but the choice is open, and no mail program gets in
+        b, page = self.choose(user, made)
+        self.assertEqual(page.status, 200, page.text)
+        self.assertIn("Choose your password", page.text)
+        self.assertEqual(b.get("/webmail/m/inbox").status, 401)
+        self.assertEqual(b.get("/webmail/settings/account").status, 401)
+        self.assertFalse(self.mail_program(user, made))
+        self.s.wait_log("accountd", "reason=password-must-change")
+        for one, two, why in ((PASSWORD, "other", "not the same"),
+                              ("short", "short", "fewer than"),
+                              (made, made, "is the old one")):
+            page = b.post("/webmail/login/3",
+                          {"password": one, "again": two, "back": "/m/inbox"},
+                          page)
+            self.assertEqual(page.status, 422)
+            self.assertIn(why, page.text)
+            self.assertNotIn(made, page.text)
+        done = b.post("/webmail/login/3",
+                      {"password": OTHER_PASSWORD, "again": OTHER_PASSWORD,
+                       "back": "/m/inbox"}, page)
+        self.assertEqual(done.status, 303, done.text)
+        self.assertEqual(b.get("/webmail/m/inbox").status, 200)
+        self.assertTrue(self.mail_program(user, OTHER_PASSWORD))
+        self.assertFalse(self.mail_program(user, made))
+        self.assertFalse(self.shown("user", "show", user)
+                         ["must_change_password"])
+        self.assertIn("session password",
+                      self.admin.get("/admin/audit?who=pia").text)
+        # the token of that step was good once, and for nothing else
+        again = b.post("/webmail/login/3", {"password": PASSWORD}, page)
+        self.assertEqual(again.status, 403)
+        # set, not made up, from the user's page
+        where = "/admin/u/" + user
+        self.do(where, {"do": "password", "password": ""}, status=422)
+        self.do(where, {"do": "password", "password": PASSWORD,
+                        "must_change": "1"})
+        self.assertIn("is to choose a password", self.admin.get(where).text)
+        _, page = self.choose(user, PASSWORD)
+        self.assertIn("Choose your password", page.text)
+        # the same by command, for the administration's sign-in as well
+        self.s.user("ina@example.org")
+        self.s.cli("user", "set", "ina@example.org", "roles=domain_admin")
+        made = self.s.cli("user", "passwd", "ina@example.org", "--generate",
+                          "--must-change").strip()
+        b, page = self.try_sign_in("ina@example.org", made)
+        self.assertIn("Choose your password", page.text)
+        self.assertEqual(b.get("/admin/me").status, 401)
+        done = b.post("/admin/login/3", {"password": PASSWORD, "back": "/"},
+                      page)
+        self.assertEqual(done.status, 303, done.text)
+        self.assertEqual(b.get("/admin/me").status, 200)
+        page = self.s.json("user", "passwd", "ina@example.org", "--generate")
+        self.assertRegex(page["password"], "^[0-9a-z]{4}(-[0-9a-z]{4}){3}$")
+
+    def test_a_code_and_then_a_password(self):
+        user = "carl@example.org"
+        self.s.user(user)
+        key = self.shown("totp", "begin", user)["secret"]
+        self.s.cli("totp", "confirm", user, totp(key, -1))
+        self.s.cli("user", "passwd", user, "--must-change",
+                   input=PASSWORD + "\n")
+        b, page = self.choose(user, PASSWORD)
+        self.assertIn("Second step", page.text)
+        # the second's token is not the third's
+        early = b.post("/webmail/login/3", {"password": OTHER_PASSWORD}, page)
+        self.assertNotEqual(early.status, 303)
+        b, page = self.choose(user, PASSWORD)
+        page = b.post("/webmail/login/2", {"code": totp(key),
+                                           "back": "/m/inbox"}, page)
+        self.assertIn("Choose your password", page.text)
+        self.assertEqual(b.get("/webmail/m/inbox").status, 401)
+        done = b.post("/webmail/login/3", {"password": OTHER_PASSWORD,
+                                           "back": "/m/inbox"}, page)
+        self.assertEqual(done.status, 303, done.text)
+        self.assertEqual(b.get("/webmail/m/inbox").status, 200)
+
     def test_two_steps_by_command(self):
         self.s.user("theo@example.org")
         key = self.shown("totp", "begin", "theo@example.org")["secret"]
