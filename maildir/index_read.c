@@ -342,8 +342,8 @@ row_of_message(struct index_row *row)
 	row->people = m->from;
 }
 
-int
-index_fill_rows(struct index *x, const int64_t *ids, size_t count, bool talks,
+static int
+fill_rows(struct index *x, const int64_t *ids, size_t count, bool talks,
     struct pool *pool, struct index_rows *out, struct err *e)
 {
 	out->list = pool_zalloc(pool, (count + 1) * sizeof(*out->list));
@@ -363,6 +363,19 @@ index_fill_rows(struct index *x, const int64_t *ids, size_t count, bool talks,
 		out->count++;
 	}
 	return 0;
+}
+
+int
+index_fill_rows(struct index *x, const int64_t *ids, size_t count, bool talks,
+    struct pool *pool, struct index_rows *out, struct err *e)
+{
+	struct err ignored;
+	int rc;
+
+	if (sql_begin_read(x->db, e) != 0)
+		return -1;
+	rc = fill_rows(x, ids, count, talks, pool, out, e);
+	return sql_commit(x->db, rc != 0 ? &ignored : e) != 0 ? -1 : rc;
 }
 
 /* Where the page of newer rows begins, and how many there are. */

@@ -19,6 +19,7 @@ enum {
 	MATCH_MAX = 16 * 1024,
 	PREFIX_MIN = 3, /* characters of a word that may go on */
 	CLOCK_EVERY = 256,
+	TIME_SHIFT = 20, /* of an id: milliseconds above, a hash below */
 };
 
 /* A candidate. */
@@ -32,8 +33,12 @@ struct search {
 	struct buf match;                /* of the driver, "" = none */
 	const struct search_node *about; /* SEARCH_ID of the driver */
 	bool starred, labelled;
-	int64_t dir, trash, junk; /* folders' ids, 0 = none */
-	int64_t *ids, *talks;     /* found */
+	/* what the conjunction at the top asks of every row, for SQLite */
+	int64_t set, clear;         /* of flags */
+	int64_t size_from, size_to; /* from <= size < to */
+	int64_t id_from, id_to;     /* the same of the id: arrival */
+	int64_t dir, trash, junk;   /* folders' ids, 0 = none */
+	int64_t *ids, *talks;       /* found */
 	size_t count;
 	struct pool *pool;
 };
@@ -106,6 +111,62 @@ add_words(struct buf *out, const struct search_node *n)
 	buf_addc(out, ')');
 }
 
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t
+later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The first id of that time. */
+static int64_t
+id_at(int64_t ms)
+{
+	return ms <= 0                       ? 0
+	    : ms > (INT64_MAX >> TIME_SHIFT) ? INT64_MAX
+					     : ms << TIME_SHIFT;
+}
+
+/* A row without this need not be looked at. */
+static void
+narrow(struct search *s, const struct search_node *n)
+{
+	switch (n->kind) {
+	case SEARCH_FLAG:
+		s->set |= n->set;
+		s->clear |= n->clear;
+		break;
+	case SEARCH_FILES:
+		s->set |= INDEX_HAS_FILES;
+		break;
+	case SEARCH_INVITE:
+		s->set |= INDEX_HAS_INVITE;
+		break;
+	case SEARCH_SIZE:
+		s->size_from = later(s->size_from, n->from);
+		s->size_to = earlier(s->size_to, n->to);
+		break;
+	case SEARCH_DATE:
+		s->id_from = later(s->id_from, id_at(n->from));
+		s->id_to = earlier(s->id_to, id_at(n->to));
+		break;
+	case SEARCH_AND:
+	case SEARCH_OR:
+	case SEARCH_NOT:
+	case SEARCH_TEXT:
+	case SEARCH_IN:
+	case SEARCH_LABEL:
+	case SEARCH_ID:
+	case SEARCH_FIRST:
+		break;
+	}
+}
+
 /* What the conjunction at the top says about where candidates come from. */
 static void
 choose_driver(struct search *s)
@@ -123,6 +184,7 @@ choose_driver(struct search *s)
 			s->starred = true;
 		if (n->kind == SEARCH_LABEL)
 			s->labelled = true;
+		narrow(s, n);
 	}
 }
 
@@ -132,8 +194,14 @@ start_driver(struct search *s, bool recent, int64_t before, struct err *e)
 {
 	struct sql *db = s->x->db;
 
-#define ROW    "SELECT m.id, m.folder, m.talk, m.flags, m.keywords, m.size FROM "
-#define NEWEST "m.id < ? ORDER BY m.id DESC"
+#define ROW      "SELECT m.id, m.folder, m.talk, m.flags, m.keywords, m.size FROM "
+#define NEWEST   "m.id < ? ORDER BY m.id DESC"
+#define MESSAGES "messages m WHERE "
+#define NARROW                                                             \
+	" AND (m.flags & ?1) = ?1 AND (m.flags & ?2) = 0 AND m.size >= ?3" \
+	" AND m.size < ?4 AND m.id >= ?5 AND m.id < ?6"                    \
+	" AND (?7 = 0 OR m.folder = ?7) ORDER BY m.id DESC"
+
 	if (s->about != NULL)
 		return sql_query(db, e,
 		    ROW "messages m WHERE m.talk = (SELECT talk FROM refs"
@@ -151,21 +219,17 @@ start_driver(struct search *s, bool recent, int64_t before, struct err *e)
 			" WHERE words MATCH ? AND w.rowid < ?"
 			" ORDER BY w.rowid DESC",
 		    "vi", buf_slice(&s->match), before);
-	if (s->starred)
-		return sql_query(db, e,
-		    ROW "messages m WHERE (m.flags & 2) <> 0 AND " NEWEST, "i",
-		    before);
-	if (s->labelled)
-		return sql_query(db, e,
-		    ROW "messages m WHERE m.keywords <> 0 AND " NEWEST, "i",
-		    before);
-	if (s->dir != 0)
-		return sql_query(db, e,
-		    ROW "messages m WHERE m.folder=? AND " NEWEST, "ii", s->dir,
-		    before);
-	return sql_query(db, e, ROW "messages m WHERE " NEWEST, "i", before);
+	return sql_query(db, e,
+	    s->starred        ? ROW MESSAGES "(m.flags & 2) <> 0" NARROW
+		: s->labelled ? ROW MESSAGES "m.keywords <> 0" NARROW
+		: s->dir != 0 ? ROW MESSAGES "m.folder=?7" NARROW
+			      : ROW MESSAGES "1" NARROW,
+	    "iiiiiii", s->set, s->clear, s->size_from, s->size_to, s->id_from,
+	    earlier(before, s->id_to), s->dir);
 #undef ROW
 #undef NEWEST
+#undef MESSAGES
+#undef NARROW
 }
 
 /* --- One candidate: 1 yes, 0 no, -1 failed ----------------------------------------------- */
@@ -422,7 +486,11 @@ int
 index_search(struct index *x, const struct index_search *ask, struct pool *pool,
     struct index_found *out, struct err *e)
 {
-	struct search s = { .x = x, .ask = ask, .pool = pool };
+	struct search s = { .x = x,
+		.ask = ask,
+		.pool = pool,
+		.size_to = INT64_MAX,
+		.id_to = INT64_MAX };
 	size_t shown;
 	int rc;
 

@@ -33,7 +33,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 	    ? s->domain
 	    : pool_strdup(&r->pool, settings_text(all, SET_HOSTNAME));
 	settings_free(all);
-	site_add_brand(r, s != NULL ? s->domain : r->site, out);
+	if (values != NULL)
+		site_add_brand(r, s != NULL ? s->domain : r->site, out);
 	if (s == NULL) {
 		out->domain = r->site;
 		if (r->site[0] != '\0')

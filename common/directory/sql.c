@@ -515,6 +515,12 @@ sql_begin(struct sql *db, struct err *e)
 }
 
 int
+sql_begin_read(struct sql *db, struct err *e)
+{
+	return exec(db, "BEGIN", e);
+}
+
+int
 sql_commit(struct sql *db, struct err *e)
 {
 	if (exec(db, "COMMIT", e) == 0)

@@ -95,6 +95,8 @@ bool sql_is_null(struct sql_rows *s, int column);
 
 /* A write transaction takes the writers' lock at once (BEGIN IMMEDIATE). */
 int sql_begin(struct sql *db, struct err *e) MUST_CHECK;
+/* For many look-ups: they see one state, and the file is locked once. */
+int sql_begin_read(struct sql *db, struct err *e) MUST_CHECK;
 int sql_commit(struct sql *db, struct err *e) MUST_CHECK;
 void sql_rollback(struct sql *db);
 

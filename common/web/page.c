@@ -12,18 +12,26 @@ enum {
 	HUES = 8
 };
 
-static struct page_look
+/* Asked for once a request, or twice: somebody may sign in meanwhile. */
+static const struct page_look *
 look_of(struct web_request *r, json_t *values)
 {
-	struct page_look look = { .brand = "",
+	const struct page_look start = { .brand = "",
 		.domain = "",
 		.zone = "",
 		.lang = "",
 		.theme = "auto",
 		.density = "cozy",
 		.keys = "yes" };
+	struct page_look *look = r->look;
 
-	r->app->look(r, &look, values);
+	if (look != NULL && values == NULL && r->look_session == r->session)
+		return look;
+	look = pool_alloc(&r->pool, sizeof(*look));
+	*look = start;
+	r->app->look(r, look, values);
+	r->look = look;
+	r->look_session = r->session;
 	return look;
 }
 
@@ -44,12 +52,12 @@ page_text(struct web_request *r, const char *key)
 const char *
 page_count_text(struct web_request *r, const char *key, int64_t n)
 {
-	struct page_look look = look_of(r, NULL);
+	const struct page_look *look = look_of(r, NULL);
 	const char *text;
 	struct buf out;
 
 	buf_init(&out, 4096);
-	template_text(look.templates, lang_of(r, &look), key, n, &out);
+	template_text(look->templates, lang_of(r, look), key, n, &out);
 	text = pool_strndup(&r->pool, out.data, out.len);
 	buf_release(&out);
 	return text;
@@ -118,20 +126,20 @@ void
 page_send(struct web_request *r, struct web_response *w, const char *name,
     const char *title, json_t *values)
 {
-	struct page_look look = look_of(r, values);
+	const struct page_look *look = look_of(r, values);
 	struct template_env env = {
-		.domain = look.domain,
-		.lang = lang_of(r, &look),
-		.zone = look.zone,
+		.domain = look->domain,
+		.lang = lang_of(r, look),
+		.zone = look->zone,
 		.base = r->base,
 		.static_url = web_static_url(r),
 		.csrf_secret = r->csrf_secret,
 	};
 	struct err e;
 
-	add_common(&look, title, values);
-	if (template_render(look.templates, name, values, &env, &w->body, &e) !=
-	    0) {
+	add_common(look, title, values);
+	if (template_render(
+		look->templates, name, values, &env, &w->body, &e) != 0) {
 		log_error("page %s: %s", name, e.text);
 		w->status = 500;
 	}

@@ -87,6 +87,9 @@ struct web_request {
 	const char *site; /* nobody is signed in: the domain that the host's
 			   * name means, or "" */
 
+	struct page_look *look; /* private to page.c, with its session */
+	const void *look_session;
+
 	void *own; /* the program's, NULL at first; app->done() ends it */
 };
 

@@ -230,6 +230,18 @@ test_finding(void **state)
 	finds("id:m9", "");
 	finds("is:first apples", "fi");
 	finds("larger:1k", "");
+	finds("smaller:1k is:unread", "fithsefi");
+	finds("smaller:1k larger:1", "fithsefi");
+	finds("smaller:1k larger:2k", "");
+	finds("is:unread is:read", "");
+	finds("-is:read has:files", "se");
+	finds("is:read OR has:files", "se");
+	finds("is:unread in:work", "fi");
+	finds("is:unread in:trash", "fo");
+	finds("has:invite is:unread", "");
+	finds("after:1970-01-01 has:files", "se");
+	finds("before:1971 is:unread", "");
+	finds("after:2990 is:unread", "");
 	finds("\"\"\"quoted\"", "fi");
 	finds("newer_than:3d", "");
 	finds("older_than:3d apple", "fisefi");
