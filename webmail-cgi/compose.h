@@ -1,6 +1,9 @@
 #ifndef WEBMAIL_CGI_COMPOSE_H
 #define WEBMAIL_CGI_COMPOSE_H
 
+#include <jansson.h>
+#include <stdbool.h>
+
 #include "webmail-cgi/draft.h"
 #include "webmail-cgi/webmail.h"
 
@@ -25,5 +28,23 @@ void compose_post(struct web_request *r, struct web_response *w);
 
 /* The signature of an address with "-- " before it, or "". */
 const char *compose_signature(struct web_request *r, const char *address);
+
+/* --- compose_page.c, for compose.c ------------------------------------------------------ */
+
+/* The form's fields into the draft.  False: something is too long. */
+bool compose_read_form(struct web_request *r, struct draft *d);
+
+/* What the page's template wants to know; compose_show() takes it. */
+json_t *compose_values(struct web_request *r, struct draft *d);
+void compose_show(
+    struct web_request *r, struct web_response *w, json_t *values);
+
+/* The form again with an error on top, `what` in the place of {what}. */
+void compose_show_error(struct web_request *r, struct web_response *w,
+    struct draft *d, int status, const char *key, const char *what);
+
+/* The draft is newer than what was sent to us: both, side by side. */
+void compose_show_conflict(
+    struct web_request *r, struct web_response *w, const struct draft *stored);
 
 #endif /* WEBMAIL_CGI_COMPOSE_H */
