@@ -22,6 +22,7 @@
 enum {
 	QUOTE_MAX = 256 * 1024,
 	REFERENCES_MAX = 50,
+	NAMES_SHOWN = 3,
 };
 
 static int
@@ -197,9 +198,8 @@ static bool
 was_bccd(struct original *o)
 {
 	static const char *const fields[] = { "to", "cc" };
-	size_t at = 0;
 
-	if (header_value(o, "List-Id", &at) != NULL || is_own_mail(o))
+	if (json_text(o->summary, "list_id")[0] != '\0' || is_own_mail(o))
 		return false;
 	for (size_t f = 0; f < ARRAY_LEN(fields); f++) {
 		const json_t *people = json_object_get(o->summary, fields[f]);
@@ -244,20 +244,24 @@ address_reply(struct original *o, const char *verb, struct draft *d)
 	static const char *const others[] = { "to", "cc", NULL };
 	bool has_reply_to =
 	    json_array_size(json_object_get(o->summary, "reply_to")) > 0;
+	bool quick = strcmp(verb, "quick") == 0, bccd = was_bccd(o);
+	bool all = strcmp(verb, "reply-all") == 0 || (quick && !bccd);
 	json_t *seen = json_object();
 
-	if (strcmp(verb, "reply-list") == 0) {
+	if (strcmp(verb, "reply-list") == 0)
 		d->to = list_address(o);
+	if (d->to[0] != '\0') {
+		/* that is all */
 	} else if (is_own_mail(o)) {
 		d->to = crowd_of(o, to, true, seen);
-		if (strcmp(verb, "reply-all") == 0)
+		if (all)
 			d->cc = crowd_of(o, cc, true, seen);
 	} else {
 		d->to =
 		    crowd_of(o, has_reply_to ? reply_to : sender, true, seen);
-		if (strcmp(verb, "reply-all") == 0)
+		if (all)
 			d->cc = crowd_of(o, others, false, seen);
-		if (strcmp(verb, "reply-all") == 0 && was_bccd(o))
+		if (all && bccd)
 			d->note = "bcc";
 	}
 	json_decref(seen);
@@ -343,9 +347,12 @@ sender_name(struct original *o)
 	return name[0] != '\0' ? name : json_text(from, "address");
 }
 
-/* "On 12 Nov 2026 at 10:42, Ann wrote:" and the text, quoted. */
+/*
+ * "On 12 Nov 2026 at 10:42, Ann wrote:" and the text, quoted, or what was
+ * selected of it.
+ */
 static const char *
-quoted(struct original *o)
+quoted(struct original *o, const char *selected)
 {
 	struct web_request *r = o->r;
 	const json_t *date = json_object_get(o->summary, "date");
@@ -362,7 +369,10 @@ quoted(struct original *o)
 	}
 	buf_init(&text, QUOTE_MAX);
 	buf_init(&out, 3 * QUOTE_MAX);
-	get_text(o, &text);
+	if (selected != NULL && strlen(selected) < QUOTE_MAX)
+		buf_addstr(&text, selected);
+	else
+		get_text(o, &text);
 	buf_addf(
 	    &out, "%s\n", text_fill(&r->pool, line, "{name}", sender_name(o)));
 	writing_quote(buf_slice(&text), &out);
@@ -372,20 +382,22 @@ quoted(struct original *o)
 	return copy;
 }
 
+/* Around what was typed already, if it was. */
 static void
-reply_text(struct original *o, struct draft *d)
+reply_text(struct original *o, const char *selected, struct draft *d)
 {
 	const char *signature = compose_signature(o->r, d->from);
 	const char *place = user_prefs(o->r)->value[PREF_QUOTE];
+	struct pool *pool = &o->r->pool;
 
-	if (strcmp(place, "none") == 0)
-		d->text = pool_printf(&o->r->pool, "\n%s", signature);
+	if (strcmp(place, "none") == 0 && selected == NULL)
+		d->text = pool_printf(pool, "%s\n%s", d->text, signature);
 	else if (strcmp(place, "below") == 0)
-		d->text =
-		    pool_printf(&o->r->pool, "%s\n\n%s", quoted(o), signature);
+		d->text = pool_printf(pool, "%s\n%s\n%s", quoted(o, selected),
+		    d->text, signature);
 	else
-		d->text =
-		    pool_printf(&o->r->pool, "\n%s\n%s", signature, quoted(o));
+		d->text = pool_printf(pool, "%s\n%s\n%s", d->text, signature,
+		    quoted(o, selected));
 }
 
 static void
@@ -433,7 +445,8 @@ forward_text(struct original *o, struct draft *d)
 /* --- Making the draft ------------------------------------------------------------------------- */
 
 static void
-make_reply(struct original *o, const char *verb, struct draft *d)
+make_reply(
+    struct original *o, const char *verb, const char *selected, struct draft *d)
 {
 	d->from = own_recipient(o);
 	d->answers = o->answers;
@@ -441,7 +454,7 @@ make_reply(struct original *o, const char *verb, struct draft *d)
 	address_reply(o, verb, d);
 	thread_to(o, d, true);
 	d->subject = subject_of(o, "Re: ");
-	reply_text(o, d);
+	reply_text(o, selected, d);
 }
 
 static void
@@ -527,7 +540,7 @@ answer_original(struct web_request *r, int fd, const char **own_out,
 
 int
 answer_fill(struct web_request *r, const char *id, const char *verb,
-    struct draft *d, struct err *e)
+    const char *selected, struct draft *d, struct err *e)
 {
 	struct original o;
 	int rc = original_open(r, id, &o, e);
@@ -542,10 +555,61 @@ answer_fill(struct web_request *r, const char *id, const char *verb,
 		else if (strcmp(verb, "forward-eml") == 0)
 			make_forward(&o, true, d);
 		else
-			make_reply(&o, verb, d);
+			make_reply(&o, verb, selected, d);
 	}
 	original_close(&o);
 	return rc;
+}
+
+const char *
+answer_names(struct web_request *r, json_t *view)
+{
+	struct original o = { .r = r, .fd = -1, .summary = view };
+	const char *const *field, *text = "";
+	struct writing_person p;
+	size_t count = 0;
+	struct draft d;
+	struct err e;
+
+	draft_init(&d);
+	if (user_identities(r, &o.own, &e) != 0) {
+		log_warning("identities: %s", e.text);
+		return "";
+	}
+	address_reply(&o, "quick", &d);
+	for (field = (const char *const[]){ d.to, d.cc, NULL }; *field != NULL;
+	     field++) {
+		struct slice rest = slice_str(*field);
+
+		for (; count < NAMES_SHOWN &&
+		     writing_next_person(&rest, &r->pool, &p);
+		     count++)
+			text = pool_printf(&r->pool, "%s%s%s", text,
+			    count > 0 ? ", " : "",
+			    p.name[0] != '\0'
+				? p.name
+				: pool_strndup(
+				      &r->pool, p.address.data, p.address.len));
+	}
+	return text;
+}
+
+/* The page made at once: a URL is no place for somebody's words. */
+static void
+answer_selected(struct web_request *r, struct web_response *w, const char *id,
+    const char *verb, const char *selected)
+{
+	struct draft d;
+	struct err e;
+
+	draft_init(&d);
+	if (answer_fill(r, id, verb, selected, &d, &e) == 0) {
+		compose_show(r, w, compose_values(r, &d));
+		return;
+	}
+	log_error("%s: %s", verb, e.text);
+	web_error(
+	    w, e.kind == ERR_PERM ? 404 : 503, page_text(r, "compose.failed"));
 }
 
 void
@@ -553,11 +617,11 @@ answer_post(struct web_request *r, struct web_response *w)
 {
 	static const char *const verbs[] = { "reply", "reply-all", "reply-list",
 		"forward", "forward-eml", "edit" };
-	const char *verb = r->args[LETTER_ARGS], *back = web_form(r, "back");
-	char did[ID_SIZE];
+	const char *verb = r->args[LETTER_ARGS];
+	const char *quote = web_form(r, "quote");
 	bool known = false;
 	struct letter l;
-	struct buf url;
+	struct draft d;
 
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
 		known |= strcmp(verbs[i], verb) == 0;
@@ -567,10 +631,13 @@ answer_post(struct web_request *r, struct web_response *w)
 	}
 	if (!letter_find(r, w, &l))
 		return;
-	id_new(did);
-	buf_init(&url, WEB_PARAMS_BYTES_MAX);
-	buf_addf(&url, "/d/%s?new=%s&of=%s&back=", did, verb, l.id);
-	web_escape_url(slice_str(back != NULL ? back : ""), &url);
-	web_redirect(w, url.data);
-	buf_release(&url);
+	if (quote != NULL && slice_trim(slice_str(quote)).len > 0 &&
+	    strncmp(verb, "reply", 5) == 0) {
+		answer_selected(
+		    r, w, l.id, verb, user_text(&r->pool, quote, true));
+		return;
+	}
+	draft_init(&d);
+	compose_go(
+	    r, w, &d, pool_printf(&r->pool, "new=%s&of=%s&", verb, l.id));
 }

@@ -11,15 +11,23 @@
  * the draft takes of its files stands in the form until it is first stored.
  */
 
-/* POST /v/<id>/<verb>: 303 to a new draft that is made of the message. */
+/*
+ * POST /v/<id>/<verb>: 303 to a new draft that is made of the message; with
+ * the field `quote`, what was selected of it, its page at once.
+ */
 void answer_post(struct web_request *r, struct web_response *w);
 
 /*
  * Fill a new draft as the verb ("reply", "forward-eml"...) wants it; nothing is
- * stored.  Its files are pending.  ERR_PERM: there is no such message.
+ * stored.  "quick": a reply to all, unless one got a hidden copy.  Its files
+ * are pending; what d->text has already stands where a reply is written.
+ * `selected`: quote only this, or NULL.  ERR_PERM: there is no such message.
  */
 int answer_fill(struct web_request *r, const char *id, const char *verb,
-    struct draft *d, struct err *e) MUST_CHECK;
+    const char *selected, struct draft *d, struct err *e) MUST_CHECK;
+
+/* Some a quick reply to a message goes to, of its mime_view(); "": nobody. */
+const char *answer_names(struct web_request *r, json_t *view);
 
 /*
  * The same message as a draft again, files and all; stored.  `fd`: the message.

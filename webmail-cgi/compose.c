@@ -91,16 +91,10 @@ warnings_of(struct web_request *r, const struct draft *d)
 static void
 answer_saved(struct web_request *r, struct web_response *w, struct draft *d)
 {
-	const char *back = web_form(r, "back");
 	char rev[16];
-	struct buf url;
 
 	if (r->part[0] == '\0') {
-		buf_init(&url, WEB_PARAMS_BYTES_MAX);
-		buf_addf(&url, "/d/%s?back=", d->did);
-		web_escape_url(slice_str(back != NULL ? back : ""), &url);
-		web_redirect(w, url.data);
-		buf_release(&url);
+		compose_go(r, w, d, "");
 		return;
 	}
 	(void)snprintf(rev, sizeof(rev), "%u", d->rev);
@@ -411,6 +405,32 @@ open_posted(struct web_request *r, struct web_response *w, struct draft *d)
 	return true;
 }
 
+/*
+ * The box below a conversation has the text alone: all else follows from the
+ * message it answers.  False: answered already.
+ */
+static bool
+complete(struct web_request *r, struct web_response *w, struct draft *d)
+{
+	const char *of = web_form(r, "of");
+	struct draft typed = *d;
+	struct err e;
+
+	if (web_form(r, "quick") == NULL || of == NULL)
+		return true;
+	if (d->rev == 0 && r->part[0] == '\0' &&
+	    slice_trim(slice_str(d->text)).len == 0) {
+		compose_go(
+		    r, w, d, pool_printf(&r->pool, "new=quick&of=%s&", of));
+		return false;
+	}
+	if (answer_fill(r, of, "quick", NULL, d, &e) == 0)
+		return true;
+	log_error("draft: %s", e.text);
+	compose_show_error(r, w, &typed, 503, "compose.original_gone", "");
+	return false;
+}
+
 void
 compose_post(struct web_request *r, struct web_response *w)
 {
@@ -421,6 +441,8 @@ compose_post(struct web_request *r, struct web_response *w)
 		return;
 	if (!compose_read_form(r, &d))
 		compose_show_error(r, w, &d, 413, "compose.too_large", "");
+	else if (!complete(r, w, &d))
+		;
 	else if (d.rev > 0 || answer_take(r, &d, &e) == 0)
 		act(r, w, &d);
 	else if (e.kind == ERR_PERM)

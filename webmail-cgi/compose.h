@@ -29,7 +29,7 @@ void compose_post(struct web_request *r, struct web_response *w);
 /* The signature of an address with "-- " before it, or "". */
 const char *compose_signature(struct web_request *r, const char *address);
 
-/* --- compose_page.c, for compose.c ------------------------------------------------------ */
+/* --- compose_page.c, for compose.c and answer.c ------------------------------------------------------ */
 
 /* The form's fields into the draft.  False: something is too long. */
 bool compose_read_form(struct web_request *r, struct draft *d);
@@ -38,6 +38,10 @@ bool compose_read_form(struct web_request *r, struct draft *d);
 json_t *compose_values(struct web_request *r, struct draft *d);
 void compose_show(
     struct web_request *r, struct web_response *w, json_t *values);
+
+/* 303 to its page; `more` of the query ends in '&'. */
+void compose_go(struct web_request *r, struct web_response *w,
+    const struct draft *d, const char *more);
 
 /* The form again with an error on top, `what` in the place of {what}. */
 void compose_show_error(struct web_request *r, struct web_response *w,

@@ -237,6 +237,20 @@ compose_new(struct web_request *r, struct web_response *w)
 	buf_release(&url);
 }
 
+void
+compose_go(struct web_request *r, struct web_response *w, const struct draft *d,
+    const char *more)
+{
+	const char *back = web_form(r, "back");
+	struct buf url;
+
+	buf_init(&url, WEB_PARAMS_BYTES_MAX);
+	buf_addf(&url, "/d/%s?%sback=", d->did, more);
+	web_escape_url(slice_str(back != NULL ? back : ""), &url);
+	web_redirect(w, url.data);
+	buf_release(&url);
+}
+
 /* A draft of which nothing is stored: what the URL says. */
 static void
 fill_new(struct web_request *r, struct draft *d)
@@ -265,7 +279,7 @@ begin(struct web_request *r, struct draft *d, struct err *e)
 	draft_init(d);
 	memcpy(d->did, r->args[0], ID_SIZE);
 	if (of != NULL)
-		return answer_fill(r, of, verb, d, e);
+		return answer_fill(r, of, verb, NULL, d, e);
 	fill_new(r, d);
 	return 0;
 }

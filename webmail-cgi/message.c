@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include "webmail-cgi/answer.h"
 #include "webmail-cgi/read.h"
 #include "webmail-cgi/text.h"
 #include "webmail-cgi/user.h"
@@ -348,6 +349,11 @@ message_fill(struct web_request *r, const struct letter *l, size_t *room,
 	json_object_set_new(msg, "plain", json_boolean(plain));
 	json_object_set_new(
 	    msg, "sheet", json_boolean(is_asked(r, l, "sheet")));
+	json_object_set_new(
+	    msg, "list", json_boolean(json_text(view, "list_id")[0] != '\0'));
+	if (l->quick)
+		json_object_set_new(
+		    msg, "quick", json_string(answer_names(r, view)));
 	add_report(view, msg);
 	json_object_set_new(msg, "receipt", receipt_value(r, l, view));
 	json_object_set_new(

@@ -19,7 +19,8 @@ struct letter {
 	const char *url; /* "<base>/v/<id>" */
 	struct index_message message;
 	bool in_junk;
-	int fd; /* the caller closes it; -1: not opened */
+	bool quick; /* the box below the page answers it */
+	int fd;     /* the caller closes it; -1: not opened */
 };
 
 /* How many of a route's arguments name the message. */

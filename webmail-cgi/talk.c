@@ -126,6 +126,40 @@ message_value(struct web_request *r, struct letter *l, bool fill, size_t *room)
 	return msg;
 }
 
+/* The newest that one can answer. */
+static void
+choose_quick(struct web_request *r, struct talk *t)
+{
+	for (size_t i = t->count; i-- > 0;) {
+		const struct index_message *m = &t->list[i].message;
+
+		if (draft_path(r, m)[0] != '\0' ||
+		    strcmp(m->dir, MAILBOX_SCHEDULED) == 0)
+			continue;
+		t->list[i].quick = !t->list[i].in_junk;
+		return;
+	}
+}
+
+/* The box below the messages; NULL: nobody to answer. */
+static json_t *
+quick_json(const json_t *msgs)
+{
+	char did[ID_SIZE];
+	const json_t *msg;
+	size_t i;
+
+	json_array_foreach(msgs, i, msg) {
+		const char *names = json_text(msg, "quick");
+
+		id_new(did);
+		if (names[0] != '\0')
+			return json_pack("{ss,ss,ss}", "did", did, "of",
+			    json_text(msg, "id"), "names", names);
+	}
+	return NULL;
+}
+
 /* The newest first get the room there is. */
 static json_t *
 messages_json(struct web_request *r, struct talk *t)
@@ -296,7 +330,7 @@ send_talk(
 {
 	struct talk t = { .whole = whole };
 	const char *subject;
-	json_t *values;
+	json_t *values, *msgs;
 	struct err e;
 
 	if (!letter_find(r, w, &t.asked))
@@ -308,10 +342,12 @@ send_talk(
 		return;
 	}
 	subject = subject_of(r, &t);
-	values = json_pack("{ss,ss,ss,sb,ss,so,so}", "subject", subject, "id",
-	    t.list[t.count - 1].id, "asked", t.asked.id, "one", !whole,
-	    "own_path", r->path, "chips", labels_json(r, &t), "msgs",
-	    messages_json(r, &t));
+	choose_quick(r, &t);
+	msgs = messages_json(r, &t);
+	values = json_pack("{ss,ss,ss,sb,ss,so,so*,so}", "subject", subject,
+	    "id", t.list[t.count - 1].id, "asked", t.asked.id, "one", !whole,
+	    "own_path", r->path, "chips", labels_json(r, &t), "quick",
+	    quick_json(msgs), "msgs", msgs);
 	if (strcmp(page, "message") == 0)
 		mark_read(r, &t, values);
 	add_folder(r, &t, values);

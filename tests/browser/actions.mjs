@@ -162,6 +162,76 @@ await step('by keyboard alone: open, answer, send', async () => {
 	}
 	await page.waitForURL('**flash=sent**');
 });
+const drafts = async () => {
+	await page.goto(`${url}/webmail/m/drafts`);
+	return page.locator('.rows li').count();
+};
+await step('an answer nobody wrote leaves no draft', async () => {
+	const before = await drafts();
+	await inbox();
+	await page.click('a.go:has-text("Letter number 3")');
+	for (const verb of ['reply', 'reply-all', 'forward']) {
+		await page.locator(verb === 'reply' ? '.acts button.btn'
+		    : `.acts button[formaction$="/${verb}"]`).first().click();
+		await page.waitForURL('**/d/**');
+		await page.locator('#text').focus();
+		await page.goBack();
+		await page.waitForURL('**/c/**');
+	}
+	await page.goto(`${url}/webmail/compose`);
+	await page.locator('#rcpt').focus();
+	must(await drafts() === before, 'a draft was left behind');
+});
+await step('the short answer below a conversation', async () => {
+	const before = await drafts();
+	await inbox();
+	await page.click('a.go:has-text("Letter number 2")');
+	await page.locator('#qr').focus();
+	await page.keyboard.type(`Short ${own}.`);
+	if (script) {
+		await page.waitForFunction(() => document
+		    .querySelector('.reply [data-saved]').textContent
+		    .startsWith('Saved'));
+		await page.keyboard.press('Control+Enter');
+	} else {
+		await page.click('.reply button[value=send]');
+	}
+	await page.waitForURL('**/c/**flash=sent**');
+	await page.waitForSelector(`.msg .text >> text=Short ${own}.`);
+	must(await drafts() === before, 'its draft is there');
+});
+if (script)
+	await step('only what is selected is quoted', async () => {
+		await inbox();
+		await page.click('a.go:has-text("Letter number 1")');
+		await page.locator('.msg .text').last().dblclick(
+		    { position: { x: 8, y: 10 } });
+		const word = await page.evaluate(
+		    () => String(getSelection()).trim());
+		must(word.length > 1, 'nothing selected');
+		await page.locator('.msg[open] .acts button').first().click();
+		await page.waitForSelector('#write');
+		must((await page.inputValue('#text')).trim()
+		    .endsWith(`wrote:\n> ${word}`), 'another quote');
+		// the same out of the frame of a designed message
+		await inbox();
+		await page.click('a.go:has-text("A sale")');
+		await page.frameLocator('iframe.frame').first().locator('b')
+		    .dblclick();
+		await page.locator('.msg[open] .acts button').first().click();
+		await page.waitForSelector('#write');
+		must((await page.inputValue('#text')).trim()
+		    .endsWith('wrote:\n> Sunday'), 'not out of the frame');
+	});
+if (script)
+	await step('what is typed last is kept when one leaves', async () => {
+		const before = await drafts();
+		await page.goto(`${url}/webmail/compose`);
+		await page.fill('#subj', `Left ${own}`);
+		await inbox();
+		must(await drafts() === before + 1, 'it is lost');
+		must(await row(`Left ${own}`).count() === 1, 'another draft');
+	});
 if (script && width > 800)
 	await step('the keys are told and can be turned off', async () => {
 		await inbox();

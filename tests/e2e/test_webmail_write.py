@@ -582,6 +582,91 @@ class Writing(unittest.TestCase):
                                for p in inbox.glob("*")), 10, "the mark")
         self.assertIsNotNone(sent)
 
+    def quick(self, b):
+        """The box below the conversation: its form, as a Letter."""
+        _, page = self.open_last(b)
+        box = re.search(r'<form class="reply".*?</form>', page.text, re.S)
+        letter = Letter.__new__(Letter)
+        letter.b, letter.page = b, page
+        letter.page.body = box.group(0).encode()
+        return letter
+
+    def test_quick_reply(self):
+        self.s.user("hal@example.org")
+        b = self.browser("hal")
+        self.deliver("hal@example.org", Subject="Lunch", Message_ID="<q1@far>",
+                     shown="hal@example.org, Bob Röwer <bob@example.org>, "
+                     "carl@example.org, dora@example.org",
+                     text="Where?\n\n-- \nSue\n")
+        quick = self.quick(b)
+        self.assertIn('placeholder="Reply to Sue Stranger, Bob Röwer, '
+                      'carl@example.org…"', quick.page.text)
+        uri, token = quick.uri, quick.page.hidden("csrf")
+        fields = dict(quick.fields(), csrf=token)
+        # nothing typed: the whole page, and nothing is stored
+        for do in ("open", "send"):
+            page = b.follow(b.upload(uri, dict(fields, do=do), []))
+            self.assertIn('value="Re: Lunch"', page.text)
+        self.assertEqual(self.folder("hal", "Drafts"), [])
+        # as the script saves what is typed; it is an ordinary draft
+        page = b.upload(uri, dict(fields, do="save", text="At one."), [],
+                        HTTP_X_PART="saved")
+        self.assertEqual((page.status, page.header("X-Rev")), (200, "1"))
+        letter = Letter.__new__(Letter)
+        letter.b, letter.page = b, b.get(uri.replace("/files", ""))
+        f = letter.fields()
+        self.assertEqual(f["to"], "Sue Stranger <sue@far.example>")
+        self.assertEqual(f["cc"], "Bob Röwer <bob@example.org>, "
+                         "carl@example.org, dora@example.org")
+        self.assertRegex(f["text"], r"^At one\.\n\nOn .* wrote:\n> Where\?\n$")
+        self.assertEqual(b.upload(uri, dict(fields, do="save", text="x"), [])
+                         .status, 409)
+        letter.post("discard")
+        # the forgotten file is asked for, on the page; then it goes
+        quick = self.quick(b)
+        page = quick.post("send", text="It is attached.")
+        self.assertEqual(page.status, 422)
+        self.assertIn("speaks of an attachment", page.text)
+        sent = quick.post("send")
+        self.assertRegex(sent.header("Location"),
+                         r"/webmail/c/[^?]+\?flash=sent&id=")
+        m = self.wait_subject("carl", "Re: Lunch")
+        self.assertEqual(m["In-Reply-To"], "<q1@far>")
+        self.assertRegex(m.get_content(), r"^It is attached\.\n\nOn (.|\n)*"
+                         r"wrote:\n> Where\?\n$")
+        # it is the answer to what one wrote oneself now
+        self.assertIn("Sent.", b.follow(sent).text)
+        # a hidden copy is not given away; with the original gone, the text stays
+        self.deliver("hal@example.org", Subject="hidden", sender="sue@far.example",
+                     shown="someone@far.example")
+        quick = self.quick(b)
+        self.assertIn("Reply to sue@far.example…", quick.page.text)
+        page = quick.post("send", of="1", text="kept")
+        self.assertEqual(page.status, 503)
+        self.assertIn("kept</textarea>", page.text)
+
+    def test_selected_text_is_quoted(self):
+        b = self.browser("bob")
+        self.deliver("bob@example.org", Subject="Parts", text="one\n\ntwo\n")
+        _, page = self.open_last(b)
+        url = re.search(r'action="([^"]+)/reply"', page.text).group(1)
+        for verb, shows in (("reply", True), ("reply-all", True),
+                            ("forward", False)):
+            made = b.post(f"{url}/{verb}", {"quote": "t<w>o\r\n> x\r\n",
+                                            "back": "/m/sent"}, page)
+            if not shows:
+                self.assertEqual(made.status, 303)
+                continue
+            letter = Letter.__new__(Letter)
+            letter.b, letter.page = b, made
+            self.assertRegex(letter.fields()["text"],
+                             r"wrote:\n> t<w>o\n>> x\n$")
+            self.assertEqual(letter.fields()["back"], "/m/sent")
+        made = b.post(f"{url}/reply", {"quote": " \r\n"}, page)
+        self.assertEqual(made.status, 303)
+        self.assertFalse([p for p in self.folder("bob", "Drafts")
+                          if b"Re: Parts" in p.read_bytes()])
+
     def test_reply_to_list_and_bcc(self):
         b = self.browser("bob")
         self.deliver("bob@example.org", Subject="on the list", List_Id="<l.x>",

@@ -173,7 +173,7 @@ class Letter:
             r'<input(?! type="checkbox"(?![^>]* checked))'
             r'[^>]*name="(?!csrf|file|when|take)([a-z_]+)"[^>]*?'
             r'value="([^"]*)"', text)}
-        area = re.search(r'<textarea[^>]*name="text"[^>]*>\n(.*?)</textarea>',
+        area = re.search(r'<textarea[^>]*name="text"[^>]*>\n?(.*?)</textarea>',
                          text, re.S)
         found["text"] = html.unescape(area.group(1))
         chosen = re.search(r'<option value="([^"]*)" selected', text)
