@@ -200,6 +200,10 @@ judge_incoming(const struct incoming *in)
 	case INCOMING_FROM:
 		return refusal(
 		    550, "5.7.1", "From address is not yours", "send-as.from");
+	case INCOMING_AMBIGUOUS:
+		return refusal(550, "5.6.0",
+		    "From must be one field, with a Sender if it is of several",
+		    "message.from");
 	case INCOMING_WRITE:
 		return in->err.kind == ERR_PERM
 		    ? refusal(552, "5.3.4", "Too much mail data", "spool")
@@ -334,6 +338,7 @@ make_rules(struct session *s, const char *protocol, const char **recipients,
 		.max_hops = (int)settings_int(s->settings, SET_SMTP_MAX_HOPS),
 		.is_submission =
 		    s->user != NULL || (s->kind != MTAD_MX && s->facts.trusted),
+		.is_from_outside = s->user == NULL && !s->facts.trusted,
 		.may_write_as =
 		    s->user != NULL && s->facts.send_as != POLICY_SEND_ANYONE
 		    ? may_write_as

@@ -57,7 +57,8 @@ count_lines(struct slice s)
 struct findings {
 	size_t fields;
 	int hops;
-	bool has_date, has_message_id, has_from;
+	size_t from_fields, from_addresses;
+	bool has_date, has_message_id, has_sender;
 	bool looped;
 	bool foreign_from;
 };
@@ -78,11 +79,11 @@ look_at_from(
 {
 	struct slice rest = value, address;
 
-	f->has_from = true;
-	if (r->may_write_as == NULL)
-		return;
+	f->from_fields++;
 	while (header_next_address(&rest, &address)) {
-		if (!r->may_write_as(r->arg, address))
+		f->from_addresses++;
+		if (r->may_write_as != NULL &&
+		    !r->may_write_as(r->arg, address))
 			f->foreign_from = true;
 	}
 }
@@ -99,6 +100,8 @@ look_at_field(
 			f->looped = true;
 	} else if (header_is(h, "From")) {
 		look_at_from(in->rules, h->value, f);
+	} else if (header_is(h, "Sender")) {
+		f->has_sender = true;
 	} else if (header_is(h, "Date")) {
 		f->has_date = true;
 	} else if (header_is(h, "Message-ID")) {
@@ -113,6 +116,16 @@ look_at_field(
 	}
 }
 
+/*
+ * RFC 5322 3.6.2: From is one field, and several authors have a Sender.  Else
+ * what is checked and what is shown may be two things.
+ */
+static bool
+is_ambiguous(const struct findings *f)
+{
+	return f->from_fields > 1 || (f->from_addresses > 1 && !f->has_sender);
+}
+
 static enum incoming_fault
 judge(const struct incoming *in, const struct findings *f)
 {
@@ -125,6 +138,8 @@ judge(const struct incoming *in, const struct findings *f)
 		return INCOMING_LOOP;
 	if (f->foreign_from)
 		return INCOMING_FROM;
+	if (in->rules->is_from_outside && is_ambiguous(f))
+		return INCOMING_AMBIGUOUS;
 	return INCOMING_OK;
 }
 
@@ -164,7 +179,7 @@ add_missing(struct incoming *in, const struct findings *f, struct buf *out)
 		(void)snprintf(in->message_id, sizeof(in->message_id), "%s@%s",
 		    r->trace.id, r->trace.host);
 	}
-	if (!f->has_from)
+	if (f->from_fields == 0)
 		buf_addf(out, "From: <%s>\n", r->sender);
 }
 

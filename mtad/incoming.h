@@ -23,11 +23,12 @@
  */
 enum incoming_fault {
 	INCOMING_OK,
-	INCOMING_HEADERS, /* header block beyond its ceiling */
-	INCOMING_HOPS,    /* too many Received */
-	INCOMING_LOOP,    /* was delivered here before */
-	INCOMING_FROM,    /* From is somebody else of ours */
-	INCOMING_WRITE,   /* the spool cannot take it; `err` says why */
+	INCOMING_HEADERS,   /* header block beyond its ceiling */
+	INCOMING_HOPS,      /* too many Received */
+	INCOMING_LOOP,      /* was delivered here before */
+	INCOMING_FROM,      /* From is somebody else of ours */
+	INCOMING_AMBIGUOUS, /* from outside: nobody knows whose it is */
+	INCOMING_WRITE,     /* the spool cannot take it; `err` says why */
 };
 
 enum {
@@ -43,7 +44,8 @@ struct incoming_rules {
 	const char *const *recipients;
 	size_t recipient_count;
 	int max_hops;
-	bool is_submission; /* add what is missing */
+	bool is_submission;   /* add what is missing */
+	bool is_from_outside; /* neither signed in nor trusted */
 	/* May the signed-in user write as this address?  NULL: not asked. */
 	bool (*may_write_as)(void *arg, struct slice address);
 	/* Does an Authentication-Results field speak in a name of ours? */

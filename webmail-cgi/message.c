@@ -299,6 +299,22 @@ add_report(const json_t *view, json_t *msg)
 
 /* --- The whole ---------------------------------------------------------------------- */
 
+/* The real addresses of all who wrote it but the first; they have names, too,
+ * but a name may say anything. */
+static json_t *
+other_authors(const struct index_message *m)
+{
+	struct buf out;
+	json_t *value;
+
+	buf_init(&out, 64 * 1024);
+	for (size_t i = 1; i < m->from.count && i < PEOPLE_SHOWN; i++)
+		buf_addf(&out, ", %s", m->from.list[i].address);
+	value = json_stringn(out.data, out.len);
+	buf_release(&out);
+	return value;
+}
+
 json_t *
 message_head(struct web_request *r, const struct letter *l)
 {
@@ -310,8 +326,9 @@ message_head(struct web_request *r, const struct letter *l)
 	    : from->name[0] != '\0'                ? from->name
 						   : from->address;
 
-	return json_pack("{ss,ss,s{ss,ss},so,si,sI,ss,sb}", "id", l->id, "url",
-	    l->url, "from", "name", name, "address", from->address, "initials",
+	return json_pack("{ss,ss,s{ss,ss,so},so,si,sI,ss,sb}", "id", l->id,
+	    "url", l->url, "from", "name", name, "address", from->address,
+	    "others", other_authors(m), "initials",
 	    person_initials(from->name, from->address), "hue",
 	    person_hue(from->address), "date",
 	    (json_int_t)(m->date_ms > 0 ? m->date_ms : m->arrived_ms), "peek",

@@ -131,6 +131,28 @@ class Bytes(SmtpCase):
             [b"Authentication-Results: mx.else.test; spf=pass"])
         self.assertNotIn(b"forged", got)
 
+    def test_K14_one_author_from_outside(self):
+        """Who it is from is one field; of several authors one sends."""
+        one, two = b"From: a@remote.test\r\n", b"From: Bank <b@bank.test>\r\n"
+        both = b"From: a@remote.test,\r\n Bank <b@bank.test>\r\n"
+        group = b"From: us: a@remote.test, b@bank.test;\r\n"
+        c = self.greeted()
+        for head in (one + two, one + b"X: y\r\nfrom : b@bank.test\r\n",
+                     one + one, both, group):
+            self.begin(c)
+            c.send(head + b"Subject: x\r\n\r\nx\r\n.\r\n")
+            code, text = c.reply()
+            self.assertEqual((code, text[4:9]), (550, "5.6.0"), head)
+        self.server.wait_log("mtad", "event=reject .*rule=message.from")
+        for head in (one, both + b"Sender: a@remote.test\r\n",
+                     b"Sender: a@remote.test\r\n" + group,
+                     b"From: \"Bank, b@bank.test\" (x, y) <a@remote.test>\r\n"):
+            self.deliver(head + b"\r\nx\r\n")
+        # whoever signed in may write as each of them, or nothing is sent
+        self.deliver(b"From: alice@example.org\r\nFrom: alice@example.org"
+                     b"\r\n\r\nx\r\n", "alice@example.org",
+                     self.signed_in())
+
     def test_A09_A10_no_separator(self):
         got = self.deliver(b"hello without header\r\nKey: value\r\n")
         self.assertTrue(got.endswith(

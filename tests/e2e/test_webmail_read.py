@@ -944,6 +944,9 @@ END:VCALENDAR
                  "evil@x.example"),
                 (b"From: team: evil@x.example;", "evil@x.example"),
                 (b"X-No: from", ""), (b"From:", ""),
+                (b"Sender: a@x.example\nFrom: \"bank@bank.example\" "
+                 b"<a@x.example>, Bank <evil@x.example>",
+                 "a@x.example, evil@x.example"),
                 (b"From: evil@x.example\nFrom: bank@bank.example",
                  "evil@x.example")):
             page = self.ann.get(self.deliver(raw + b"\nSubject: who\n\nx\n"))
