@@ -240,8 +240,6 @@ int address_taken(struct request *q, int64_t domain_id, const char *local,
 /* The address of a server administrator other than account `but`. */
 int find_admin(
     struct request *q, int64_t but, const char **out, struct err *e) MUST_CHECK;
-int domain_insert(struct request *q, const char *name, bool is_default,
-    int64_t alias_of, int64_t *id_out, struct err *e) MUST_CHECK;
 int user_insert(struct request *q, int64_t domain_id, const char *local,
     const char *name, int64_t *id_out, struct err *e) MUST_CHECK;
 /* A new account at the target's address with the prepared password. */

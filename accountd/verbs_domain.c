@@ -10,7 +10,7 @@
 
 #include "request.h"
 
-int
+static int
 domain_insert(struct request *q, const char *name, bool is_default,
     int64_t alias_of, int64_t *id_out, struct err *e)
 {

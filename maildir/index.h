@@ -90,10 +90,6 @@ void index_close(struct index *x);
 /* Its file is damaged, replaced or deleted: close it and open it again. */
 bool index_is_stale(const struct index *x);
 
-/* Delete an account's index file: it is made anew. */
-int index_delete(const struct index_config *config, struct slice local,
-    struct slice domain, struct err *e) MUST_CHECK;
-
 /* --- Ids --------------------------------------------------------------------- */
 
 /*

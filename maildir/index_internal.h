@@ -150,9 +150,6 @@ struct index_people index_people_parse(const char *text, struct pool *pool);
 	" m.date, s.sender, s.recipient, s.copy, s.subject, s.snippet," \
 	" s.files, s.message_id"
 
-void index_message_take(struct index *x, struct sql_rows *rows,
-    struct pool *pool, struct index_message *out);
-
 /* The rows of these messages; those that went meanwhile are left out. */
 int index_fill_rows(struct index *x, const int64_t *ids, size_t count,
     bool talks, struct pool *pool, struct index_rows *out,

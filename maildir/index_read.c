@@ -12,7 +12,7 @@
 
 /* --- Messages ------------------------------------------------------------------------ */
 
-void
+static void
 index_message_take(struct index *x, struct sql_rows *r, struct pool *pool,
     struct index_message *out)
 {

@@ -239,19 +239,6 @@ index_is_stale(const struct index *x)
 }
 
 int
-index_delete(const struct index_config *config, struct slice local,
-    struct slice domain, struct err *e)
-{
-	struct index *x = mem_zalloc(sizeof(*x));
-	int rc = make_path(config, local, domain, x, e);
-
-	if (rc == 0)
-		rc = drop(x->file, e);
-	free(x);
-	return rc;
-}
-
-int
 index_maildir_open(struct index *x, const char *dir, bool create,
     struct maildir *out, struct err *e)
 {

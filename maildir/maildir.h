@@ -200,13 +200,6 @@ struct maildir_usage {
 	uint64_t bytes, messages;
 };
 
-/*
- * Delete what is marked MAILDIR_TRASHED; *removed_out is what went, on 0 and
- * on -1 (something could not be deleted; the listing failing leaves it).
- */
-int maildir_expunge(const struct maildir *m, struct maildir_usage *removed_out,
-    struct err *e) MUST_CHECK;
-
 /* Delete what nobody touched in tmp/ for 36 hours. */
 enum {
 	MAILDIR_TMP_SECONDS = 36 * 3600
@@ -266,14 +259,7 @@ int maildir_remove_tree(int dirfd, const char *name, struct err *e) MUST_CHECK;
 
 /* --- Quota (Maildir++ maildirsize) ------------------------------------------ */
 
-/*
- * What the whole mailbox holds, all folders: from the file maildirsize, which
- * is made by counting if it is missing, damaged or long.
- */
-int maildir_usage_get(const struct maildir *root, struct maildir_usage *out,
-    struct err *e) MUST_CHECK;
-
-/* Count, and write maildirsize anew. */
+/* Count what the whole mailbox holds, all folders, and write maildirsize. */
 int maildir_usage_recount(const struct maildir *root, struct maildir_usage *out,
     struct err *e) MUST_CHECK;
 

@@ -304,35 +304,6 @@ maildir_copy(const struct maildir *from, const struct maildir *to,
 	return err_set(e, ERR_TEMP, "%s: moves too fast", name);
 }
 
-int
-maildir_expunge(
-    const struct maildir *m, struct maildir_usage *removed_out, struct err *e)
-{
-	struct maildir_usage removed = { 0, 0 };
-	struct maildir_list list;
-	struct err last;
-	int result = 0;
-
-	if (maildir_list(m, &list, e) < 0)
-		return -1;
-	for (size_t i = 0; i < list.count; i++) {
-		const struct maildir_entry *entry = &list.items[i];
-
-		if (!(entry->flags & MAILDIR_TRASHED))
-			continue;
-		if (maildir_remove(m, entry->name, &last) == 0) {
-			removed.bytes += entry->size;
-			removed.messages++;
-		} else if (last.kind != ERR_PERM) {
-			*e = last;
-			result = -1;
-		}
-	}
-	maildir_list_release(&list);
-	*removed_out = removed;
-	return result;
-}
-
 /* --- Stale files in tmp/ ------------------------------------------------------ */
 
 struct cleaning {

@@ -184,7 +184,7 @@ maildir_parse_name(const char *name, struct maildir_entry *out)
 	return parse_sizes(base, out);
 }
 
-void
+static void
 maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE])
 {
 	static const char letters[] = "DFPRST";

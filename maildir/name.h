@@ -22,8 +22,6 @@ struct slice maildir_base_name(const char *name);
 /* Fill in sizes, flags and arrival; says which sizes the name lacks. */
 unsigned maildir_parse_name(const char *name, struct maildir_entry *out);
 
-void maildir_format_flags(uint8_t flags, char out[MAILDIR_INFO_SIZE]);
-
 /*
  * The name with these flags instead, for cur/; letters that we do not know
  * are kept.  False if it would be too long.

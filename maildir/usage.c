@@ -176,21 +176,6 @@ maildir_usage_recount(
 }
 
 int
-maildir_usage_get(
-    const struct maildir *root, struct maildir_usage *out, struct err *e)
-{
-	struct buf text;
-	struct err why;
-	bool good;
-
-	buf_init(&text, USAGE_MAX);
-	good = file_read(root->root_fd, USAGE_NAME, &text, &why) == 0 &&
-	    maildir_usage_parse(buf_slice(&text), out);
-	buf_release(&text);
-	return good ? 0 : maildir_usage_recount(root, out, e);
-}
-
-int
 maildir_usage_add(
     const struct maildir *root, int64_t bytes, int64_t messages, struct err *e)
 {

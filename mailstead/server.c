@@ -142,7 +142,7 @@ print_status(const json_t *status)
 	cli_print_table(json_object_get(status, "certificates"), certs);
 }
 
-int
+static int
 command_status(struct cli *c)
 {
 	json_t *certificates = NULL, *disk, *status;
@@ -166,7 +166,7 @@ command_status(struct cli *c)
 	return ready ? CLI_DONE : CLI_REFUSED;
 }
 
-int
+static int
 command_wait(struct cli *c)
 {
 	const char *what = cli_option(c, "--for");

@@ -515,7 +515,8 @@ copy_directory(struct tree *t, const char *path, int pass, struct err *e)
 	return rc == 0 ? finish_directory(t, path, &st, e) : -1;
 }
 
-int
+/* Only the directories of `path`, itself included. */
+static int
 tree_make(struct tree *t, const char *path, struct err *e)
 {
 	char part[PATH_SIZE];

@@ -37,9 +37,6 @@ struct tree {
  */
 int tree_copy(struct tree *t, const char *path, struct err *e) MUST_CHECK;
 
-/* Only the directories of `path`, itself included. */
-int tree_make(struct tree *t, const char *path, struct err *e) MUST_CHECK;
-
 void tree_release(struct tree *t);
 
 #endif /* MAILSTEAD_TREE_H */

@@ -199,7 +199,8 @@ message_clean_header(const char *raw, struct buf *out)
 	g_free(decoded);
 }
 
-void
+/* "text/plain" in lower case; at most 100 bytes. */
+static void
 message_type(GMimeObject *part, struct buf *out)
 {
 	GMimeContentType *type = g_mime_object_get_content_type(part);
@@ -444,7 +445,8 @@ add_to_buf(void *arg, const char *data, size_t len)
 	return len <= room;
 }
 
-bool
+/* The same into a buffer; cut at its ceiling (buf_overflowed()). */
+static bool
 message_decode_to(GMimeObject *part, struct buf *out)
 {
 	return message_decode(part, add_to_buf, out);

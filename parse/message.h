@@ -51,9 +51,6 @@ GMimeObject *message_find(const struct message *m, const char *path);
 json_t *message_describe(const struct message_part *part);
 json_t *message_describe_opaque(const struct message *m);
 
-/* "text/plain" in lower case; at most 100 bytes. */
-void message_type(GMimeObject *part, struct buf *out);
-
 bool message_is_attachment(GMimeObject *part);
 
 /* File name as the part says, scrubbed; empty if it says none. */
@@ -65,9 +62,6 @@ void message_part_name(GMimeObject *part, struct buf *out);
  */
 bool message_decode(GMimeObject *part,
     bool (*take)(void *arg, const char *data, size_t len), void *arg);
-
-/* The same into a buffer; cut at its ceiling (buf_overflowed()). */
-bool message_decode_to(GMimeObject *part, struct buf *out);
 
 /* A text part's text as UTF-8, line ends LF. */
 bool message_text(GMimeObject *part, struct buf *out);

@@ -165,12 +165,3 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	va_end(args);
 	b->len += (size_t)len;
 }
-
-char *
-buf_detach(struct buf *b)
-{
-	char *s = b->alloc > 0 ? b->data : mem_strdup("");
-
-	buf_init(b, b->max);
-	return s;
-}

@@ -402,16 +402,6 @@ static void PRINTF_LIKE(3, 0)
 }
 
 void
-log_fmt(struct log_line *l, const char *key, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	log_vfmt(l, key, fmt, args);
-	va_end(args);
-}
-
-void
 log_end(struct log_line *l)
 {
 	l->text[l->len++] = '\n';

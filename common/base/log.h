@@ -56,8 +56,6 @@ void log_begin(struct log_line *l, const char *event, const char *session_id,
 void log_str(struct log_line *l, const char *key, const char *value);
 void log_slice(struct log_line *l, const char *key, struct slice value);
 void log_int(struct log_line *l, const char *key, int64_t value);
-void log_fmt(struct log_line *l, const char *key, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
 void log_end(struct log_line *l);
 
 /*

@@ -123,7 +123,11 @@ user_of(struct user_csv *c, const char **fields, size_t count)
 	return user;
 }
 
-int
+/*
+ * The next user, new, as the verb "user import" takes it: 1; 0 = no more;
+ * -1 = this line is not one (go on).  The line's number is c->table.line.
+ */
+static int
 user_csv_next(struct user_csv *c, json_t **user_out, struct err *e)
 {
 	const char *fields[TABLE_FIELDS_MAX], *address;

@@ -31,13 +31,6 @@ int user_csv_init(
     struct user_csv *c, struct slice text, struct err *e) MUST_CHECK;
 void user_csv_release(struct user_csv *c); /* a zeroed one is fine */
 
-/*
- * The next user, new, as the verb "user import" takes it: 1; 0 = no more;
- * -1 = this line is not one (go on).  The line's number is c->table.line.
- */
-int user_csv_next(
-    struct user_csv *c, json_t **user_out, struct err *e) MUST_CHECK;
-
 /* The first line, and that of a user as accountd shows him. */
 void user_csv_put_header(struct buf *out);
 void user_csv_put(struct buf *out, const json_t *user);

@@ -578,13 +578,6 @@ tls_resumed(const struct tls *t)
 	return SSL_session_reused(t->ssl) == 1;
 }
 
-bool
-tls_peer_verified(const struct tls *t)
-{
-	return t->has_name && SSL_get0_peer_certificate(t->ssl) != NULL &&
-	    SSL_get_verify_result(t->ssl) == X509_V_OK;
-}
-
 int64_t
 tls_peer_not_after(const struct tls *t)
 {
@@ -594,14 +587,4 @@ tls_peer_not_after(const struct tls *t)
 	if (cert == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
 		return 0;
 	return (int64_t)timegm(&tm) * 1000;
-}
-
-bool
-tls_exporter(const struct tls *t, uint8_t out[32])
-{
-	static const char label[] = "EXPORTER-Channel-Binding";
-
-	return SSL_version(t->ssl) >= TLS1_3_VERSION &&
-	    SSL_export_keying_material(
-		t->ssl, out, 32, label, sizeof(label) - 1, NULL, 0, 0) == 1;
 }

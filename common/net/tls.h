@@ -43,7 +43,7 @@ int tls_server_context_new(int dir_fd, struct tls_ticket_keys *keys,
     const char *purpose, struct tls_context **out, struct err *e) MUST_CHECK;
 
 enum tls_verify {
-	TLS_VERIFY_NONE, /* opportunistic: the result is recorded only */
+	TLS_VERIFY_NONE, /* opportunistic: goes on whatever comes out */
 	TLS_VERIFY_NAME, /* chain and host name must fit */
 };
 
@@ -74,12 +74,8 @@ void tls_free(struct tls *t);
 const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
 bool tls_resumed(const struct tls *t);
-bool tls_peer_verified(const struct tls *t);
 /* Wall clock; 0 = there is none. */
 int64_t tls_peer_not_after(const struct tls *t);
-
-/* Channel binding "tls-exporter" (RFC 9266); false before TLS 1.3. */
-bool tls_exporter(const struct tls *t, uint8_t out[32]);
 
 /*
  * Make a self-signed P-256 certificate for `host` (also mail.`host`) in the

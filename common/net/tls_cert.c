@@ -108,7 +108,16 @@ bio_of(struct slice s)
 	return BIO_new_mem_buf(s.data, s.len > INT_MAX ? INT_MAX : (int)s.len);
 }
 
-int
+static void
+tls_pair_release(struct tls_pair *p)
+{
+	X509_free(p->cert);
+	EVP_PKEY_free(p->key);
+	sk_X509_pop_free(p->chain, X509_free);
+	memset(p, 0, sizeof(*p));
+}
+
+static int
 tls_pair_parse(struct slice cert_pem, struct slice key_pem,
     struct tls_pair *out, struct err *e)
 {
@@ -131,15 +140,6 @@ tls_pair_parse(struct slice cert_pem, struct slice key_pem,
 	else
 		tls_pair_release(&p);
 	return rc;
-}
-
-void
-tls_pair_release(struct tls_pair *p)
-{
-	X509_free(p->cert);
-	EVP_PKEY_free(p->key);
-	sk_X509_pop_free(p->chain, X509_free);
-	memset(p, 0, sizeof(*p));
 }
 
 int64_t

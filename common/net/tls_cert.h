@@ -39,10 +39,6 @@ struct tls_cert_group {
 	size_t count;
 };
 
-int tls_pair_parse(struct slice cert_pem, struct slice key_pem,
-    struct tls_pair *out, struct err *e) MUST_CHECK;
-void tls_pair_release(struct tls_pair *p);
-
 /* Read a directory; ERR_PERM names the file that is wrong. */
 int tls_certs_load(int dir_fd, struct tls_certs *out, struct err *e) MUST_CHECK;
 void tls_certs_release(struct tls_certs *c);

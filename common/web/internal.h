@@ -35,17 +35,6 @@ void web_handle(const struct web_app *app, void *ctx, struct web_exchange *x,
 int web_request_init(struct web_request *r, const struct web_app *app,
     const struct web_exchange *x, int *status_out) MUST_CHECK;
 
-/* The parameter's value, or "". */
-const char *web_param_of(const struct web_exchange *x, const char *name);
-
-/* Append name=value&... to `params`.  False: malformed or too many. */
-bool web_parse_fields(struct web_request *r, struct slice text,
-    struct web_params *params, size_t max) MUST_CHECK;
-
-/* Add one; texts are copied to the pool, scrubbed to valid UTF-8. */
-bool web_add_param(struct web_request *r, struct web_params *params, size_t max,
-    struct slice name, struct slice value) MUST_CHECK;
-
 /* The body of a POST into r->form and r->uploads (if `take_files`). */
 /* A body of any type, at most 64 KiB, into r->raw; else -1. */
 int web_read_raw(struct web_request *r, struct web_exchange *x) MUST_CHECK;

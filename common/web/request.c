@@ -23,7 +23,8 @@ enum {
 
 /* --- FastCGI parameters ---------------------------------------------------------- */
 
-const char *
+/* The parameter's value, or "". */
+static const char *
 web_param_of(const struct web_exchange *x, const char *name)
 {
 	size_t len = strlen(name);
@@ -110,7 +111,8 @@ is_text(struct slice s)
 	return utf8_is_valid(s) && slice_chr(s, '\0') < 0;
 }
 
-bool
+/* Add one; texts are copied to the pool, scrubbed to valid UTF-8. */
+static bool
 web_add_param(struct web_request *r, struct web_params *params, size_t max,
     struct slice name, struct slice value)
 {
@@ -155,7 +157,8 @@ add_encoded(struct web_request *r, struct slice item, struct web_params *params,
 	return good;
 }
 
-bool
+/* Append name=value&... to `params`.  False: malformed or too many. */
+static bool
 web_parse_fields(struct web_request *r, struct slice text,
     struct web_params *params, size_t max)
 {

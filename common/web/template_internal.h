@@ -66,9 +66,6 @@ struct template *template_get(struct template_set *s, const char *domain,
     const char *lang, const char *name);
 void template_put(struct template_set *s, struct template *t);
 
-/* The HTML of a template_html(), or NULL. */
-const json_t *template_html_of(const json_t *value);
-
 /* --- languages -------------------------------------------------------------------- */
 
 struct lang_set;

@@ -53,7 +53,8 @@ template_html(struct slice html)
 	    "{ss%}", get_html_key(), html.len > 0 ? html.data : "", html.len);
 }
 
-const json_t *
+/* The HTML of a template_html(), or NULL. */
+static const json_t *
 template_html_of(const json_t *value)
 {
 	return json_is_object(value) ? json_object_get(value, get_html_key())

@@ -39,6 +39,23 @@ tear_down(void **state)
 }
 
 static void
+file_name(char out[200])
+{
+	(void)snprintf(out, 200, "%s/example.org/ann.db", f.cache);
+}
+
+static void
+delete_index(void)
+{
+	char path[200];
+
+	index_close(x);
+	x = NULL;
+	file_name(path);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void
 sync_index(void)
 {
 	struct index_progress progress;
@@ -214,18 +231,13 @@ static void
 test_ids_survive_a_new_index(void **state)
 {
 	struct index_rows before, after;
-	struct err e;
 
 	(void)state;
 	for (int i = 0; i < 20; i++)
 		deliver("", "", "", "x");
 	sync_index();
 	before = list("", INDEX_ALL, false);
-	index_close(x);
-	assert_int_equal(index_delete(&f.config, SLICE_LIT("ann"),
-			     SLICE_LIT("example.org"), &e),
-	    0);
-	x = NULL;
+	delete_index();
 	sync_index();
 	after = list("", INDEX_ALL, false);
 	assert_int_equal(before.count, after.count);
@@ -363,11 +375,7 @@ test_changes_and_undo(void **state)
 
 	/* all of it is in the Maildir: a new index says the same */
 	id = list(".Work", INDEX_ALL, false).list[0].newest.id;
-	index_close(x);
-	assert_int_equal(index_delete(&f.config, SLICE_LIT("ann"),
-			     SLICE_LIT("example.org"), &e),
-	    0);
-	x = NULL;
+	delete_index();
 	sync_index();
 	assert_int_equal(index_find(x, id, &pool, &m, &e), 0);
 	assert_int_equal(index_keywords(x, &pool, &keywords, &count, &e), 0);
@@ -416,7 +424,7 @@ test_a_damaged_file_is_made_anew(void **state)
 	sync_index();
 	index_close(x);
 	x = NULL;
-	(void)snprintf(path, sizeof(path), "%s/example.org/ann.db", f.cache);
+	file_name(path);
 	fd = open(path, O_WRONLY | O_TRUNC);
 	memset(junk, 'x', sizeof(junk));
 	assert_int_equal(write(fd, junk, sizeof(junk)), sizeof(junk));

@@ -35,7 +35,7 @@ clean(const char *html, const struct sanitise_options *o)
 
 	buf_init(&out, OUT_MAX);
 	sanitise_html(slice_str(html), o, &out, &info);
-	return buf_detach(&out);
+	return out.data;
 }
 
 static void

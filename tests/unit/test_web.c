@@ -315,7 +315,7 @@ with_token(const char *fields)
 	buf_init(&b, 10000);
 	buf_addf(&b, "%s&csrf=", fields);
 	web_csrf_token(secret, &b);
-	return buf_detach(&b);
+	return b.data;
 }
 
 static void
@@ -408,7 +408,7 @@ multipart_body(const char *extra)
 	    "--x y\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n");
 	web_csrf_token(secret, &b);
 	buf_addf(&b, "\r\n%s--x y--\r\n", extra);
-	return buf_detach(&b);
+	return b.data;
 }
 
 static void
