@@ -171,7 +171,8 @@ verb_handler verb_domain_add, verb_domain_list, verb_domain_show,
     verb_domain_set, verb_domain_disable, verb_domain_enable,
     verb_domain_delete, verb_domain_look;
 verb_handler verb_dkim_add, verb_dkim_list, verb_dkim_activate,
-    verb_dkim_retire, verb_dkim_delete, verb_dkim_sign, verb_srs_key;
+    verb_dkim_retire, verb_dkim_delete, verb_dkim_restore, verb_dkim_sign,
+    verb_srs_key;
 verb_handler prepare_import, prepare_password, prepare_passwd, prepare_dkim,
     prepare_init, prepare_session_password;
 verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,

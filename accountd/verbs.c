@@ -86,6 +86,7 @@ static const struct verb verbs[] = {
 	{ "dkim activate",   STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_WRITE, NULL, verb_dkim_activate },
 	{ "dkim retire",     STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_WRITE, NULL, verb_dkim_retire },
 	{ "dkim delete",     STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_WRITE, NULL, verb_dkim_delete },
+	{ "dkim restore",    FROM_MAILSTEAD, RIGHT_SERVER, BY_DOMAIN, VERB_WRITE, NULL, verb_dkim_restore },
 	{ "dkim keys",       FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_dkim_list },
 	{ "dkim sign",       FROM_QUEUE, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_dkim_sign },
 	{ "srs key",         FROM_MTAD | FROM_QUEUE | FROM_MAILSTEAD, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_srs_key },

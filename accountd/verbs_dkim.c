@@ -148,6 +148,85 @@ verb_dkim_add(struct request *q, struct err *e)
 	return 0;
 }
 
+/* --- From a backup ---------------------------------------------------------------- */
+
+static bool
+take_blob(const json_t *text, uint8_t *out, size_t size, size_t *len_out)
+{
+	struct buf b;
+	bool good;
+
+	buf_init(&b, size + 1);
+	good = base64_decode(
+		   slice_of(json_string_value(text), json_string_length(text)),
+		   &b) &&
+	    b.len > 0 && b.len <= size;
+	if (good)
+		memcpy(out, b.data, b.len);
+	*len_out = b.len;
+	mem_wipe(b.data, b.len);
+	buf_release(&b);
+	return good;
+}
+
+/* What a copy's secrets.db had: one key, as it was; looked at, or stored. */
+static int
+restore_key(struct request *q, const char *domain, json_t *one, bool store,
+    struct err *e)
+{
+	static const char *const states[] = { "new", "active", "retired" };
+	struct dkim_new_key key = { 0 };
+	const char *selector = "", *algorithm = "", *state = "";
+	const json_t *secret = json_object_get(one, "private_key");
+	const json_t *shown = json_object_get(one, "public_key");
+	bool good = json_unpack(one, "{s:s,s:s,s:s}", "selector", &selector,
+			"algorithm", &algorithm, "state", &state) == 0;
+	int a = dkim_algorithm_find(slice_str(algorithm)), known = 0, r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		known += strcmp(states[i], state) == 0;
+	key.algorithm = (enum dkim_algorithm)a;
+	good = good && a >= 0 && known == 1 &&
+	    dkim_selector_is_valid(slice_str(selector)) &&
+	    take_blob(secret, key.private_key, sizeof(key.private_key),
+		&key.private_len) &&
+	    take_blob(
+		shown, key.public_key, sizeof(key.public_key), &key.public_len);
+	if (good && store)
+		r = secrets_dkim_add(
+		    q->core->secrets, domain, selector, state, &key, e);
+	mem_wipe(&key, sizeof(key));
+	return good ? r : refuse(q, e, "bad-value", "a key is damaged");
+}
+
+/*
+ * "keys" become the keys of the domain, in place of those it has.  What they
+ * were retired counts from now: that is the safe side.
+ */
+int
+verb_dkim_restore(struct request *q, struct err *e)
+{
+	json_t *keys = json_object_get(q->in, "keys"), *one;
+	const char *domain = "";
+	size_t i;
+
+	if (named_domain(q, &domain, e) != 0)
+		return -1;
+	if (json_array_size(keys) == 0 || json_array_size(keys) > DKIM_KEYS_MAX)
+		return refuse(q, e, "missing", "keys are missing");
+	json_array_foreach(keys, i, one)
+		if (restore_key(q, domain, one, false, e) != 0)
+			return -1;
+	dkim_keys_forget(q->core->dkim);
+	if (secrets_dkim_delete(q->core->secrets, domain, NULL, e) < 0)
+		return -1;
+	json_array_foreach(keys, i, one)
+		if (restore_key(q, domain, one, true, e) != 0)
+			return -1;
+	q->after = json_pack("{si}", "keys", (int)i);
+	return 0;
+}
+
 /* --- Showing -------------------------------------------------------------------- */
 
 static json_t *

@@ -19,10 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/base64.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "directory/directory.h"
 #include "mail/address.h"
 
 #include "maildir/name.h"
@@ -44,10 +42,10 @@ struct restore {
 	char copy[PATH_SIZE];
 	int copy_fd;
 	const char *domain, *account, *folder, *message;
-	struct directory *then; /* the directory of the copy */
-	json_t *restored;       /* {address: {restored, present}} */
-	json_t *made;           /* accounts that need a password */
+	json_t *restored; /* {address: {restored, present}} */
+	json_t *made;     /* accounts that need a password */
 	struct names names;
+	char new_domain[ADDRESS_DOMAIN_MAX + 1]; /* made anew, or "" */
 };
 
 /* --- the copy --------------------------------------------------------------------- */
@@ -164,54 +162,22 @@ restore_all(struct restore *r, struct err *e)
 
 /* --- accounts --------------------------------------------------------------------- */
 
-static json_t *
-account_request(const struct dir_account *a)
-{
-	char password[33];
-	uint8_t random[16];
-	json_t *forward = json_array();
-
-	random_bytes(random, sizeof(random));
-	hex_encode(random, sizeof(random), password);
-	for (size_t i = 0; i < a->forward_count; i++)
-		json_array_append_new(forward, json_string(a->forward[i]));
-	return json_pack("{s:s,s:s,s:s,s:s,s:{s:I,s:I,s:b,s:b,s:b,s:o,s:b}}",
-	    "verb", "user add", "address", a->address, "name", a->name,
-	    "password", password, "set", "quota_bytes",
-	    (json_int_t)a->quota_bytes, "quota_messages",
-	    (json_int_t)a->quota_messages, "pop3", a->allow_pop3, "smtp",
-	    a->allow_smtp, "web", a->allow_web, "forward", forward,
-	    "forward_keep", a->forward_keep);
-}
-
 /* The account exists now; false: it did not when the copy was made. */
 static int
 need_account(struct restore *r, const char *address, struct err *e)
 {
-	struct pool pool = { 0 };
-	struct dir_account a;
-	json_t *reply;
-	int rc = -1;
+	json_t *request, *reply;
 
 	if (names_is_there(r->cli, "user show", "address", address))
 		return 0;
-	switch (dir_find_login(r->then, slice_str(address), &pool, &a, e)) {
-	case DIR_FOUND:
-		rc = cli_call(r->cli, account_request(&a), &reply, e);
-		if (rc != 0)
-			break;
-		json_decref(reply);
-		json_array_append_new(r->made, json_string(address));
-		break;
-	case DIR_NONE:
-		err_set(e, ERR_PERM,
-		    "there was no account %s when the copy was made", address);
-		break;
-	case DIR_TEMP:
-		break;
-	}
-	pool_release(&pool);
-	return rc;
+	if (names_account(&r->names, address, &request, e) != 0 ||
+	    cli_call(r->cli, request, &reply, e) != 0)
+		return -1;
+	json_array_append_new(r->made,
+	    json_incref(
+		json_object_get(json_object_get(reply, "user"), "address")));
+	json_decref(reply);
+	return 0;
 }
 
 /* --- messages --------------------------------------------------------------------- */
@@ -360,11 +326,10 @@ restore_folders(struct restore *r, int from_root, int to_root, const char *path,
 	return rc;
 }
 
-/* Contacts, labels and preferences, where there are none now. */
+/* A part of the copy below the state directory, where there is none now. */
 static int
-restore_user_file(struct restore *r, const char *path, struct err *e)
+restore_file(struct restore *r, const char *file, struct err *e)
 {
-	char file[PATH_SIZE + 16];
 	struct tree t = { .from = r->copy_fd,
 		.prev = -1,
 		.from_path = r->copy,
@@ -374,7 +339,6 @@ restore_user_file(struct restore *r, const char *path, struct err *e)
 	t.to = open(t.to_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t.to < 0)
 		return err_errno(e, "%s", t.to_path);
-	(void)snprintf(file, sizeof(file), "users/%s.db", path);
 	rc = tree_copy(&t, file, e);
 	tree_release(&t);
 	(void)close(t.to);
@@ -411,7 +375,7 @@ restore_account(struct restore *r, const char *address, struct err *e)
 	ptrdiff_t at = slice_rchr(all, '@');
 	size_t counts[2] = { 0, 0 };
 	json_t *name, *counted = json_array();
-	char path[PATH_SIZE];
+	char path[PATH_SIZE], web[PATH_SIZE + 16];
 	int rc;
 
 	if (at <= 0 ||
@@ -424,8 +388,10 @@ restore_account(struct restore *r, const char *address, struct err *e)
 	rc = need_account(r, address, e);
 	if (rc == 0)
 		rc = restore_mailbox(r, address, path, counts, e);
+	/* contacts, labels and preferences */
+	(void)snprintf(web, sizeof(web), "users/%s.db", path);
 	if (rc == 0 && r->folder == NULL && r->message == NULL)
-		rc = restore_user_file(r, path, e);
+		rc = restore_file(r, web, e);
 	if (rc == 0)
 		rc = mailbox_recount(r->cli, name, counted, e);
 	if (rc == 0 && r->message != NULL && counts[0] + counts[1] == 0)
@@ -455,7 +421,8 @@ need_domain(
 	if (cli_call(r->cli, request, &reply, e) != 0)
 		return -1;
 	json_decref(reply);
-	return 0;
+	(void)snprintf(r->new_domain, sizeof(r->new_domain), "%s", domain);
+	return names_restore_keys(&r->names, domain, e);
 }
 
 static int
@@ -480,10 +447,14 @@ restore_domain(struct restore *r, struct err *e)
 	return rc;
 }
 
-/* Names last: a role may be about a list that was made anew. */
+/*
+ * Names last: a role may be about a list that was made anew, and what the
+ * domain says about an account.
+ */
 static int
 restore_names(struct restore *r, struct err *e)
 {
+	char look[PATH_SIZE];
 	json_t *one;
 	size_t i;
 
@@ -491,7 +462,12 @@ restore_names(struct restore *r, struct err *e)
 		if (names_restore_account(
 			&r->names, json_string_value(one), e) != 0)
 			return -1;
-	return 0;
+	if (r->new_domain[0] == '\0')
+		return 0;
+	(void)snprintf(look, sizeof(look), "domains/%s", r->new_domain);
+	if (restore_file(r, look, e) != 0)
+		return -1;
+	return names_restore_properties(&r->names, r->new_domain, e);
 }
 
 static void
@@ -523,16 +499,18 @@ print(struct restore *r)
 static int
 restore_part(struct restore *r, struct err *e)
 {
-	char path[PATH_SIZE + 32];
+	char path[PATH_SIZE + 32], secrets[PATH_SIZE + 32];
 	int rc;
 
 	(void)snprintf(
 	    path, sizeof(path), "%s/directory/directory.db", r->copy);
-	if (config_load(r->cli->state_arg, &r->cli->config, e) != 0 ||
-	    directory_open(r->copy, &r->then, e) != 0)
+	(void)snprintf(
+	    secrets, sizeof(secrets), "%s/directory/secrets.db", r->copy);
+	if (config_load(r->cli->state_arg, &r->cli->config, e) != 0)
 		return -1;
-	if (sql_open(path, SQL_READ, &r->names.then, e) != 0) {
-		directory_close(r->then);
+	if (sql_open(path, SQL_READ, &r->names.then, e) != 0 ||
+	    sql_open(secrets, SQL_READ, &r->names.secrets, e) != 0) {
+		sql_close(r->names.then);
 		return -1;
 	}
 	r->restored = json_array();
@@ -546,8 +524,8 @@ restore_part(struct restore *r, struct err *e)
 	if (rc == 0)
 		print(r);
 	sql_close(r->names.then);
+	sql_close(r->names.secrets);
 	json_decref(r->names.report);
-	directory_close(r->then);
 	json_decref(r->restored);
 	json_decref(r->made);
 	return rc;

@@ -33,9 +33,8 @@ names_is_there(
 	return true;
 }
 
-/* The first column of all rows. */
-static int
-texts(struct names *n, const char *query, const char *about, json_t **out,
+int
+names_texts(struct names *n, const char *query, const char *about, json_t **out,
     struct err *e)
 {
 	struct sql_rows *r = sql_query(n->then, e, query, "s", about);
@@ -53,10 +52,9 @@ texts(struct names *n, const char *query, const char *about, json_t **out,
 	return 0;
 }
 
-/* One change, and what became of it.  False: refused. */
-static bool
-bring(struct names *n, const char *address, const char *what, const char *name,
-    json_t *request)
+bool
+names_bring(struct names *n, const char *address, const char *what,
+    const char *name, json_t *request)
 {
 	json_t *reply = NULL;
 	struct err e;
@@ -73,19 +71,15 @@ bring(struct names *n, const char *address, const char *what, const char *name,
 static json_t *
 targets_now(struct names *n, const char *alias)
 {
-	json_t *reply, *one, *found = NULL;
+	json_t *reply, *found;
 	struct err e;
-	size_t i;
 
 	if (cli_call(n->cli,
-		json_pack("{s:s,s:s}", "verb", "alias list", "match", alias),
+		json_pack("{s:s,s:s}", "verb", "alias show", "address", alias),
 		&reply, &e) != 0)
 		return NULL;
-	json_array_foreach(json_object_get(reply, "items"), i, one)
-		if (ascii_casecmp(
-			json_string_value(json_object_get(one, "address")),
-			alias) == 0)
-			found = json_incref(json_object_get(one, "targets"));
+	found = json_incref(
+	    json_object_get(json_object_get(reply, "alias"), "targets"));
 	json_decref(reply);
 	return found;
 }
@@ -105,7 +99,7 @@ names_domain(struct names *n, const char *domain, json_t **alias_of_out,
 {
 	json_t *alias_of;
 
-	if (texts(n,
+	if (names_texts(n,
 		"SELECT coalesce(o.name, '') FROM domain d"
 		" LEFT JOIN domain o ON o.id = d.alias_of WHERE d.name = ?1",
 		domain, &alias_of, e) != 0)
@@ -115,7 +109,7 @@ names_domain(struct names *n, const char *domain, json_t **alias_of_out,
 		return err_set(e, ERR_PERM,
 		    "there was no domain %s when the copy was made", domain);
 	}
-	if (texts(n,
+	if (names_texts(n,
 		"SELECT " NAME_OF("u") " FROM account u" OF_DOMAIN(
 		    "u") " WHERE d.name = ?1 ORDER BY u.local",
 		domain, accounts_out, e) != 0) {
@@ -133,13 +127,14 @@ restore_alias(struct names *n, const char *alias, struct err *e)
 	json_t *targets = targets_now(n, alias);
 
 	if (targets == NULL) {
-		if (texts(n,
+		if (names_texts(n,
 			"SELECT t.target FROM alias_target t"
 			" JOIN alias a ON a.id = t.alias_id" OF_DOMAIN(
 			    "a") " WHERE " NAME_OF("a") " = ?1",
 			alias, &targets, e) != 0)
 			return -1;
-		bring(n, alias, "alias", "", alias_request(alias, targets));
+		names_bring(
+		    n, alias, "alias", "", alias_request(alias, targets));
 	}
 	json_decref(targets);
 	return 0;
@@ -156,7 +151,7 @@ restore_members(struct names *n, const char *list, json_t *members)
 		if (json_array_size(some) < MEMBERS_AT_ONCE &&
 		    i + 1 < json_array_size(members))
 			continue;
-		bring(n, list, "members", "",
+		names_bring(n, list, "members", "",
 		    json_pack("{s:s,s:s,s:O}", "verb", "list set", "address",
 			list, "add", some));
 		json_decref(some);
@@ -181,7 +176,7 @@ restore_list(struct names *n, const char *list, struct err *e)
 		    (int)sql_int(r, 1), "auth_required", (int)sql_int(r, 2));
 	sql_done(r);
 	if (got != 1 ||
-	    texts(n,
+	    names_texts(n,
 		"SELECT m.address FROM list_member m"
 		" JOIN list l ON l.id = m.list_id" OF_DOMAIN(
 		    "l") " WHERE " NAME_OF("l") " = ?1",
@@ -189,7 +184,7 @@ restore_list(struct names *n, const char *list, struct err *e)
 		json_decref(request);
 		return -1;
 	}
-	if (bring(n, list, "list", "", request))
+	if (names_bring(n, list, "list", "", request))
 		restore_members(n, list, members);
 	json_decref(members);
 	return 0;
@@ -200,13 +195,13 @@ names_restore_domain(struct names *n, const char *domain, struct err *e)
 {
 	json_t *aliases = NULL, *lists = NULL, *one;
 	size_t i;
-	int rc = texts(n,
+	int rc = names_texts(n,
 	    "SELECT " NAME_OF("a") " FROM alias a" OF_DOMAIN(
 		"a") " WHERE d.name = ?1 ORDER BY a.local",
 	    domain, &aliases, e);
 
 	if (rc == 0)
-		rc = texts(n,
+		rc = names_texts(n,
 		    "SELECT " NAME_OF("l") " FROM list l" OF_DOMAIN(
 			"l") " WHERE d.name = ?1 ORDER BY l.local",
 		    domain, &lists, e);
@@ -225,6 +220,37 @@ names_restore_domain(struct names *n, const char *domain, struct err *e)
 
 /* --- an account -------------------------------------------------------------------- */
 
+/* Its own columns: what the directory tells is less where the domain forbids. */
+int
+names_account(
+    struct names *n, const char *address, json_t **request_out, struct err *e)
+{
+	struct sql_rows *r = sql_query(n->then, e,
+	    "SELECT " NAME_OF(
+		"u") ", u.name, u.quota_bytes, u.quota_messages,"
+		     " u.may_change_password, u.pop3, u.smtp, u.web, u.forward,"
+		     " u.forward_keep FROM account u" OF_DOMAIN(
+			 "u") " WHERE " NAME_OF("u") " = ?1 COLLATE NOCASE",
+	    "s", address);
+	int got = r != NULL ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*request_out = json_pack(
+		    "{s:s,s:s,s:s,s:b,s:{s:I,s:I,s:b,s:b,s:b,s:b,s:s,s:b}}",
+		    "verb", "user add", "address", sql_text(r, 0), "name",
+		    sql_text(r, 1), "generate", 1, "set", "quota_bytes",
+		    (json_int_t)sql_int(r, 2), "quota_messages",
+		    (json_int_t)sql_int(r, 3), "may_change_password",
+		    (int)sql_int(r, 4), "pop3", (int)sql_int(r, 5), "smtp",
+		    (int)sql_int(r, 6), "web", (int)sql_int(r, 7), "forward",
+		    sql_text(r, 8), "forward_keep", (int)sql_int(r, 9));
+	sql_done(r);
+	if (got == 0)
+		return err_set(e, ERR_PERM,
+		    "there was no account %s when the copy was made", address);
+	return got < 0 ? -1 : 0;
+}
+
 /* It is a target again, beside those the alias has now. */
 static void
 lead_here(struct names *n, const char *alias, const char *address)
@@ -240,7 +266,7 @@ lead_here(struct names *n, const char *alias, const char *address)
 	if (targets == NULL)
 		targets = json_array();
 	json_array_append_new(targets, json_string(address));
-	bring(n, address, "alias", alias, alias_request(alias, targets));
+	names_bring(n, address, "alias", alias, alias_request(alias, targets));
 	json_decref(targets);
 }
 
@@ -249,7 +275,7 @@ restore_roles(struct names *n, const char *address, struct err *e)
 {
 	json_t *roles, *given = json_array(), *one;
 	size_t i;
-	int rc = texts(n,
+	int rc = names_texts(n,
 	    "SELECT CASE r.role WHEN 1 THEN 'server_admin'"
 	    " WHEN 2 THEN 'domain_admin:' || rd.name"
 	    " ELSE 'list_admin:' || l.local || '@' || ld.name END"
@@ -266,7 +292,7 @@ restore_roles(struct names *n, const char *address, struct err *e)
 	}
 	json_array_foreach(roles, i, one) {
 		json_array_append(given, one);
-		if (!bring(n, address, "role", json_string_value(one),
+		if (!names_bring(n, address, "role", json_string_value(one),
 			json_pack("{s:s,s:s,s:{s:O}}", "verb", "user set",
 			    "address", address, "set", "roles", given)))
 			json_array_remove(given, json_array_size(given) - 1);
@@ -293,7 +319,7 @@ restore_disabled(struct names *n, const char *address, struct err *e)
 	if (until != 0)
 		clock_rfc3339(until, text);
 	if (until == 0 || until > clock_wall_ms())
-		bring(n, address, "disabled", text,
+		names_bring(n, address, "disabled", text,
 		    json_pack("{s:s,s:s,s:s*}", "verb", "user disable",
 			"address", address, "until", until != 0 ? text : NULL));
 	return 0;
@@ -304,7 +330,7 @@ names_restore_account(struct names *n, const char *address, struct err *e)
 {
 	json_t *aliases = NULL, *lists = NULL, *one;
 	size_t i;
-	int rc = texts(n,
+	int rc = names_texts(n,
 	    "SELECT " NAME_OF(
 		"a") " FROM alias_target t"
 		     " JOIN alias a ON a.id = t.alias_id" OF_DOMAIN(
@@ -312,7 +338,7 @@ names_restore_account(struct names *n, const char *address, struct err *e)
 	    address, &aliases, e);
 
 	if (rc == 0)
-		rc = texts(n,
+		rc = names_texts(n,
 		    "SELECT " NAME_OF(
 			"l") " FROM list_member m"
 			     " JOIN list l ON l.id = m.list_id" OF_DOMAIN(
@@ -322,7 +348,8 @@ names_restore_account(struct names *n, const char *address, struct err *e)
 		json_array_foreach(aliases, i, one)
 			lead_here(n, json_string_value(one), address);
 		json_array_foreach(lists, i, one)
-			bring(n, address, "member", json_string_value(one),
+			names_bring(n, address, "member",
+			    json_string_value(one),
 			    json_pack("{s:s,s:s,s:[s]}", "verb", "list set",
 				"address", json_string_value(one), "add",
 				address));

@@ -279,6 +279,70 @@ class Backup(unittest.TestCase):
                 s.run_cli("restore", str(copy), *what).returncode, 1, what)
         self.assertEqual(s.run_cli("restore", str(copy)).returncode, 1)
 
+    def test_a_domain_on_a_second_server(self):
+        """All of a domain, where it never was: names, mail, settings, keys."""
+        s = self.s
+        s.cli("domain", "add", "books.example")
+        s.cli("domain", "add", "livres.example", "--alias-of", "books.example")
+        for user in ("eve", "kit"):
+            s.user(f"{user}@books.example")
+        s.cli("user", "set", "eve@books.example", "quota_bytes=7M",
+              "roles=domain_admin", "may_change_password=no",
+              "forward=x@far.example y@far.example")
+        s.cli("alias", "add", "shop@books.example", "kit@books.example")
+        s.cli("list", "add", "crew@books.example", "eve@books.example")
+        s.cli("domain", "set", "books.example", "catchall=kit@books.example",
+              "admin=eve@books.example", "max_accounts=9", "access.web=no",
+              "new_user.quota_bytes=3M", "forward=")
+        s.cli("set", "--domain", "books.example", "user.own_aliases", "7")
+        s.cli("dkim", "add", "books.example", "next")
+        look = s.state / "domains/books.example"
+        look.mkdir(parents=True, exist_ok=True)
+        (look / "brand.css").write_text("a { color: red }")
+        box = s.mailbox("eve@books.example")
+        for sub in ("new", "cur", "tmp"):
+            (box / sub).mkdir(parents=True)
+        (box / "cur" / "1.a,S=12:2,S").write_text("mark one.\n\n\n")
+
+        def shown(server):
+            d = server.json("domain", "show", "books.example")
+            keys = {d: sorted((k["selector"], k["state"], k["record"])
+                              for k in server.json("dkim", "list", d))
+                    for d in ("books.example", "livres.example")}
+            names = {what: [x for x in server.json(what, "list", d["name"])]
+                     for what in ("alias", "list")}
+            user = server.json("user", "show", "eve@books.example")
+            user.pop("used_bytes"), user.pop("used_messages")
+            return (d, keys, names, user,
+                    server.cli("get", "--domain", "books.example",
+                               "user.own_aliases"))
+
+        s.cli("domain", "disable", "books.example")
+        before = shown(s)
+        self.assertEqual(len(before[1]["books.example"]), 4)
+        copy, _ = self.backup()
+        other = Server()
+        self.addCleanup(other.close)
+        out = other.json("restore", str(copy), "--domain", "books.example")
+        self.assertEqual({x["state"] for x in out["names"]}, {"restored"}, out)
+        self.assertEqual(sorted(out["need_password"]),
+                         ["eve@books.example", "kit@books.example"])
+        self.assertEqual(shown(other), before)
+        self.assertEqual((other.state / "domains/books.example/brand.css")
+                         .read_text(), "a { color: red }")
+        self.assertEqual(
+            [p.name for p in (other.mailbox("eve@books.example") / "cur")
+             .iterdir()], ["1.a,S=12:2,S"])
+        # signed with the old key
+        p = other.run_cli("check", "domain", "books.example")
+        self.assertIn(before[1]["books.example"][0][0], p.stdout)
+        # twice: what is there now stays
+        other.cli("domain", "set", "books.example", "max_accounts=5")
+        out = other.json("restore", str(copy), "--domain", "books.example")
+        self.assertEqual(out["names"], [])
+        self.assertEqual(other.json("domain", "show", "books.example")
+                         ["max_accounts"], 5)
+
     def test_move_to_another_disk(self):
         s = self.s
         s.start()
