@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 enum {
 	PATH_SIZE = 4096,
 	LOCK_WAIT_MS = 5000,
+	STOP_WAIT_MS = 15000, /* more than a service takes to stop */
 	LOCK_LOOK_MS = 20
 };
 
@@ -67,19 +69,32 @@ map_board(const char *path, struct err *e)
 	return board == MAP_FAILED ? NULL : board;
 }
 
+static bool
+is_stopping(int fd)
+{
+	uint32_t state;
+
+	return pread(fd, &state, sizeof(state),
+		   offsetof(struct scoreboard, state)) == sizeof(state) &&
+	    state == SERVICE_STOPPING;
+}
+
 /*
  * A supervisor that was killed keeps its lock until the kernel has ended it,
  * which may take a while on a busy machine; so does a worker that it forked
- * just before.  Whoever starts it again right away waits for them.
+ * just before, and one that is stopping until its workers are done.  Whoever
+ * starts it again right away waits for them.
  */
 static int
 lock_board(int fd)
 {
 	const struct timespec pause = { 0, LOCK_LOOK_MS * 1000000 };
-	int64_t until = clock_mono_ms() + LOCK_WAIT_MS;
+	int64_t start = clock_mono_ms();
 
 	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (errno != EWOULDBLOCK || clock_mono_ms() >= until)
+		int64_t most = is_stopping(fd) ? STOP_WAIT_MS : LOCK_WAIT_MS;
+
+		if (errno != EWOULDBLOCK || clock_mono_ms() - start >= most)
 			return -1;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -171,7 +186,7 @@ service_status_read(const char *state_dir, const char *name,
 		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
 	b = malloc(sizeof(*b));
 	if (b == NULL || read(fd, b, sizeof(*b)) != (ssize_t)sizeof(*b) ||
-	    b->magic != SCOREBOARD_MAGIC || b->state > SERVICE_FAILING ||
+	    b->magic != SCOREBOARD_MAGIC || b->state > SERVICE_STOPPING ||
 	    b->listener_count > SERVICE_LISTENERS_MAX) {
 		if (is_held(fd)) /* its supervisor is about to write it */
 			out->state = SERVICE_STARTING;
@@ -196,6 +211,7 @@ service_state_name(enum service_state s)
 		[SERVICE_RUNNING] = "running",
 		[SERVICE_DISABLED] = "disabled",
 		[SERVICE_FAILING] = "failing",
+		[SERVICE_STOPPING] = "stopping",
 	};
 
 	return names[s];

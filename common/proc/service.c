@@ -413,6 +413,7 @@ stop_workers(void)
 	    sup.service->stop_grace_ms ? sup.service->stop_grace_ms : STOP_MS;
 	unsigned left;
 
+	sup.board->state = SERVICE_STOPPING;
 	notify_supervisor("STOPPING=1");
 	listeners_close(&sup.config, sup.listen_fds);
 	(void)signal_workers(SIGTERM);

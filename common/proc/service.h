@@ -165,6 +165,7 @@ enum service_state {
 	SERVICE_RUNNING,
 	SERVICE_DISABLED, /* supervised, switched off by setting */
 	SERVICE_FAILING,  /* workers die young */
+	SERVICE_STOPPING, /* nobody listens, workers end what they serve */
 };
 
 struct service_status {

@@ -1,6 +1,7 @@
 """Threat rows G01 to G17, as far as they are the SMTP server's."""
 
 import contextlib
+import json
 import os
 import re
 import resource
@@ -248,6 +249,23 @@ class Limits(LimitCase):
         self.assertLess(time.monotonic() - start, 5)
         self.assertTrue(os.path.exists(f"/proc/{mtad}"))
         wait_until(self.reachable, 10, "new workers")
+
+    def test_G12_started_again_while_sessions_end(self):
+        """`run` is killed amid a message and started again at once."""
+        s = self.server
+        c = self.greeted()
+        self.begin(c)
+        s.process.kill()
+        s.process.wait()
+        s.process.stdout.close()
+        wait_until(lambda: {x["state"] for x in json.loads(
+            s.run_cli("--json", "status").stdout)[
+            "services"]} & {"stopping"}, 10, "services that stop")
+        self.assertEqual(s.run_cli("wait", "--for", "ready", "--timeout",
+                                   "0").returncode, 3)
+        s.start()
+        self.assertEqual(c.reply()[0], 421)
+        self.assertTrue(self.reachable())
 
 
 class Bans(SmtpCase):
