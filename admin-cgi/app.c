@@ -182,6 +182,7 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/tools/{}",      IN(ROLE_SERVER),  tools_job_page },
 	{ WEB_GET,  "/d/{}/dns",      IN(ROLE_MANAGER), dns_page },
 	{ WEB_POST, "/d/{}/dns",      IN(ROLE_MANAGER), dns_post },
+	{ WEB_GET,  "/d/{}/dns.zone", IN(ROLE_MANAGER), dns_zone_get },
 	{ WEB_GET,  "/log",           IN(ROLE_SERVER),  log_page },
 	{ WEB_GET,  "/certificates",  IN(ROLE_SERVER),  certificates_page },
 	{ WEB_POST, "/certificates",  IN(ROLE_SERVER),  certificates_post },

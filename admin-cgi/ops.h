@@ -23,6 +23,24 @@ int runner_ask(struct web_request *r, json_t *request, json_t **reply_out,
 int runner_need(struct web_request *r, struct web_response *w, json_t *request,
     json_t **reply_out) MUST_CHECK;
 
+/*
+ * Start a job of the runner's (queue/tools.h); its number, or 0 when an answer
+ * is sent already.  Takes `args`.
+ */
+json_int_t runner_start(struct web_request *r, struct web_response *w,
+    const char *tool, json_t *args);
+/* Its result (new), if it comes within what a page may wait; else NULL. */
+json_t *runner_wait(struct web_request *r, json_int_t job);
+
+/* A member that is text; "" for all else. */
+const char *ops_text(const json_t *o, const char *key);
+
+/*
+ * "checks" of a result: the bad ones first, each with title, state_text and
+ * tone; "at" of the result as ops_put_time().
+ */
+void ops_shape_checks(struct web_request *r, json_t *result);
+
 /* Milliseconds of an RFC 3339 text for {{date}}, under `key`; null: nothing. */
 void ops_put_time(json_t *o, const char *key, const char *rfc3339);
 
@@ -57,8 +75,11 @@ void tools_post(struct web_request *r, struct web_response *w);
 void tools_job_page(struct web_request *r, struct web_response *w);
 void checks_page(struct web_request *r, struct web_response *w);
 void checks_post(struct web_request *r, struct web_response *w);
+
+/* --- dns.c ------------------------------------------------------------------------ */
 void dns_page(struct web_request *r, struct web_response *w);
 void dns_post(struct web_request *r, struct web_response *w);
+void dns_zone_get(struct web_request *r, struct web_response *w);
 
 /* --- settings.c ------------------------------------------------------------------- */
 void settings_page(struct web_request *r, struct web_response *w);

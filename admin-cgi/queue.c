@@ -108,8 +108,8 @@ put_class(struct web_request *r, json_t *o, const char *word)
 		    : "warn"));
 }
 
-static const char *
-string_of(const json_t *o, const char *key)
+const char *
+ops_text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
@@ -121,27 +121,26 @@ static void
 shape_message(struct web_request *r, json_t *m)
 {
 	json_t *list = json_object_get(m, "recipients"), *one, *shown = NULL;
-	const char *state = string_of(m, "state");
+	const char *state = ops_text(m, "state");
 	size_t i;
 
 	json_array_foreach(list, i, one) {
-		const char *at = string_of(one, "state");
+		const char *at = ops_text(one, "state");
 
 		json_object_set_new(one, "state_text",
 		    json_string(page_text(
 			r, pool_printf(&r->pool, "queue.recipient.%s", at))));
 		if (shown == NULL || strcmp(at, "waiting") == 0)
 			shown = shown != NULL &&
-				strcmp(string_of(shown, "state"), "waiting") ==
-				    0
+				strcmp(ops_text(shown, "state"), "waiting") == 0
 			    ? shown
 			    : one;
 	}
 	if (shown != NULL) {
 		json_object_set_new(
-		    m, "to", json_string(string_of(shown, "address")));
+		    m, "to", json_string(ops_text(shown, "address")));
 		json_object_set_new(
-		    m, "why", json_string(string_of(shown, "reply")));
+		    m, "why", json_string(ops_text(shown, "reply")));
 	}
 	if (json_integer_value(json_object_get(m, "recipient_count")) > 1)
 		json_object_set_new(m, "more",
@@ -149,12 +148,11 @@ shape_message(struct web_request *r, json_t *m)
 				     json_object_get(m, "recipient_count")) -
 			1));
 	put_class(r, m,
-	    strcmp(state, "held") == 0 ? "held"
-				       : class_of(string_of(m, "why")));
+	    strcmp(state, "held") == 0 ? "held" : class_of(ops_text(m, "why")));
 	json_object_set_new(
 	    m, "held", json_boolean(strcmp(state, "held") == 0));
-	ops_put_time(m, "accepted_at", string_of(m, "accepted_at"));
-	ops_put_time(m, "next_try_at", string_of(m, "next_try_at"));
+	ops_put_time(m, "accepted_at", ops_text(m, "accepted_at"));
+	ops_put_time(m, "next_try_at", ops_text(m, "next_try_at"));
 }
 
 /* --- by destination --------------------------------------------------------------- */
@@ -169,7 +167,7 @@ groups(struct web_request *r, struct web_response *w)
 	    0)
 		return NULL;
 	json_array_foreach(json_object_get(reply, "groups"), i, row)
-		put_class(r, row, class_of(string_of(row, "reply")));
+		put_class(r, row, class_of(ops_text(row, "reply")));
 	json_object_set_new(reply, "some", json_boolean(i > 0));
 	return reply;
 }
@@ -278,12 +276,12 @@ queue_message_page(struct web_request *r, struct web_response *w)
 		size_t i;
 
 		json_array_foreach(json_object_get(story, "events"), i, event) {
-			const char *name = string_of(event, "event");
+			const char *name = ops_text(event, "event");
 			if (strcmp(name, "attempt") != 0 &&
 			    strcmp(name, "defer") != 0 &&
 			    strcmp(name, "sent") != 0)
 				continue;
-			ops_put_time(event, "at", string_of(event, "time"));
+			ops_put_time(event, "at", ops_text(event, "time"));
 			json_object_set_new(event, "words",
 			    json_string(ops_event_words(r, event)));
 			json_array_append(tries, event);

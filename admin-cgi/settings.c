@@ -18,7 +18,6 @@
 
 enum {
 	BANS_SHOWN = 100,
-	ANSWER_MS = 1500, /* a short job is waited for in the page */
 	TEXT_MAX = 256 * 1024
 };
 
@@ -326,10 +325,7 @@ static const enum setting_id protection[] = {
 static json_t *
 quick_job(struct web_request *r, const char *tool, json_t *args)
 {
-	const struct timespec pause = { .tv_nsec = 10000000 };
-	int64_t end = clock_mono_ms() + ANSWER_MS;
-	json_t *reply, *result = NULL;
-	json_int_t job;
+	json_t *reply, *result;
 	struct err e;
 
 	if (runner_ask(r,
@@ -337,17 +333,9 @@ quick_job(struct web_request *r, const char *tool, json_t *args)
 		    "args", args),
 		&reply, &e) != 0)
 		return NULL;
-	job = json_integer_value(json_object_get(reply, "job"));
+	result =
+	    runner_wait(r, json_integer_value(json_object_get(reply, "job")));
 	json_decref(reply);
-	while (result == NULL && clock_mono_ms() < end) {
-		(void)nanosleep(&pause, NULL);
-		if (runner_ask(r,
-			json_pack("{s:s,s:I}", "verb", "tool show", "job", job),
-			&reply, &e) != 0)
-			break;
-		result = json_incref(json_object_get(reply, "result"));
-		json_decref(reply);
-	}
 	return result;
 }
 

@@ -1,31 +1,23 @@
 /*
- * Tools, checks and a domain's DNS records: forms that start a job of the
- * runner's, and pages that show what it found.
+ * Tools and checks: forms that start a job of the runner's, and pages that
+ * show what it found.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/num.h"
-#include "mail/address.h"
 
 #include "admin-cgi/ops.h"
 
 enum {
-	COMMANDS_MAX = 50
+	COMMANDS_MAX = 50,
+	ANSWER_MS = 1500, /* what a page waits for a short job */
 };
 
-static const char *
-text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
-/* Start a job; its number, or 0 when an answer is sent already. */
-static json_int_t
-start(struct web_request *r, struct web_response *w, const char *tool,
+json_int_t
+runner_start(struct web_request *r, struct web_response *w, const char *tool,
     json_t *args)
 {
 	json_t *reply;
@@ -39,6 +31,26 @@ start(struct web_request *r, struct web_response *w, const char *tool,
 	job = json_integer_value(json_object_get(reply, "job"));
 	json_decref(reply);
 	return job;
+}
+
+json_t *
+runner_wait(struct web_request *r, json_int_t job)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	int64_t end = clock_mono_ms() + ANSWER_MS;
+	json_t *reply, *result = NULL;
+	struct err e;
+
+	while (result == NULL && clock_mono_ms() < end) {
+		(void)nanosleep(&pause, NULL);
+		if (runner_ask(r,
+			json_pack("{s:s,s:I}", "verb", "tool show", "job", job),
+			&reply, &e) != 0)
+			break;
+		result = json_incref(json_object_get(reply, "result"));
+		json_decref(reply);
+	}
+	return result;
 }
 
 /* --- tools ------------------------------------------------------------------------ */
@@ -96,7 +108,7 @@ tools_post(struct web_request *r, struct web_response *w)
 	json_object_set_new(args, "connect", json_true());
 	json_object_set_new(
 	    args, "commands", commands_of(web_form(r, "commands")));
-	job = start(r, w, tool, args);
+	job = runner_start(r, w, tool, args);
 	if (job > 0)
 		web_redirect(
 		    w, pool_printf(&r->pool, "/tools/%lld", (long long)job));
@@ -118,7 +130,7 @@ tools_job_page(struct web_request *r, struct web_response *w)
 		    (json_int_t)number),
 		&reply) != 0)
 		return;
-	tool = text_of(reply, "tool");
+	tool = ops_text(reply, "tool");
 	json_object_del(json_object_get(reply, "args"), "commands");
 	page = json_pack("{s:O,s:O*,s:{s:b}}", "args",
 	    json_object_get(reply, "args"), "result",
@@ -142,7 +154,7 @@ sort_checks(json_t *result)
 	for (size_t k = 0; k < ARRAY_LEN(order); k++) {
 		for (i = front; i < json_array_size(checks); i++) {
 			check = json_array_get(checks, i);
-			if (strcmp(text_of(check, "state"), order[k]) != 0)
+			if (strcmp(ops_text(check, "state"), order[k]) != 0)
 				continue;
 			json_incref(check);
 			(void)json_array_remove(checks, i);
@@ -151,8 +163,22 @@ sort_checks(json_t *result)
 	}
 }
 
-static void
-shape_checks(struct web_request *r, json_t *result)
+/* "dkim.s1" is what "dkim" is called, and s1. */
+static const char *
+check_title(struct web_request *r, const char *id)
+{
+	const char *title = ops_words(r, "check", id);
+	struct slice kind, rest = slice_cut(slice_str(id), '.', &kind);
+	const char *first = pool_strndup(&r->pool, kind.data, kind.len);
+
+	if (strcmp(title, id) != 0 || rest.len == 0)
+		return title;
+	return pool_printf(&r->pool, "%s %.*s", ops_words(r, "check", first),
+	    (int)rest.len, rest.data);
+}
+
+void
+ops_shape_checks(struct web_request *r, json_t *result)
 {
 	json_t *check;
 	size_t i;
@@ -160,8 +186,10 @@ shape_checks(struct web_request *r, json_t *result)
 	sort_checks(result);
 
 	json_array_foreach(json_object_get(result, "checks"), i, check) {
-		const char *state = text_of(check, "state");
+		const char *state = ops_text(check, "state");
 
+		json_object_set_new(check, "title",
+		    json_string(check_title(r, ops_text(check, "id"))));
 		json_object_set_new(check, "state_text",
 		    json_string(page_text(
 			r, pool_printf(&r->pool, "state.%s", state))));
@@ -173,7 +201,7 @@ shape_checks(struct web_request *r, json_t *result)
 			    : strcmp(state, "warn") == 0 ? "warn"
 							 : ""));
 	}
-	ops_put_time(result, "at", text_of(result, "at"));
+	ops_put_time(result, "at", ops_text(result, "at"));
 }
 
 void
@@ -185,10 +213,10 @@ checks_page(struct web_request *r, struct web_response *w)
 		json_pack("{s:s,s:s}", "verb", "tool last", "tool", "server"),
 		&reply) != 0)
 		return;
-	shape_checks(r, json_object_get(reply, "result"));
+	ops_shape_checks(r, json_object_get(reply, "result"));
 	page = json_pack("{s:O*}", "result", json_object_get(reply, "result"));
 	json_object_set_new(page, "running",
-	    json_boolean(strcmp(text_of(reply, "state"), "running") == 0));
+	    json_boolean(json_object_get(reply, "running") != NULL));
 	json_decref(reply);
 	admin_page(r, w, "checks", "checks", page);
 }
@@ -196,124 +224,6 @@ checks_page(struct web_request *r, struct web_response *w)
 void
 checks_post(struct web_request *r, struct web_response *w)
 {
-	if (start(r, w, "server", json_object()) > 0)
+	if (runner_start(r, w, "server", json_object()) > 0)
 		web_redirect(w, "/checks");
-}
-
-/* --- DNS of a domain -------------------------------------------------------------- */
-
-/* "name TYPE value" lines, TXT in pieces of 255 bytes. */
-static const char *
-zone_of(struct web_request *r, json_t *records)
-{
-	const char *zone = "";
-	json_t *rec, *part;
-	size_t i, k;
-
-	json_array_foreach(records, i, rec) {
-		bool txt = strcmp(text_of(rec, "type"), "TXT") == 0;
-		zone = pool_printf(&r->pool, "%s%s. IN %s", zone,
-		    text_of(rec, "name"), text_of(rec, "type"));
-		json_array_foreach(json_object_get(rec, "strings"), k, part)
-			zone =
-			    pool_printf(&r->pool, txt ? "%s \"%s\"" : "%s %s",
-				zone, json_string_value(part));
-		zone = pool_printf(&r->pool, "%s\n", zone);
-	}
-	return zone;
-}
-
-static void
-shape_records(struct web_request *r, json_t *records, bool full)
-{
-	json_t *rec;
-	size_t i;
-
-	json_array_foreach(records, i, rec) {
-		const char *state = text_of(rec, "state");
-
-		json_object_set_new(rec, "shown",
-		    json_string(text_of(rec, full ? "name" : "short_name")));
-		json_object_set_new(rec, "state_text",
-		    json_string(page_text(
-			r, pool_printf(&r->pool, "state.%s", state))));
-		json_object_set_new(rec, "tone",
-		    json_string(strcmp(state, "ok") == 0    ? "good"
-			    : strcmp(state, "missing") == 0 ? "bad"
-							    : "warn"));
-	}
-}
-
-/* The domain of the path, if it is one of those who asks may see. */
-static const char *
-own_domain(struct web_request *r, struct web_response *w)
-{
-	char name[ADDRESS_DOMAIN_MAX + 1];
-	json_t *reply;
-	struct err e;
-
-	if (domain_normalise(slice_str(r->args[0]), name, &e) != 0) {
-		web_error(w, 404, e.text);
-		return NULL;
-	}
-	if (admin_need(r, w,
-		json_pack("{s:s,s:s}", "verb", "domain show", "domain", name),
-		&reply) != 0)
-		return NULL;
-	json_decref(reply);
-	return pool_strdup(&r->pool, name);
-}
-
-void
-dns_page(struct web_request *r, struct web_response *w)
-{
-	const char *domain = own_domain(r, w), *job = web_query(r, "job");
-	bool full = web_query(r, "full") != NULL;
-	json_t *reply, *page, *result, *records;
-	uint64_t number = 0;
-
-	if (domain == NULL)
-		return;
-	page = json_pack(
-	    "{s:s,s:b,s:b}", "domain", domain, "full", full, "on_dns", 1);
-	if (job != NULL && num_parse(slice_str(job), INT64_MAX, &number)) {
-		if (runner_need(r, w,
-			json_pack("{s:s,s:I}", "verb", "tool show", "job",
-			    (json_int_t)number),
-			&reply) != 0) {
-			json_decref(page);
-			return;
-		}
-		result = json_object_get(reply, "result");
-		records = json_object_get(result, "records");
-		json_object_set_new(
-		    page, "running", json_boolean(result == NULL));
-		if (result != NULL &&
-		    strcmp(text_of(result, "domain"), domain) == 0) {
-			shape_records(r, records, full);
-			shape_checks(r, result);
-			json_object_set(page, "result", result);
-			json_object_set_new(
-			    page, "zone", json_string(zone_of(r, records)));
-		}
-		json_object_set_new(
-		    page, "job", json_integer((json_int_t)number));
-		json_decref(reply);
-	}
-	admin_page(r, w, "dns", "domains", page);
-}
-
-void
-dns_post(struct web_request *r, struct web_response *w)
-{
-	const char *domain = own_domain(r, w);
-	json_int_t job;
-
-	if (domain == NULL)
-		return;
-	job = start(r, w, "domain", json_pack("{s:s}", "domain", domain));
-	if (job > 0)
-		web_redirect(w,
-		    pool_printf(&r->pool, "/d/%s/dns?job=%lld", domain,
-			(long long)job));
 }

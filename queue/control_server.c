@@ -162,8 +162,9 @@ verb_statistics(struct control_session *s)
 static json_t *
 owners_tool(struct control_session *s, const char *verb, json_t *request)
 {
-	bool is_start = strcmp(verb, "tool start") == 0;
-	json_t *job = is_start ? json_incref(request)
+	bool is_request =
+	    strcmp(verb, "tool start") == 0 || strcmp(verb, "tool last") == 0;
+	json_t *job = is_request ? json_incref(request)
 	    : strcmp(verb, "tool show") == 0
 	    ? tools_verb(s->runner, verb, request)
 	    : NULL;
@@ -180,7 +181,7 @@ owners_tool(struct control_session *s, const char *verb, json_t *request)
 		return control_refusal(
 		    "forbidden", "only for server administrators");
 	}
-	if (!is_start)
+	if (!is_request)
 		return job;
 	json_decref(job);
 	return tools_verb(s->runner, verb, request);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include "queue/control_verbs.h"
@@ -45,6 +46,7 @@ struct tool_job {
 	enum state state;
 	size_t tool;
 	json_t *args, *result;
+	int64_t done_ms;
 };
 
 struct tools {
@@ -111,6 +113,7 @@ run(struct worker *w, void *arg)
 			result = json_pack("{s:s}", "error", e.text);
 		pthread_mutex_lock(&r->tools->lock);
 		j->result = result;
+		j->done_ms = clock_wall_ms();
 		j->state = STATE_DONE;
 		pthread_mutex_unlock(&r->tools->lock);
 	}
@@ -177,7 +180,7 @@ start(struct tools *t, json_t *request)
 		json_decref(j->result);
 		*j = (struct tool_job){ ++t->last, STATE_WAITING, tool,
 			args != NULL ? json_deep_copy(args) : json_object(),
-			NULL };
+			NULL, 0 };
 		answer = json_pack("{s:b,s:I}", "ok", 1, "job", j->number);
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -193,8 +196,11 @@ describe(const struct tool_job *j)
 		"tool", tools[j->tool].name, "args", json_deep_copy(j->args),
 		"state", j->state == STATE_DONE ? "done" : "running");
 
-	if (j->state == STATE_DONE)
+	if (j->state == STATE_DONE) {
 		json_object_set_new(o, "result", json_deep_copy(j->result));
+		json_object_set_new(
+		    o, "done_ms", json_integer((json_int_t)j->done_ms));
+	}
 	return o;
 }
 
@@ -215,24 +221,34 @@ show(struct tools *t, json_int_t number)
 }
 
 static json_t *
-last(struct tools *t, const char *name)
+last(struct tools *t, json_t *request)
 {
-	const struct tool_job *found = NULL;
+	const char *domain =
+	    tool_arg(json_object_get(request, "args"), "domain");
+	const struct tool_job *done = NULL, *running = NULL;
 	json_t *answer;
 	size_t tool;
 
-	if (!find_tool(name, &tool))
+	if (!find_tool(
+		json_string_value(json_object_get(request, "tool")), &tool))
 		return control_refusal("syntax", "no such tool");
 	pthread_mutex_lock(&t->lock);
 	for (size_t i = 0; i < JOBS_KEPT; i++) {
 		const struct tool_job *j = &t->jobs[i];
+		const struct tool_job **place =
+		    j->state == STATE_DONE ? &done : &running;
 
 		if (j->state != STATE_FREE && j->tool == tool &&
-		    (found == NULL || j->number > found->number))
-			found = j;
+		    (domain[0] == '\0' ||
+			strcmp(tool_arg(j->args, "domain"), domain) == 0) &&
+		    (*place == NULL || j->number > (*place)->number))
+			*place = j;
 	}
-	answer = found != NULL ? describe(found)
-			       : json_pack("{s:b,s:i}", "ok", 1, "job", 0);
+	answer = done != NULL ? describe(done)
+			      : json_pack("{s:b,s:i}", "ok", 1, "job", 0);
+	if (running != NULL)
+		json_object_set_new(
+		    answer, "running", json_integer(running->number));
 	pthread_mutex_unlock(&t->lock);
 	return answer;
 }
@@ -246,7 +262,6 @@ tools_verb(struct runner *r, const char *verb, json_t *request)
 		return show(r->tools,
 		    json_integer_value(json_object_get(request, "job")));
 	if (strcmp(verb, "tool last") == 0)
-		return last(r->tools,
-		    json_string_value(json_object_get(request, "tool")));
+		return last(r->tools, request);
 	return NULL;
 }

@@ -16,8 +16,11 @@
  *
  *	{"verb": "tool start", "tool": T, "args": {...}} -> {"job": N}
  *	{"verb": "tool show", "job": N}
- *		-> {"job", "tool", "args", "state": running|done, "result"?}
- *	{"verb": "tool last", "tool": T} -> the newest job of it, or "job": 0
+ *		-> {"job", "tool", "args", "state": running|done, "result"?,
+ *		    "done_ms"?}
+ *	{"verb": "tool last", "tool": T, "args": {"domain": D}?}
+ *		-> the newest job of it (about D) that is done, or "job": 0;
+ *		   "running": the number of a newer one
  *
  *	lookup   name, type, server?     {status, answers[], ms}
  *	domain   domain                  {domain, records[], checks[],

@@ -35,49 +35,54 @@ struct checker {
 	size_t address_count;
 	bool is_mx;
 	unsigned failures; /* of the DNS */
+	bool answered;     /* it did, when it was asked last */
 	json_t *records, *checks;
 };
 
 /* --- Asking --------------------------------------------------------------------- */
 
 /* A DNS that does not answer is not asked for the rest of an hour. */
+static bool
+may_ask(struct checker *c)
+{
+	c->answered = c->failures < FAILURES_MAX;
+	return c->answered;
+}
+
 static enum dns_status
 noted(struct checker *c, enum dns_status s)
 {
 	c->failures += s == DNS_TEMP;
+	c->answered = s != DNS_TEMP;
 	return s;
 }
 
 static enum dns_status
 ask_mx(struct checker *c, const char *name, struct dns_mx_list *out)
 {
-	return c->failures >= FAILURES_MAX
-	    ? DNS_TEMP
-	    : noted(c, dns_mx(&c->dns, name, &c->pool, out));
+	return may_ask(c) ? noted(c, dns_mx(&c->dns, name, &c->pool, out))
+			  : DNS_TEMP;
 }
 
 static enum dns_status
 ask_ip(struct checker *c, const char *name, bool v6, struct dns_ip_list *out)
 {
-	return c->failures >= FAILURES_MAX
-	    ? DNS_TEMP
-	    : noted(c, dns_ip(&c->dns, name, v6, &c->pool, out));
+	return may_ask(c) ? noted(c, dns_ip(&c->dns, name, v6, &c->pool, out))
+			  : DNS_TEMP;
 }
 
 static enum dns_status
 ask_txt(struct checker *c, const char *name, struct dns_text_list *out)
 {
-	return c->failures >= FAILURES_MAX
-	    ? DNS_TEMP
-	    : noted(c, dns_txt(&c->dns, name, &c->pool, out));
+	return may_ask(c) ? noted(c, dns_txt(&c->dns, name, &c->pool, out))
+			  : DNS_TEMP;
 }
 
 static enum dns_status
 ask_ptr(struct checker *c, const struct ip *ip, struct dns_text_list *out)
 {
-	return c->failures >= FAILURES_MAX
-	    ? DNS_TEMP
-	    : noted(c, dns_ptr(&c->dns, ip, &c->pool, out));
+	return may_ask(c) ? noted(c, dns_ptr(&c->dns, ip, &c->pool, out))
+			  : DNS_TEMP;
 }
 
 /* --- Results -------------------------------------------------------------------- */
@@ -128,9 +133,10 @@ add_record(struct checker *c, const char *type, const char *name,
 		    json_stringn(value + at,
 			len - at < STRING_MAX ? len - at : STRING_MAX));
 	json_array_append_new(c->records,
-	    json_pack("{ss,ss,ss,ss,so,so,so}", "type", type, "name", name,
+	    json_pack("{ss,ss,ss,ss,so,so,so,sb}", "type", type, "name", name,
 		"value", value, "state", state, "found", found, "short_name",
-		short_name(c, name), "strings", strings));
+		short_name(c, name), "strings", strings, "answered",
+		c->answered));
 }
 
 static bool
@@ -272,6 +278,12 @@ check_host(struct checker *c)
 	check_addresses(c, true);
 	for (size_t i = 0; i < c->address_count; i++)
 		check_reverse(c, &c->addresses[i]);
+	for (int v6 = 0; v6 < 2 && c->q->wanted_only; v6++) {
+		size_t n = own_addresses(c, v6, ips);
+
+		for (size_t i = 0; i < n; i++)
+			check_reverse(c, &ips[i]);
+	}
 	if (strchr(c->host, '.') == NULL)
 		add_check(c, "helo", "failed",
 		    "The greeting name %s is not a full name: set "
@@ -549,7 +561,7 @@ check_service(
 	json_t *found = json_array();
 	bool good = false;
 
-	if (c->failures < FAILURES_MAX)
+	if (may_ask(c))
 		(void)noted(c, dns_any(&c->dns, name, "SRV", &c->pool, &list));
 	for (size_t i = 0; i < list.count; i++) {
 		const char *at = strstr(list.items[i], "SRV");
@@ -578,7 +590,8 @@ int
 domain_check(const struct domain_check *q, json_t **out, struct err *e)
 {
 	struct checker c = { .q = q,
-		.host = settings_text(q->settings, SET_HOSTNAME) };
+		.host = settings_text(q->settings, SET_HOSTNAME),
+		.failures = q->wanted_only ? FAILURES_MAX : 0 };
 
 	if (dns_config_parse(
 		settings_text(q->settings, SET_DNS_SERVERS), &c.dns, e) != 0)

@@ -319,29 +319,69 @@ class Ops(unittest.TestCase):
     def test_checks(self):
         page = self.page("/checks")
         self.act("/checks", {}, page)
-        page = wait_until(lambda: (lambda p: "port.smtp" in p.text and p)(
+        page = wait_until(lambda: (lambda p: "Port for other mail servers" in p.text and p)(
             self.page("/checks")), 20)
-        self.assertIn("service.mtad", page.text)
+        self.assertIn("SMTP server runs", page.text)
+
+    def looked(self, path):
+        """The page once nothing is looked up any more."""
+        return wait_until(lambda: (lambda p: "Working on it" not in p.text
+                                   and p)(self.page(path)), 20)
 
     def test_dns(self):
+        began = time.monotonic()
         page = self.page("/d/example.org/dns")
-        done = self.job(self.act("/d/example.org/dns", {}, page))
-        self.assertIn("v=DKIM1", done.text)
-        self.assertIn("Missing", done.text)
-        self.assertIn("Copy zone file", done.text)
-        self.assertIn("example.org. IN MX", done.text)
+        self.assertLess(time.monotonic() - began, 2.5)
+        self.assertIn("v=DKIM1", page.text)
+        page = self.looked("/d/example.org/dns")
+        for text in ("v=DKIM1", "Missing", "Copy zone file", "Last looked",
+                     "records need work", "Who may send (SPF)"):
+            self.assertIn(text, page.text)
+        self.act("/d/example.org/dns", {}, page)
+        self.looked("/d/example.org/dns?full=1")
+        zone = self.page("/d/example.org/dns.zone")
+        self.assertIn('filename="example.org.zone"',
+                      zone.header("content-disposition"))
+        self.assertIn("\nexample.org. IN TXT \"v=spf1 mx -all\"\n", zone.text)
+        self.assertIn("example.org. IN MX 10 mail.example.org.\n", zone.text)
+        self.assertIn("\n; mail.example.org. IN A the public address",
+                      zone.text)
         self.page("/d/nowhere.example/dns", 404)
-        # a domain's administrator looks at the own one, and at no other job
-        job = done.text.split("job=")[1].split('"')[0].split("&")[0] \
-            if "job=" in done.text else "1"
+        self.page("/d/nowhere.example/dns.zone", 404)
+        # a key made now is wanted now, and looked up
+        self.s.cli("dkim", "add", "example.org", "fresh")
+        self.assertIn("fresh-rsa._domainkey",
+                      self.looked("/d/example.org/dns").text)
+        # a domain's administrator looks at the own one, and at no other
         self.b = self.sign_in("boss@other.example")
         page = self.page("/d/other.example/users")
         self.assertIn('href="/admin/d/other.example/dns"', page.text)
-        page = self.page("/d/other.example/dns")
-        done = self.job(self.act("/d/other.example/dns", {}, page))
-        self.assertIn("other.example. IN MX", done.text)
+        page = self.looked("/d/other.example/dns")
+        self.assertIn("other.example. IN MX", page.text)
+        self.act("/d/other.example/dns", {}, page)
+        self.page("/d/example.org/dns", 404)
+        self.page("/d/example.org/dns.zone", 404)
         self.act("/d/example.org/dns", {}, page, 404)
-        self.page(f"/d/other.example/dns?job={job}", 404)
+
+    def test_dns_that_is_silent(self):
+        """The page comes at once, and does not call missing what it cannot
+        know."""
+        s = self.s
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+            mute.bind((s.host, 0))
+            s.cli("set", "dns.servers", f"{s.host}:{mute.getsockname()[1]}")
+            try:
+                s.cli("domain", "add", "mute.example")
+                began = time.monotonic()
+                page = self.page("/d/mute.example/dns")
+                self.assertLess(time.monotonic() - began, 2.5)
+                self.assertIn("v=spf1", page.text)
+                self.assertIn("Working on it", page.text)
+                page = self.looked("/d/mute.example/dns")
+                self.assertIn("did not say what is there", page.text)
+                self.assertNotIn("Missing", page.text)
+            finally:
+                s.cli("set", "dns.servers", self.dns.setting)
 
     def test_settings(self):
         page = self.page("/settings/queue")
