@@ -32,10 +32,13 @@ clean(const char *html, const struct sanitise_options *o)
 {
 	struct sanitise_info info;
 	struct buf out;
+	char *text;
 
 	buf_init(&out, OUT_MAX);
 	sanitise_html(slice_str(html), o, &out, &info);
-	return out.data;
+	text = mem_strdup(out.data);
+	buf_release(&out);
+	return text;
 }
 
 static void
