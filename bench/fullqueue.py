@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """A full queue and a full day of logs.
 
-usage: bench/fullqueue.py [queue|trace] [BUILD]     (default: both, build/gcc)
+usage: bench/fullqueue.py [queue|acts|trace] [BUILD]   (default: all, build/gcc)
 
 queue: 100,000 deferred messages for 50 domains from 20 senders.  How long
 until the server listens and until the first delivery, memory, and what a page
 of 50 rows, filters and the groups cost on the control socket.
+acts: what is done to 100,000 at once by `mailstead queue`, and how long single
+letters to a mailbox take meanwhile.
 trace: a day of 1,000,000 messages in the logs; `mailstead trace` by id, by
 address within an hour and within the day."""
 
@@ -18,12 +20,13 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-WHAT = [a for a in sys.argv[1:] if a in ("queue", "trace")]
+WHAT = [a for a in sys.argv[1:] if a in ("queue", "acts", "trace")]
 BUILD = Path(next((a for a in sys.argv[1:] if a not in WHAT),
                   TOP / "build/gcc")).resolve()
 os.environ.setdefault("MAILSTEAD_BUILD", str(BUILD))
@@ -61,11 +64,11 @@ def refused_mail():
             "queue.retry": "12h"}, (mx, dns)
 
 
-def fill_queue(server, count=MESSAGES):
+def fill_queue(server, count=MESSAGES, senders=SENDERS):
     """Deferred messages: some are sent, the others are links to their files.
     The server is stopped afterwards."""
     orders = "\n".join(json.dumps({
-        "sender": f"user{n % SENDERS}@s{n % SENDERS:02}.example",
+        "sender": f"user{n % senders}@s{n % senders:02}.example",
         "recipients": [f"x{n}@d{n % DESTINATIONS:02}.example"],
         "body": "Subject: test\n\nhello\n"}) for n in range(100))
     subprocess.run([BUILD / "tests/tools/spool_submit", server.state / "spool"],
@@ -165,6 +168,82 @@ def bench_queue():
             w.__exit__()
 
 
+class Letters:
+    """Somebody who sends letters to a mailbox, one after the other, and waits
+    for each; .longest() is how long one took since the last call."""
+
+    def __init__(self, server):
+        self.server = server
+        self.waits, self.stopped = [], False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        s, n = self.server, 0
+        new = s.state / "mail/example.org/bob/new"
+        while not self.stopped:
+            n += 1
+            with smtplib.SMTP(s.host, s.port["smtp"], timeout=60) as c:
+                c.sendmail("a@elsewhere.example", ["bob@example.org"],
+                           "Subject: x\r\n\r\nx\r\n")
+            start = time.monotonic()
+            wait_until(lambda n=n: new.is_dir() and len(list(new.iterdir()))
+                       >= n, 60)
+            self.waits.append(time.monotonic() - start)
+            time.sleep(0.1)
+
+    def longest(self):
+        waits, self.waits = self.waits, []
+        return max(waits, default=0)
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
+
+
+def bench_acts():
+    settings, world = refused_mail()
+    world[0].__exit__()  # connections are refused
+    s = Server(settings=settings)
+    try:
+        s.start()
+        s.user("bob@example.org")
+        fill_queue(s, senders=1)
+        s.start()
+        pids = s.workers("queue-runner")
+        letters = Letters(s)
+
+        def act(*words):
+            letters.longest()
+            before, start = cpu(pids), time.monotonic()
+            done = json.loads(s.cli("--json", "queue", *words, timeout=900))
+            took = time.monotonic() - start
+            print(f"{' '.join(words):32} {done['done']:6} done "
+                  f"{took:6.1f} s  CPU {cpu(pids) - before:7.0f} ms  "
+                  f"longest delivery {letters.longest():.2f} s", flush=True)
+            assert not done["failed"], done["failed"][:3]
+
+        def settled():
+            return s.json("status")["queue"]["active"] == 0
+        everything = "--sender", "user0@s00.example"
+        act("hold", *everything)
+        act("release", *everything)
+        start = time.monotonic()
+        wait_until(settled, 600)
+        print(f"tried again after {time.monotonic() - start:.1f} s, longest "
+              f"delivery {letters.longest():.2f} s")
+        act("retry", "--destination", "d33.example")
+        wait_until(settled, 600)
+        act("delete", "--destination", "d33.example")
+        act("delete", *everything)
+        print(f"queue-runner {rss(s):.1f} MB")
+        letters.stop()
+        s.stop()
+    finally:
+        s.close()
+        world[1].__exit__()
+
+
 def fill_day(server, day):
     """A day's logs of messages that all went the way of one real one."""
     with smtplib.SMTP(server.host, server.port["smtp"], timeout=60) as c:
@@ -224,7 +303,7 @@ def bench_trace():
 
 
 if __name__ == "__main__":
-    if WHAT != ["trace"]:
-        bench_queue()
-    if WHAT != ["queue"]:
-        bench_trace()
+    for name, bench in (("queue", bench_queue), ("acts", bench_acts),
+                        ("trace", bench_trace)):
+        if not WHAT or name in WHAT:
+            bench()

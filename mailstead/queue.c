@@ -17,7 +17,7 @@
 #include "mailstead/ask.h"
 
 enum {
-	ACT_PAGE = 100 /* messages of one line in the audit log */
+	ACT_PAGE = 1000 /* messages of one line in the audit log */
 };
 
 static const char *const columns[] = { "id", "state", "size", "accepted_at",
@@ -229,7 +229,8 @@ act_on_page(struct cli *c, const char *verb, const json_t *messages, bool by_id,
 		json_decref(ids);
 		return rc;
 	}
-	request = json_pack("{s:s,s:o}", "verb", verb, "ids", ids);
+	request =
+	    json_pack("{s:s,s:o,s:b}", "verb", verb, "ids", ids, "more", 1);
 	if (rc == 0)
 		rc = ask_runner(c, request, &reply, e);
 	json_decref(request);
@@ -259,6 +260,20 @@ add_unknown(const json_t *given, const json_t *seen, json_t *outcome)
 				"no such message in the queue"));
 }
 
+/* An act on nothing, for all before it. */
+static int
+await_disk(struct cli *c, const char *verb, struct err *e)
+{
+	json_t *reply;
+	json_t *request = json_pack("{s:s,s:[]}", "verb", verb, "ids");
+	int rc = ask_runner(c, request, &reply, e);
+
+	json_decref(request);
+	if (rc == 0)
+		json_decref(reply);
+	return rc;
+}
+
 static int
 act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
     struct err *e)
@@ -284,6 +299,8 @@ act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
 			json_object_set(request, "after", next);
 		json_decref(reply);
 	}
+	if (rc == 0)
+		rc = await_disk(c, verb, e);
 	if (rc == 0)
 		add_unknown(json_object_get(request, "ids"), seen, outcome);
 	json_decref(seen);

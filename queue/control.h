@@ -29,7 +29,11 @@
  *  bounce      selection: gives up; senders are told
  *  delete      selection: gone without a word
  *              -> {"done": N, "failed": [{"id", "code": not-found|refused|
- *              temp, "text"}...]}, when the disk has what was done
+ *              temp, "text"}...]}, when the disk has what was done, or with
+ *              "more": true at once: whoever asks goes on, and the last
+ *              act without it, on whichever messages, covers all before it
+ *              Each message is acted upon as a whole or not at all; what is
+ *              cut off in the middle was done to some, and can be repeated
  *              Acts of sessions are in the audit log before they are done;
  *              the operator's program puts down its own.
  *  statistics  -> {"active", "deferred", "held", "corrupt", "segments",

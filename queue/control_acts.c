@@ -10,21 +10,21 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 #include "queue/control_verbs.h"
 #include "queue/job.h"
 #include "queue/lanes.h"
 
 enum {
-	BATCH = 100,
+	BATCH = 1000, /* so many are one line of the audit log: a packet */
 	FAILED_MAX = 100,
 	AUDIT_MS = 10000,
-	FLUSH_MS = 5000,
-	FLUSH_LOOK_MS = 5,
+	FLUSH_MS = 30000,
+	PENDING_MAX = 5000, /* then what was done goes to the disk first */
 };
 
 static int
@@ -49,6 +49,8 @@ act_hold(
 {
 	struct spool_item *item;
 
+	if (text == NULL && spool_hold_waiting(s->runner->spool, id))
+		return 0;
 	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
 		return -1;
 	spool_hold(item, text != NULL ? text : "held by an administrator");
@@ -75,13 +77,8 @@ static int
 act_delete(
     struct control_session *s, const char *id, const char *text, struct err *e)
 {
-	struct spool_item *item;
-
 	(void)text;
-	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
-		return -1;
-	spool_settle(item);
-	return 0;
+	return spool_remove(s->runner->spool, id, e);
 }
 
 typedef int act_function(
@@ -167,33 +164,30 @@ act_on(struct deed *d, const char *id)
 	log_end(&l);
 }
 
-/*
- * Until the flush has come by.  Before the deeds, so that one can be done to
- * what was deferred a moment ago; and after them, so that who asks sees what
- * was done, and it stays done.
- */
-static void
-await_flush(const struct deed *d)
+/* What was deferred a moment ago can be acted on when it is on the disk. */
+static bool
+some_await_flush(const struct deed *d)
 {
-	const struct timespec pause = { .tv_nsec = FLUSH_LOOK_MS * 1000000L };
-	int64_t until = clock_mono_ms() + FLUSH_MS;
+	struct spool *s = d->session->runner->spool;
 
 	for (size_t i = 0; i < d->count; i++)
-		while (spool_awaits_flush(
-			   d->session->runner->spool, d->batch[i].id) &&
-		    clock_mono_ms() < until)
-			nanosleep(&pause, NULL);
+		if (spool_awaits_flush(s, d->batch[i].id))
+			return true;
+	return false;
 }
 
 static int
 finish_batch(struct deed *d, struct err *e)
 {
+	struct spool *s = d->session->runner->spool;
+
 	if (d->count > 0 && audit(d, e) != 0)
 		return -1;
-	await_flush(d);
+	if ((spool_flush_pending(s) >= PENDING_MAX || some_await_flush(d)) &&
+	    spool_flush_wait(s, FLUSH_MS, e) != 0)
+		return -1;
 	for (size_t i = 0; i < d->count; i++)
 		act_on(d, d->batch[i].id);
-	await_flush(d);
 	d->count = 0;
 	return 0;
 }
@@ -250,30 +244,69 @@ act_on_all(struct deed *d, struct selection *sel, struct err *e)
 	return rc == 0 ? finish_batch(d, e) : rc;
 }
 
+static size_t
+count_refused(const struct control_session *s)
+{
+	struct spool_counts c;
+
+	spool_count(s->runner->spool, &c);
+	return c.refused;
+}
+
+/* All that was done since the first act is on the disk. */
+static int
+end_acts(struct control_session *s, struct err *e)
+{
+	s->is_acting = false;
+	if (spool_flush_wait(s->runner->spool, FLUSH_MS, e) != 0)
+		return -1;
+	return count_refused(s) == s->refused
+	    ? 0
+	    : err_set(e, ERR_TEMP, "the disk did not take all of it");
+}
+
+static json_t *
+answer(int rc, json_t *done, const struct err *e)
+{
+	if (rc == 0)
+		return done;
+	json_decref(done);
+	return control_refusal(
+	    e->kind == ERR_PERM ? "refused" : "temp", e->text);
+}
+
 static json_t *
 run(struct control_session *s, const struct act *act, json_t *request)
 {
-	struct deed d = { .session = s, .act = act };
+	struct deed *d = mem_zalloc(sizeof(*d));
 	struct selection sel;
+	json_t *done;
 	struct err e;
 	int rc;
 
-	d.text = json_string_value(json_object_get(request, "reason"));
 	if (!selection_init(&sel, s, request) || !sel.is_given) {
 		selection_release(&sel);
+		free(d);
 		return control_refusal("syntax", "nothing is selected");
 	}
+	d->session = s;
+	d->act = act;
+	d->text = json_string_value(json_object_get(request, "reason"));
+	d->failed = json_array();
 	sel.until_ms = INT64_MAX;
-	d.failed = json_array();
+	if (!s->is_acting)
+		s->refused = count_refused(s);
+	s->is_acting = true;
 	if (act->run == act_retry && s->owners == NULL)
 		lanes_revive(s->runner->lanes);
-	rc = act_on_all(&d, &sel, &e);
+	rc = act_on_all(d, &sel, &e);
 	selection_release(&sel);
-	if (rc == 0)
-		return json_pack("{s:b, s:I, s:o}", "ok", 1, "done", d.done,
-		    "failed", d.failed);
-	json_decref(d.failed);
-	return control_refusal(e.kind == ERR_PERM ? "refused" : "temp", e.text);
+	if (rc == 0 && !json_is_true(json_object_get(request, "more")))
+		rc = end_acts(s, &e);
+	done = json_pack(
+	    "{s:b, s:I, s:o}", "ok", 1, "done", d->done, "failed", d->failed);
+	free(d);
+	return answer(rc, done, &e);
 }
 
 json_t *

@@ -25,6 +25,7 @@ enum {
 	VALUE_SIZE = 512,
 	BUSY_PAUSE_MS = 50,
 	BUSY_TRIES = 80,
+	FLUSH_MS = 30000,
 };
 
 static json_t *
@@ -73,7 +74,7 @@ take_out(struct runner *r, const char *id, const char *account, struct err *e)
 
 	for (int left = BUSY_TRIES; left > 0; left--) {
 		if (spool_take_back(r->spool, id, account, e) == 0)
-			return 0;
+			return spool_flush_wait(r->spool, FLUSH_MS, e);
 		if (e->kind != ERR_TEMP)
 			return -1;
 		nanosleep(&pause, NULL);

@@ -18,13 +18,12 @@
 
 enum {
 	PAGE_BYTES = 28 * 1024, /* then a page ends, whatever its limit */
-	PAGE_MAX = 1000,
+	PAGE_MAX = 1000,        /* brief rows of 50 bytes fit, too */
 	LIST_RECIPIENTS = 20,
 	SHOW_RECIPIENTS = 50,
 	PEEK_TRIES = 5,
 	RECIPIENT_BYTES = 700, /* about the most one takes in an answer */
-	BRIEF_COST = 64,
-	LIST_MS = 500, /* then what was found so far is a page */
+	LIST_MS = 500,         /* then what was found so far is a page */
 	GROUPS_SHOWN = 50,
 };
 
@@ -280,7 +279,6 @@ add_row(struct control_session *s, struct selection *sel, bool brief,
 		json_array_append_new(rows,
 		    json_pack("{s:s, s:s}", "id", sel->info.id, "state",
 			states[sel->info.state]));
-		*bytes += BRIEF_COST;
 	} else if (found) {
 		json_array_append_new(
 		    rows, show_message(&sel->info, &v, LIST_RECIPIENTS));

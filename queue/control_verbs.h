@@ -25,6 +25,9 @@ struct control_session {
 	/* Whose messages they may see and change; NULL: all. */
 	const char **owners;
 	size_t owner_count;
+	/* Acts that are not on the disk yet, see "more". */
+	bool is_acting;
+	size_t refused; /* spool_counts.refused before them */
 };
 
 /* "waiting", "sent" or "failed". */

@@ -48,6 +48,7 @@ spool_count(struct spool *s, struct spool_counts *out)
 	out->deferred = s->state_counts[ENTRY_WAITING];
 	out->held = s->state_counts[ENTRY_HELD];
 	out->corrupt = s->corrupt;
+	out->refused = s->refused;
 	for (struct journal_segment *g = s->segments; g != NULL; g = g->next) {
 		out->segments++;
 		out->journal_bytes += g->size;
@@ -156,50 +157,51 @@ spool_schedule(
 	return rc;
 }
 
-static int
-move_from_hold(
-    struct spool *s, struct spool_entry *en, int64_t now, struct err *e)
+/* Move it, if it is in this state and in files of its own. */
+static bool
+move(struct spool *s, const char *id, enum entry_state from)
 {
-	struct envelope_name n = entry_envelope_name(en);
-	char from[ENVELOPE_NAME_SIZE], to[ENVELOPE_NAME_SIZE];
+	struct spool_entry *en = NULL;
 
-	envelope_name_put(from, &n);
-	n.next_ms = now;
-	envelope_name_put(to, &n);
-	if (renameat(s->dirs.hold, from, s->dirs.deferred, to) < 0 ||
-	    fsync(s->dirs.deferred) < 0 || fsync(s->dirs.hold) < 0)
-		return err_errno(e, "release %s", en->id);
-	return 0;
+	(void)pthread_mutex_lock(&s->lock);
+	if (id_is_valid(slice_str(id)))
+		en = spool_index_find(s, id);
+	if (en != NULL && (en->state != from || en->place != PLACE_FILES))
+		en = NULL;
+	if (en != NULL)
+		spool_index_set(s, en, ENTRY_CLAIMED);
+	(void)pthread_mutex_unlock(&s->lock);
+	if (en != NULL)
+		end_add(s, en, END_MOVE, NULL, NULL, clock_wall_ms());
+	return en != NULL;
+}
+
+bool
+spool_hold_waiting(struct spool *s, const char *id)
+{
+	struct spool_info info;
+
+	return (spool_find(s, id, &info) && info.state == SPOOL_HELD) ||
+	    move(s, id, ENTRY_WAITING);
 }
 
 int
 spool_unhold(struct spool *s, const char *id, struct err *e)
 {
-	struct spool_entry *en = NULL;
-	int64_t now = clock_wall_ms();
-	int rc;
+	return move(s, id, ENTRY_HELD) ? 0 : err_set(e, ERR_PERM, "not held");
+}
 
-	(void)pthread_mutex_lock(&s->lock);
-	if (id_is_valid(slice_str(id)))
-		en = spool_index_find(s, id);
-	if (en != NULL && en->state != ENTRY_HELD)
-		en = NULL;
-	if (en != NULL)
-		spool_index_set(s, en, ENTRY_CLAIMED);
-	(void)pthread_mutex_unlock(&s->lock);
-	if (en == NULL)
-		return err_set(e, ERR_PERM, "not held");
-	rc = move_from_hold(s, en, now, e);
-	(void)pthread_mutex_lock(&s->lock);
-	if (rc == 0) {
-		en->dir = DIR_DEFERRED;
-		en->file_next = now;
-		en->next_try_ms = now;
-	}
-	spool_index_set(s, en, rc == 0 ? ENTRY_WAITING : ENTRY_HELD);
-	spool_kick(s);
-	(void)pthread_mutex_unlock(&s->lock);
-	return rc;
+int
+spool_remove(struct spool *s, const char *id, struct err *e)
+{
+	struct spool_entry *en;
+
+	if (entry_claim(s, id, &en, e) < 0)
+		return -1;
+	if (en->marks != NULL)
+		atomic_store(&en->marks->end, MARKS_END_SETTLE);
+	end_add(s, en, END_SETTLE, NULL, NULL, 0);
+	return 0;
 }
 
 int

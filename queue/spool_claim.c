@@ -215,8 +215,8 @@ spool_claim(
 }
 
 int
-spool_claim_id(
-    struct spool *s, const char *id, struct spool_item **out, struct err *e)
+entry_claim(
+    struct spool *s, const char *id, struct spool_entry **out, struct err *e)
 {
 	struct spool_entry *en = NULL;
 	bool busy = false;
@@ -236,6 +236,18 @@ spool_claim_id(
 		return err_set(e, ERR_PERM, "no such message");
 	if (busy)
 		return err_set(e, ERR_TEMP, "just being worked on");
+	*out = en;
+	return 0;
+}
+
+int
+spool_claim_id(
+    struct spool *s, const char *id, struct spool_item **out, struct err *e)
+{
+	struct spool_entry *en;
+
+	if (entry_claim(s, id, &en, e) < 0)
+		return -1;
 	return item_load(s, en, out, e);
 }
 

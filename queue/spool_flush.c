@@ -81,10 +81,37 @@ spool_awaits_flush(struct spool *s, const char *id)
 	(void)pthread_mutex_lock(&s->lock);
 	en = id_is_valid(slice_str(id)) ? spool_index_find(s, id) : NULL;
 	awaits = en != NULL && en->state == ENTRY_PENDING;
-	if (awaits)
-		s->flush_asked = true;
 	(void)pthread_mutex_unlock(&s->lock);
 	return awaits;
+}
+
+int
+spool_flush_wait(struct spool *s, int timeout_ms, struct err *e)
+{
+	int64_t until = clock_mono_ms() + timeout_ms;
+	struct timespec ts = { until / 1000, until % 1000 * 1000000 };
+	uint64_t number;
+	bool done;
+
+	(void)pthread_mutex_lock(&s->lock);
+	number = s->flushes_begun + 1;
+	while (s->state_counts[ENTRY_PENDING] > 0 && s->flushes_done < number &&
+	    clock_left_ms(until) > 0) {
+		s->flush_asked = true;
+		(void)pthread_cond_timedwait(&s->flushed, &s->lock, &ts);
+	}
+	done = s->state_counts[ENTRY_PENDING] == 0 || s->flushes_done >= number;
+	(void)pthread_mutex_unlock(&s->lock);
+	return done ? 0 : err_set(e, ERR_TEMP, "the disk has not taken it yet");
+}
+
+static void
+end_flush(struct spool *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->flushes_done = s->flushes_begun;
+	(void)pthread_cond_broadcast(&s->flushed);
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 static struct spool_end *
@@ -93,6 +120,7 @@ take_ends(struct spool *s)
 	struct spool_end *ends;
 
 	(void)pthread_mutex_lock(&s->lock);
+	s->flushes_begun++;
 	ends = s->ends;
 	s->ends = NULL;
 	s->ends_last = &s->ends;
@@ -143,6 +171,12 @@ corrupt_save(struct spool *s, const char *name, const void *data, size_t len,
 	return 0;
 }
 
+static enum entry_dir
+other_dir(enum entry_dir dir)
+{
+	return dir == DIR_HOLD ? DIR_DEFERRED : DIR_HOLD;
+}
+
 /* The body, if it still is in the journal, then the envelope. */
 static int
 store_end(struct spool *s, struct spool_end *end, struct err *e)
@@ -168,6 +202,25 @@ store_end(struct spool *s, struct spool_end *end, struct err *e)
 	n.in_journal = false;
 	return files_put_envelope(
 	    s, dir, &n, buf_slice(&end->envelope), false, e);
+}
+
+/* To where it is not; done before, perhaps, by a flush that then failed. */
+static int
+store_move(struct spool *s, struct spool_end *end, struct err *e)
+{
+	struct envelope_name n = entry_envelope_name(end->entry);
+	enum entry_dir from = end->entry->dir, to = other_dir(from);
+	char name[ENVELOPE_NAME_SIZE], next[ENVELOPE_NAME_SIZE];
+
+	envelope_name_put(name, &n);
+	n.next_ms = end->next_try_ms;
+	envelope_name_put(next, &n);
+	if (renameat(files_dir(s, from), name, files_dir(s, to), next) == 0 ||
+	    (errno == ENOENT &&
+		faccessat(files_dir(s, to), next, F_OK, 0) == 0))
+		return 0;
+	return err_errno(
+	    e, "move from %s/", from == DIR_HOLD ? "hold" : "deferred");
 }
 
 static void
@@ -226,10 +279,13 @@ store_all(struct spool *s, struct spool_end *ends, struct err *e)
 		struct err why;
 		int rc = 0;
 
+		end->failed = false; /* its file may not have gone last time */
 		if (end->action == END_SETTLE)
 			continue;
 		if (end->action == END_CORRUPT)
 			rc = store_corrupt(s, end, &why);
+		else if (end->action == END_MOVE)
+			rc = store_move(s, end, &why);
 		else
 			rc = store_end(s, end, &why);
 		stored = true;
@@ -326,16 +382,32 @@ drop_all(struct spool *s, struct spool_end *ends)
 	bool dropped = false;
 
 	for (struct spool_end *end = ends; end != NULL; end = end->next) {
+		if (end->action == END_MOVE)
+			continue;
 		dropped |= end->entry->serial > 0;
 		end->failed = drop_envelope(s, end) < 0;
 	}
 	if (dropped && (fsync(s->dirs.deferred) < 0 || fsync(s->dirs.hold) < 0))
 		log_error("spool: cannot flush deferred/");
 	for (struct spool_end *end = ends; end != NULL; end = end->next) {
-		if (!end->failed && drop_bodies(s, end) < 0)
+		if (end->action != END_MOVE && !end->failed &&
+		    drop_bodies(s, end) < 0)
 			log_error(
 			    "spool: cannot remove files of %s", end->entry->id);
 	}
+}
+
+/* Under the lock: the entry is in a file now that says when it is due. */
+static void
+wait_in_file(struct spool *s, struct spool_end *end, enum entry_dir dir)
+{
+	struct spool_entry *en = end->entry;
+
+	en->dir = dir;
+	en->file_next = end->next_try_ms;
+	en->next_try_ms =
+	    end->next_try_ms - (s->set_back_ms - end->set_back_ms);
+	spool_index_set(s, en, dir == DIR_HOLD ? ENTRY_HELD : ENTRY_WAITING);
 }
 
 /* Under the lock: the entry becomes what the disk says now. */
@@ -343,28 +415,34 @@ static void
 finish_entry(struct spool *s, struct spool_end *end)
 {
 	struct spool_entry *en = end->entry;
-	bool stays = end->action == END_DEFER || end->action == END_HOLD;
 
+	if (end->action == END_MOVE) {
+		wait_in_file(s, end, other_dir(en->dir));
+		return;
+	}
 	if (en->place == PLACE_JOURNAL)
 		en->segment->unsettled--;
 	marks_free(&s->arena, en->marks);
 	en->marks = NULL;
 	en->was_claimed = false;
-	if (!stays) {
+	if (end->action != END_DEFER && end->action != END_HOLD) {
 		spool_index_set(s, en, ENTRY_SETTLED);
 		if (en->segment == NULL)
 			spool_index_remove(s, en);
 		return;
 	}
 	en->place = PLACE_FILES;
-	en->dir = end->action == END_HOLD ? DIR_HOLD : DIR_DEFERRED;
 	en->serial++;
-	en->file_next = end->next_try_ms;
-	en->next_try_ms =
-	    end->next_try_ms - (s->set_back_ms - end->set_back_ms);
 	en->flags = 0;
-	spool_index_set(
-	    s, en, end->action == END_HOLD ? ENTRY_HELD : ENTRY_WAITING);
+	wait_in_file(s, end, end->action == END_HOLD ? DIR_HOLD : DIR_DEFERRED);
+}
+
+static void
+count_refused(struct spool *s)
+{
+	(void)pthread_mutex_lock(&s->lock);
+	s->refused++;
+	(void)pthread_mutex_unlock(&s->lock);
 }
 
 static void
@@ -377,6 +455,7 @@ finish_all(struct spool *s, struct spool_end *ends, size_t *settled_out)
 		/* Its file would not go: the mark holds until it does. */
 		if (end->failed && end->action == END_SETTLE) {
 			return_end(s, end);
+			count_refused(s);
 			continue;
 		}
 		if (settled_out != NULL && end->action == END_SETTLE)
@@ -404,6 +483,7 @@ revert_failed(struct spool *s, struct spool_end *ends)
 		ends = end->next;
 		end->next = NULL;
 		if (end->failed) {
+			count_refused(s);
 			entry_give_back(
 			    s, end->entry, clock_wall_ms() + REVERT_MS);
 			end_free(end);
@@ -496,5 +576,6 @@ spool_flush(struct spool *s, int (*sync_stores)(void *arg, struct err *e),
 		if (flush_ends(s, ends, settled_out, e) < 0)
 			return -1;
 	}
+	end_flush(s);
 	return housekeeping(s, e);
 }

@@ -104,6 +104,7 @@ enum end_action {
 	END_SETTLE,
 	END_DEFER,
 	END_HOLD,
+	END_MOVE, /* to the other of deferred/ and hold/, as it is */
 	END_CORRUPT
 };
 
@@ -151,7 +152,10 @@ struct spool {
 
 	struct spool_end *ends, **ends_last;
 	size_t end_count;
-	bool flush_asked; /* somebody waits for it */
+	bool flush_asked;                     /* somebody waits for it */
+	uint64_t flushes_begun, flushes_done; /* by number */
+	size_t refused;                       /* ends of claims */
+	pthread_cond_t flushed;
 
 	/* The flusher's. */
 	int settled_fd; /* -1: has to be written anew */
@@ -267,6 +271,10 @@ void outline_set(struct spool_entry *en, struct spool_outline *o);
 
 /* Under the lock: something may be due, look again. */
 void spool_kick(struct spool *s);
+
+/* Claim this one if it is in the queue and nobody works on it. */
+int entry_claim(struct spool *s, const char *id, struct spool_entry **out,
+    struct err *e) MUST_CHECK;
 
 /* Be the scanning thread; waits for the one that is. */
 void scan_begin(struct spool *s);

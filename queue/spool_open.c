@@ -162,6 +162,7 @@ spool_new(void)
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&s->changed, &attr);
 	(void)pthread_cond_init(&s->scan_idle, &attr);
+	(void)pthread_cond_init(&s->flushed, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return s;
@@ -230,6 +231,7 @@ spool_close(struct spool *s)
 	spool_dirs_close(&s->dirs);
 	(void)pthread_cond_destroy(&s->changed);
 	(void)pthread_cond_destroy(&s->scan_idle);
+	(void)pthread_cond_destroy(&s->flushed);
 	(void)pthread_mutex_destroy(&s->lock);
 	/* Last: the next runner may start now. */
 	close_fd(s->lock_fd);

@@ -172,18 +172,33 @@ bool spool_is_unsure(struct spool *s);
 /* How many ends of claims wait for a flush; a high number asks for one. */
 size_t spool_flush_pending(struct spool *s);
 
-/*
- * Has its claim ended, and does that wait for a flush?  Then one is asked for:
- * ask again until it has come by.
- */
+/* Has its claim ended, and does that wait for a flush? */
 bool spool_awaits_flush(struct spool *s, const char *id);
+
+/*
+ * Ask for a flush and wait until one covers every end of a claim before this
+ * call (but for those in spool_counts.refused).  ERR_TEMP: it fails or takes
+ * too long.
+ */
+int spool_flush_wait(struct spool *s, int timeout_ms, struct err *e) MUST_CHECK;
 
 /* Change when a waiting message is due; memory only.  ERR as spool_claim_id. */
 int spool_schedule(struct spool *s, const char *id, int64_t next_try_ms,
     struct err *e) MUST_CHECK;
 
-/* From hold/ back to deferred/, due now. */
+/*
+ * For many at once; like the ends of claims these hold, all of one message or
+ * nothing, from the next flush on, and nobody gets the message until then.
+ *
+ * unhold: from hold/ back to deferred/, due now.
+ * hold_waiting: into hold/ without a reason; true also if it is there.  False:
+ * it is not waiting, or has no file of its own yet; then claim it, and
+ * spool_hold().
+ * remove: as claimed and settled.
+ */
 int spool_unhold(struct spool *s, const char *id, struct err *e) MUST_CHECK;
+bool spool_hold_waiting(struct spool *s, const char *id);
+int spool_remove(struct spool *s, const char *id, struct err *e) MUST_CHECK;
 
 /*
  * The owner takes a message back before its not-before time.  ERR_PERM: not
@@ -210,6 +225,7 @@ struct spool_counts {
 	size_t deferred; /* waiting for a time */
 	size_t held;
 	size_t corrupt;  /* files in corrupt/ put there since the start */
+	size_t refused;  /* ends of claims the disk did not take since then */
 	size_t segments; /* in use */
 	uint64_t journal_bytes; /* of the segments in use */
 };

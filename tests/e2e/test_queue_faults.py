@@ -13,7 +13,7 @@ FAULTS_EACH=1: every k; otherwise some of them, spread.
 # timeout: 900
 
 import errno
-import errno
+import json
 import os
 import re
 import signal
@@ -268,7 +268,36 @@ YEARS = 3650 * DAY
 
 
 @unittest.skipIf(os.environ.get('MAILSTEAD_SAN'), 'the library comes first')
-class Suspended(unittest.TestCase):
+class Many(unittest.TestCase):
+    def test_H05_acts_on_many_that_the_disk_does_not_take(self):
+        """More than a page; who asks is told, and can ask again."""
+        mx = self.enterContext(FakeMX(replies={'RCPT': '451 4.7.1 later'}))
+        lab = self.enterContext(Lab(mx, {'queue.retry': '1h'}))
+        many = 1010
+        lab.submit('a@b.example', ['x@far.example'], count=many)
+        lab.wait(lambda: lab.control(verb='groups')['deferred'] == many, 30)
+
+        def act(*words):
+            return subprocess.run([BIN / 'mailstead', '--state', lab.state,
+                                   '--json', 'queue', *words, '--sender',
+                                   'a@b.example'],
+                                  capture_output=True, text=True)
+
+        def counts():
+            answer = lab.control(verb='groups')
+            return answer['deferred'], answer['held']
+        lab.faults.add('rename', errno.EIO, '/hold/', times=3)
+        done = act('hold')
+        self.assertEqual((done.returncode, done.stdout), (3, ''))
+        self.assertIn('the disk did not take all of it', done.stderr)
+        self.assertEqual(counts(), (3, many - 3))
+        lab.faults.clear()
+        self.assertEqual(json.loads(act('hold').stdout)['done'], many)
+        self.assertEqual(counts(), (0, many))
+        lab.faults.add('unlink', errno.EIO, '/hold/', times=1)
+        self.assertEqual(act('delete').returncode, 3)
+        lab.wait_empty()
+
     def test_resume_reads_only_what_was_suspended(self):
         mx = self.enterContext(FakeMX(replies={'RCPT': '451 4.7.1 later'}))
         lab = self.enterContext(Lab(mx, {'queue.retry': '1h'}))

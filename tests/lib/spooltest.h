@@ -177,6 +177,13 @@ sync_ok(void *arg, struct err *e)
 	return 0;
 }
 
+static inline int
+sync_fails(void *arg, struct err *e)
+{
+	(void)arg;
+	return err_set(e, ERR_TEMP, "the store is broken");
+}
+
 static inline size_t
 flush(struct spool *s)
 {
@@ -185,6 +192,19 @@ flush(struct spool *s)
 
 	if (spool_flush(s, sync_ok, NULL, &n, &e) < 0)
 		fail_msg("%s", e.text);
+	return n;
+}
+
+static inline size_t
+claim_and_release_all(struct spool *s)
+{
+	struct spool_item *it;
+	size_t n = 0;
+
+	while ((it = claim(s, 0)) != NULL) {
+		spool_release(it, clock_wall_ms() + 3600000);
+		n++;
+	}
 	return n;
 }
 

@@ -196,6 +196,7 @@ hold_and_release(void **state)
 	assert_null(claim(s, 0));
 	assert_int_equal(spool_unhold(s, id, &e), 0);
 	assert_int_equal(spool_unhold(s, id, &e), -1);
+	flush(s);
 	it = claim(s, 0);
 	assert_non_null(it);
 	check_body(it, "body\n", 5);
@@ -205,6 +206,63 @@ hold_and_release(void **state)
 	    count_files("hold", "") + count_files("deferred", ""), 0);
 	assert_int_equal(spool_claim_id(s, id, &it, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
+	spool_writer_close(w);
+	spool_close(s);
+}
+
+static int
+count_sync(void *arg, struct err *e)
+{
+	(void)e;
+	++*(int *)arg;
+	return 0;
+}
+
+/* Many are held, released and removed by one flush, and none is read. */
+static void
+many_at_once(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	char ids[3][ID_SIZE];
+	struct spool_item *it;
+	int flushes = 0;
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		commit(w, "body\n", ids[i]);
+	it = claim(s, 2000);
+	spool_mark(it, 0, SPOOL_MARK_DONE, 250);
+	spool_release(it, clock_wall_ms() + 100000);
+	assert_false(spool_hold_waiting(s, ids[0])); /* in the journal */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(spool_claim_id(s, ids[i], &it, &e), 0);
+		spool_defer(it, clock_wall_ms() + 100000);
+	}
+	flush(s);
+	for (int i = 0; i < 3; i++) {
+		assert_true(spool_hold_waiting(s, ids[i]));
+		assert_true(spool_awaits_flush(s, ids[i]));
+		assert_int_equal(spool_unhold(s, ids[i], &e), -1);
+	}
+	assert_int_equal(spool_flush(s, sync_fails, NULL, NULL, &e), -1);
+	assert_int_equal(spool_flush(s, count_sync, &flushes, NULL, &e), 0);
+	assert_int_equal(flushes, 1);
+	assert_int_equal(count_files("hold", ".f"), 3);
+	spool_close(s);
+	s = runner();
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(spool_unhold(s, ids[i], &e), 0);
+	flush(s);
+	assert_int_equal(count_files("deferred", ".f"), 3);
+	assert_int_equal(spool_remove(s, ids[0], &e), 0);
+	assert_int_equal(spool_remove(s, ids[0], &e), -1);
+	assert_int_equal(e.kind, ERR_TEMP);
+	flush(s);
+	assert_int_equal(spool_remove(s, ids[0], &e), -1);
+	assert_int_equal(e.kind, ERR_PERM);
+	assert_int_equal(claim_and_release_all(s), 2);
 	spool_writer_close(w);
 	spool_close(s);
 }
@@ -426,19 +484,6 @@ find_segment_file(char out[300])
 	}
 	(void)closedir(d);
 	assert_true(out[0] != '\0');
-}
-
-static size_t
-claim_and_release_all(struct spool *s)
-{
-	struct spool_item *it;
-	size_t n = 0;
-
-	while ((it = claim(s, 0)) != NULL) {
-		spool_release(it, clock_wall_ms() + 3600000);
-		n++;
-	}
-	return n;
 }
 
 #define FIRST_SEGMENT ((size_t)1024 * 1024)
@@ -673,13 +718,6 @@ test_g11_three_crashes(void **state)
 	flush(s);
 	assert_int_equal(count_files("corrupt", ".record"), 1);
 	spool_close(s);
-}
-
-static int
-sync_fails(void *arg, struct err *e)
-{
-	(void)arg;
-	return err_set(e, ERR_TEMP, "the store is broken");
 }
 
 /* What a failed store flush would have covered is never called settled. */
@@ -979,6 +1017,7 @@ main(void)
 		T(large_bodies),
 		T(defer_and_retry),
 		T(hold_and_release),
+		T(many_at_once),
 		T(pages_and_groups),
 		T(not_before_and_take_back),
 		T(the_same_id_counts_once),
