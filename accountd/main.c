@@ -17,7 +17,6 @@
 
 #include <jansson.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,19 +88,6 @@ user_of(const struct config *c, enum program p)
 }
 
 static int
-find_uid(const char *user, uid_t *out, struct err *e)
-{
-	char buffer[4096];
-	struct passwd pw, *found;
-
-	if (getpwnam_r(user, &pw, buffer, sizeof(buffer), &found) != 0 ||
-	    found == NULL)
-		return err_set(e, ERR_PERM, "no such system user: %s", user);
-	*out = pw.pw_uid;
-	return 0;
-}
-
-static int
 configure_listener(
     const struct config *c, size_t i, struct service_config *out, struct err *e)
 {
@@ -115,7 +101,7 @@ configure_listener(
 		program_name(programs[i])) != 0)
 		return -1;
 	setup.uids[i] = 0;
-	return user[0] ? find_uid(user, &setup.uids[i], e) : 0;
+	return user[0] ? privilege_find_uid(user, &setup.uids[i], e) : 0;
 }
 
 static int

@@ -42,11 +42,15 @@
  *              "delivered", "sent", "attempts_deferred", "bounced"}
  *
  *
- * Two verbs are for users, who show their webmail session and get at their
+ * Three verbs are for users, who show their webmail session and get at their
  * own messages only; refusals carry "kind" as accountd's do:
  *  take back   "id": out of the queue, before its not-before time
  *  delivery    "id" -> {"recipients": [{address, state: waiting|deferred|
  *              sent|failed, reply, remote, at_ms}...]}, the first 200
+ *  domains     "domains": [D...], of recipients, at most 20; only from
+ *              webmail's own user -> {"bad": [{domain, why: nowhere (no such
+ *              domain)|no-server|refuses (RFC 7505)}...]} within about 3 s;
+ *              those that cannot be judged now are not in it
  *
  * A selection is "ids": [ID...], or any of "sender", "recipient",
  * "destination" (all given must fit), or "all": true.  For list none means

@@ -1,5 +1,6 @@
 /*
- * A user's own messages: taking one back before its time, and how far one is.
+ * A user's own messages: taking one back before its time, and how far one is;
+ * and whether those to come have a way (control_domains.c).
  *
  * Who asks follows from the webmail session in the request; whose a message
  * is, from its envelope while it is here, afterwards from the key user= of
@@ -231,13 +232,18 @@ control_owner_verb(struct control_session *s, const char *verb, json_t *request)
 {
 	const char *id = json_string_value(json_object_get(request, "id"));
 	bool back = strcmp(verb, "take back") == 0;
+	bool domains = strcmp(verb, "domains") == 0;
 	char account[256];
 	json_t *answer;
 
-	if (!back && strcmp(verb, "delivery") != 0)
+	if (!back && !domains && strcmp(verb, "delivery") != 0)
 		return NULL;
+	if (domains && s->uid != s->runner->web_uid)
+		return refuse("perm", "forbidden", "for webmail alone");
 	if (!find_owner(s, request, account, sizeof(account), &answer))
 		return answer;
+	if (domains)
+		return control_domains(s, account, request);
 	if (id == NULL || !id_is_valid(slice_str(id)))
 		return refuse("perm", "not-found", "no such message");
 	return back ? take_back(s, id, account) : delivery(s, id, account);

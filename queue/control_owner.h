@@ -10,4 +10,11 @@
 json_t *control_owner_verb(
     struct control_session *s, const char *verb, json_t *request);
 
+/*
+ * "domains", of an account (control_domains.c): which of the domains mail
+ * cannot be sent to.
+ */
+json_t *control_domains(
+    struct control_session *s, const char *account, const json_t *request);
+
 #endif /* QUEUE_CONTROL_OWNER_H */

@@ -27,6 +27,7 @@
 #include "base/mem.h"
 #include "directory/config.h"
 #include "net/tls.h"
+#include "proc/privilege.h"
 #include "proc/service.h"
 
 #include "queue/age.h"
@@ -74,6 +75,7 @@ static struct {
 	    run[CONFIG_PATH_SIZE], log[CONFIG_PATH_SIZE],
 	    mail_root[CONFIG_PATH_SIZE], ca_file[CONFIG_PATH_SIZE];
 	const char *read_paths[5], *write_paths[6];
+	uid_t web_uid;
 } setup; /* by configure(), before workers are forked */
 
 static struct runner runner; /* of the worker */
@@ -96,6 +98,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	out->workers = 1;
 	out->connections = CONTROL_CONNECTIONS;
 	snprintf(out->user, sizeof(out->user), "%s", c.user_queue);
+	if (privilege_find_uid(c.user_web, &setup.web_uid, e) != 0)
+		return -1;
 	out->listener_count = 1;
 	out->listeners[0].socktype = SOCK_SEQPACKET;
 	out->listeners[0].mode = c.user_queue[0] != '\0' ? 0666 : 0600;
@@ -446,6 +450,7 @@ worker_start(struct worker *w, struct err *e)
 
 	r->worker = w;
 	r->state_dir = w->state_dir;
+	r->web_uid = setup.web_uid;
 	r->started_ms = clock_wall_ms();
 	w->data = r;
 	if (open_all(r, e) != 0)

@@ -1,6 +1,8 @@
 #ifndef QUEUE_RUNNER_H
 #define QUEUE_RUNNER_H
 
+#include <sys/types.h>
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,6 +51,7 @@ struct runner {
 	struct tools *tools;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
+	uid_t web_uid; /* webmail's */
 	struct mailboxes *mailboxes;
 	struct staging *staging;
 	struct arrived *arrived;

@@ -146,6 +146,8 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/compose",      WEB_SESSION, compose_new },
 	{ WEB_GET,  "/d/{}",         WEB_SESSION, compose_page },
 	{ WEB_POST, "/d/{}",         WEB_SESSION | WEB_UPLOADS, compose_post },
+	{ WEB_POST, "/d/{}/check",   WEB_SESSION | WEB_UPLOADS,
+	    compose_check_post },
 	{ WEB_POST, "/d/{}/files",   WEB_SESSION | WEB_UPLOADS, compose_post },
 	{ WEB_POST, "/v/{}/{}",      WEB_SESSION, answer_post },
 	{ WEB_GET,  "/delivery/{}",  WEB_SESSION, outgoing_delivery_page },

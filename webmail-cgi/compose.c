@@ -86,6 +86,17 @@ warnings_of(struct web_request *r, const struct draft *d)
 	return array;
 }
 
+void
+compose_check_post(struct web_request *r, struct web_response *w)
+{
+	struct draft d;
+
+	draft_init(&d);
+	(void)compose_read_form(r, &d);
+	page_send(r, w, "_domains", "",
+	    json_pack("{so}", "domains", compose_domain_notes(r, &d, NULL)));
+}
+
 /* --- What a POST does ------------------------------------------------------------------------ */
 
 static void
@@ -94,7 +105,7 @@ answer_saved(struct web_request *r, struct web_response *w, struct draft *d)
 	char rev[16];
 
 	if (r->part[0] == '\0') {
-		compose_go(r, w, d, "");
+		compose_go(r, w, d, "check=1&");
 		return;
 	}
 	(void)snprintf(rev, sizeof(rev), "%u", d->rev);
@@ -261,7 +272,7 @@ do_send(struct web_request *r, struct web_response *w, struct draft *d,
 {
 	enum outgoing_result result;
 	struct outgoing o;
-	json_t *warnings, *values;
+	json_t *warnings, *domains, *values;
 	int fd = -1, fresh;
 	struct err e;
 
@@ -270,13 +281,19 @@ do_send(struct web_request *r, struct web_response *w, struct draft *d,
 		return;
 	}
 	warnings = warnings_of(r, d);
-	if (warnings != NULL) {
+	domains = compose_domain_notes(r, d, was_seen);
+	if (warnings != NULL || json_array_size(domains) > 0) {
 		w->status = 422;
 		values = compose_values(r, d);
 		json_object_set_new(values, "warnings", warnings);
+		json_object_set(values, "domains", domains);
+		json_object_set_new(values, "doubtful",
+		    json_boolean(json_array_size(domains) > 0));
+		json_decref(domains);
 		compose_show(r, w, values);
 		return;
 	}
+	json_decref(domains);
 	fresh = d->rev == 0 ? draft_begin_sending(r, d, &fd, &e) : 1;
 	if (fresh == 0) {
 		web_redirect(w, "/m/inbox?flash=already");

@@ -18,6 +18,8 @@
  *	POST /d/<did>  do = save, send, attach, discard, drop:<n>,
  *	               later:tomorrow, later:monday, later:pick (field when)
  *	POST /d/<did>/files   the same, do = save
+ *	POST /d/<did>/check   what is said beside the recipients, as a part of
+ *	               the page; nothing is stored
  *
  * With X-Part the answer is the new rev in the header X-Rev, with X-Part:
  * files and the list of files; 409 when the draft is newer than `rev` says.
@@ -25,6 +27,7 @@
 void compose_new(struct web_request *r, struct web_response *w);
 void compose_page(struct web_request *r, struct web_response *w);
 void compose_post(struct web_request *r, struct web_response *w);
+void compose_check_post(struct web_request *r, struct web_response *w);
 
 /* The signature of an address with "-- " before it, or "". */
 const char *compose_signature(struct web_request *r, const char *address);
@@ -38,6 +41,10 @@ bool compose_read_form(struct web_request *r, struct draft *d);
 json_t *compose_values(struct web_request *r, struct draft *d);
 void compose_show(
     struct web_request *r, struct web_response *w, json_t *values);
+
+/* outgoing_bad_domains(), each with its text. */
+json_t *compose_domain_notes(struct web_request *r, const struct draft *d,
+    bool (*is_known)(const struct web_request *r, const char *domain));
 
 /* 303 to its page; `more` of the query ends in '&'. */
 void compose_go(struct web_request *r, struct web_response *w,

@@ -9,6 +9,8 @@
 #include "webmail-cgi/answer.h"
 #include "webmail-cgi/compose.h"
 #include "webmail-cgi/outgoing.h"
+#include "webmail-cgi/read.h"
+#include "webmail-cgi/text.h"
 #include "webmail-cgi/user.h"
 
 /* The form's fields that are the draft's. */
@@ -130,8 +132,9 @@ file_list(const struct draft *d)
 json_t *
 compose_values(struct web_request *r, struct draft *d)
 {
-	const char *back = web_form(r, "back");
+	const char *back = web_form(r, "back"), *one;
 	uint64_t max = outgoing_max_bytes(r);
+	json_t *seen = json_array();
 	json_t *values = json_pack("{ss,si,so,so,ss}", "did", d->did, "rev",
 	    (int)d->rev, "identities", identity_options(r, d), "files",
 	    file_list(d), "back",
@@ -145,6 +148,9 @@ compose_values(struct web_request *r, struct draft *d)
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		json_object_set_new(values, fields[i].name,
 		    json_string(*field_of(d, &fields[i])));
+	for (size_t i = 0; (one = web_form_next(r, "seen", &i)) != NULL;)
+		json_array_append_new(seen, json_string(one));
+	json_object_set_new(values, "seen", seen);
 	if (d->saved_ms > 0)
 		json_object_set_new(
 		    values, "saved_at", json_integer((json_int_t)d->saved_ms));
@@ -152,6 +158,24 @@ compose_values(struct web_request *r, struct draft *d)
 	    values, "bccd", json_boolean(strcmp(d->note, "bcc") == 0));
 	json_object_set_new(values, "of", json_string(d->of));
 	return values;
+}
+
+json_t *
+compose_domain_notes(struct web_request *r, const struct draft *d,
+    bool (*is_known)(const struct web_request *r, const char *domain))
+{
+	json_t *bad = outgoing_bad_domains(r, d, is_known), *one;
+	size_t i;
+
+	json_array_foreach(bad, i, one) {
+		const char *key = pool_printf(
+		    &r->pool, "compose.domain_%s", json_text(one, "why"));
+
+		json_object_set_new(one, "text",
+		    json_string(text_fill(&r->pool, page_text(r, key),
+			"{domain}", json_text(one, "domain"))));
+	}
+	return bad;
 }
 
 void
@@ -287,6 +311,7 @@ begin(struct web_request *r, struct draft *d, struct err *e)
 void
 compose_page(struct web_request *r, struct web_response *w)
 {
+	json_t *values;
 	struct draft d;
 	struct err e;
 
@@ -299,6 +324,10 @@ compose_page(struct web_request *r, struct web_response *w)
 		    page_text(r, "compose.gone"));
 		return;
 	}
-	compose_show(r, w, compose_values(r, &d));
+	values = compose_values(r, &d);
+	if (web_query(r, "check") != NULL)
+		json_object_set_new(
+		    values, "domains", compose_domain_notes(r, &d, NULL));
+	compose_show(r, w, values);
 	draft_close(&d);
 }

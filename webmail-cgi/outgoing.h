@@ -79,6 +79,15 @@ int outgoing_cancel(struct web_request *r, const struct index_message *m,
 void outgoing_undo_post(struct web_request *r, struct web_response *w);
 
 /*
+ * To which domains of the draft's recipients mail will not go, as the runner
+ * knows from the DNS, without those `is_known` is true for (NULL: none):
+ * [{domain, why: control.h's word}], a new reference.  What cannot be told in
+ * about 3 s is not in it.
+ */
+json_t *outgoing_bad_domains(struct web_request *r, const struct draft *d,
+    bool (*is_known)(const struct web_request *r, const char *domain));
+
+/*
  * How far the runner is with a message of the user's: {recipients: [{address,
  * state, reply, remote, at}], waiting: bool}.  ERR_PERM: not theirs, or long
  * forgotten.

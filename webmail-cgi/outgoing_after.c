@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "mail/address.h"
 
 #include "maildir/name.h"
 
@@ -14,6 +15,7 @@
 #include "webmail-cgi/mailbox.h"
 #include "webmail-cgi/outgoing.h"
 #include "webmail-cgi/user.h"
+#include "webmail-cgi/writing.h"
 
 enum {
 	RUNNER_TIMEOUT_MS = 5000,
@@ -141,6 +143,56 @@ ask_runner(struct web_request *r, const char *verb, const char *id,
 	    json_pack("{ss,ss,ss}", "verb", verb, "id", id, "session",
 		session_of(r)->token),
 	    RUNNER_TIMEOUT_MS, reply, e);
+}
+
+/* Remote ones, each once. */
+static void
+add_domains(struct web_request *r, const char *typed,
+    bool (*is_known)(const struct web_request *r, const char *domain),
+    json_t *domains)
+{
+	struct directory *directory = webmail_of(r)->directory;
+	struct slice rest = slice_str(typed);
+	struct writing_person p;
+	struct dir_domain ours;
+	struct address a;
+	struct err e;
+
+	while (writing_next_person(&rest, &r->pool, &p)) {
+		if (address_parse(p.address, 0, &r->pool, &a, &e) == 0 &&
+		    !a.is_literal &&
+		    (is_known == NULL || !is_known(r, a.domain)) &&
+		    dir_find_domain(directory, a.domain, &r->pool, &ours, &e) ==
+			DIR_NONE)
+			json_object_set_new(domains, a.domain, json_true());
+	}
+}
+
+json_t *
+outgoing_bad_domains(struct web_request *r, const struct draft *d,
+    bool (*is_known)(const struct web_request *r, const char *domain))
+{
+	const char *const fields[] = { d->to, d->cc, d->bcc };
+	json_t *domains = json_object(), *list = json_array(), *bad = NULL;
+	json_t *reply = NULL, *value;
+	const char *name;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		add_domains(r, fields[i], is_known, domains);
+	json_object_foreach(domains, name, value)
+		json_array_append_new(list, json_string(name));
+	json_decref(domains);
+	if (json_array_size(list) > 0 &&
+	    accountd_call(webmail_of(r)->runner,
+		json_pack("{ss,ss,sO}", "verb", "domains", "session",
+		    session_of(r)->token, "domains", list),
+		RUNNER_TIMEOUT_MS, &reply, &e) != 0)
+		log_warning("domains: %s", e.text);
+	json_decref(list);
+	bad = json_incref(json_object_get(reply, "bad"));
+	json_decref(reply);
+	return bad != NULL ? bad : json_array();
 }
 
 bool

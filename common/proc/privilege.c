@@ -52,6 +52,15 @@ find_user(const char *user, uid_t *uid_out, gid_t *gid_out, struct err *e)
 }
 
 int
+privilege_find_uid(const char *user, uid_t *out, struct err *e)
+{
+	gid_t gid;
+
+	*out = getuid();
+	return user[0] != '\0' ? find_user(user, out, &gid, e) : 0;
+}
+
+int
 privilege_drop(const char *user, struct err *e)
 {
 	uid_t uid, ruid, euid, suid;

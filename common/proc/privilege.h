@@ -1,6 +1,8 @@
 #ifndef PROC_PRIVILEGE_H
 #define PROC_PRIVILEGE_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,6 +26,9 @@ int privilege_drop(const char *user, struct err *e) MUST_CHECK;
  */
 int privilege_assume(const char *user, struct err *e) MUST_CHECK;
 int privilege_resume(struct err *e) MUST_CHECK;
+
+/* In the supervisor: the uid of a system user; "": our own.  ERR_PERM: none. */
+int privilege_find_uid(const char *user, uid_t *out, struct err *e) MUST_CHECK;
 
 struct sandbox {
 	/* Paths below which may be read or written; both NULL: no landlock. */

@@ -1,8 +1,10 @@
 """Writing in webmail: drafts, attachments, answers, sending and taking back."""
 
+import json
 import os
 import re
 import smtplib
+import socket
 import ssl
 import sys
 import threading
@@ -12,6 +14,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fakedns import FakeDNS  # noqa: E402
 from lib.fastcgi import Browser, Letter  # noqa: E402
 from lib.server import PASSWORD, Server, wait_steady, wait_until  # noqa: E402
 
@@ -301,6 +304,86 @@ class Writing(unittest.TestCase):
         page = letter.post("send", to=many, subject="x", text="hi")
         self.assertIn("More than 20", page.text)
 
+    def test_domains_without_mail(self):
+        """Said while writing, asked once at Send; never in the way."""
+        b = self.browser("dora")
+        zone = {"good.example": {"MX": ["10 mx.good.example"]},
+                "old.example": {"A": ["192.0.2.1"]},
+                "bare.example": {"TXT": ['"x"']},
+                "null.example": {"MX": ["0 ."]},
+                "slow.example": {"fault": "drop"},
+                "down.example": {"fault": "servfail"}}
+        bad = {"typo.example": "There is no domain typo.example",
+               "bare.example": "bare.example has no mail server",
+               "null.example": "null.example says that it takes no mail"}
+        with FakeDNS(zone) as dns:
+            self.s.set("dns.servers", dns.setting)
+            letter = Letter(b)
+            fields = dict(letter.fields(),
+                          to=", ".join("u@" + d for d in zone), bcc="",
+                          cc="x@typo.example, bob@example.org, no address",
+                          csrf=letter.page.hidden("csrf"))
+
+            def check():
+                page = b.upload(letter.uri + "/check", fields, [],
+                                HTTP_X_PART="domains")
+                self.assertEqual(page.status, 200)
+                return page.text
+            wait_until(lambda: "null.example" in check(), 10, "the setting")
+            page = check()
+            for domain in list(zone) + ["typo.example", "example.org"]:
+                self.assertEqual(bad.get(domain, domain) in page,
+                                 domain in bad, domain)
+            self.assertNotIn("example.org", [q[0] for q in dns.queries])
+            # remembered: the second look asks nobody
+            before = [q for q in dns.queries if q[0] in bad]
+            check()
+            self.assertEqual([q for q in dns.queries if q[0] in bad], before)
+            # without script: after saving, and once at Send
+            to = "bob@example.org, u@typo.example"
+            letter.post("save", to=to, cc="", subject="doubtful", text="x")
+            self.assertIn(bad["typo.example"], letter.page.text)
+            letter = Letter(b)
+            page = letter.post("send", to=to, text="typed")
+            self.assertEqual(page.status, 422)
+            self.assertIn(bad["typo.example"], page.text)
+            self.assertIn("Press Send again", page.text)
+            self.assertIn("There is no subject", page.text)
+            seen = re.findall(r'name="seen" value="([^"]+)"', page.text)
+            sent = b.upload(letter.uri, dict(
+                letter.fields(), do="send", seen=seen,
+                csrf=page.hidden("csrf")), [])
+            self.assertIn("flash=sent", sent.header("Location"))
+            self.domains_by_others(b, dns)
+            # a way of its own for all mail: the DNS is not asked
+            self.s.set("smarthost.host", "127.0.0.1")
+            self.s.set("smarthost.mode", "always")
+            try:
+                wait_until(lambda: "note" not in check(), 10, "the smart host")
+            finally:
+                self.s.set("smarthost.mode", "off")
+
+    def domains_by_others(self, b, dns):
+        """The runner tells nobody without a webmail session, and not all."""
+        token = b.cookies["wm"]
+        socket_path = str(self.s.state / "run/queue.sock")
+
+        def ask(**request):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as c:
+                c.settimeout(30)
+                c.connect(socket_path)
+                c.send(json.dumps(request).encode())
+                return json.loads(c.recv(65536))
+        self.assertFalse(ask(verb="domains", domains=["typo.example"])["ok"])
+        self.assertFalse(ask(verb="domains", session="x" * 43,
+                             domains=["typo.example"])["ok"])
+        for n in range(8):
+            answer = ask(verb="domains", session=token, domains=[
+                f"n{n}-{i}.example" for i in range(15)] + [1, "..", "a b"])
+            self.assertTrue(answer["ok"])
+        asked = {q[0] for q in dns.queries if q[0].startswith("n")}
+        self.assertTrue(30 <= len(asked) <= 120, len(asked))
+
     def test_refused(self):
         """The same policy as for SMTP judges."""
         b = self.browser("ann")
@@ -465,7 +548,8 @@ class Writing(unittest.TestCase):
         b = self.browser("carl")
         letter = Letter(b)
         sent = letter.post("send", to="bob@example.org, x@nowhere.invalid",
-                           subject="how far", text="x")
+                           subject="how far", text="x",
+                           seen="nowhere.invalid")
         self.assertEqual(sent.status, 303, sent.text)
         uri = "/webmail/delivery/" + sent.header("Location").split("id=")[1]
 

@@ -1,0 +1,230 @@
+/*
+ * Whether mail to a domain has any way, for who is writing it; the verb
+ * "domains" of control.h.
+ *
+ * What it tells is what a bounce would: whether a domain exists and takes mail,
+ * never an address or a name behind it.  Where mail would go to a smart host,
+ * which we do not ask the DNS about, nothing is looked up.  Look-ups of an
+ * account are counted by the minute, few run at a time (a connection thread
+ * waits in each), and all of a request's have one limit in time; what cannot
+ * be known so is not said.  Runs on the connection threads.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "mail/address.h"
+#include "net/dns.h"
+
+#include "queue/control_owner.h"
+#include "queue/route.h"
+
+enum {
+	DOMAINS_MAX = 20, /* of a request */
+	LIMIT_MS = 2000,  /* of a request; a look-up begun may take longer */
+	AT_ONCE = 4,      /* requests that look up */
+	PER_MINUTE = 60,  /* look-ups of an account */
+	ACCOUNTS = 64,    /* counters; accounts may share one */
+	KEPT = 128,       /* answers */
+	GOOD_MS = 300000,
+	BAD_MS = 60000, /* a domain may be new */
+	MINUTE_MS = 60000,
+};
+
+/* What others say of a domain; the answers' words. */
+enum verdict {
+	UNKNOWN,
+	GOOD,
+	NOWHERE,
+	NO_SERVER,
+	REFUSES,
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned looking; /* requests, under lock like the two below */
+
+static struct {
+	int64_t minute;
+	unsigned count;
+} asked[ACCOUNTS];
+
+static struct {
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	uint32_t servers; /* who said so */
+	int64_t until_ms;
+	enum verdict verdict;
+} kept[KEPT];
+
+static size_t
+place(const char *text, size_t count)
+{
+	return crc32c(0, text, strlen(text)) % count;
+}
+
+/* False: this account asked enough in this minute. */
+static bool
+may_look_up(const char *account)
+{
+	int64_t minute = clock_mono_ms() / MINUTE_MS;
+	size_t i = place(account, ACCOUNTS);
+	bool may;
+
+	pthread_mutex_lock(&lock);
+	if (asked[i].minute != minute)
+		asked[i].count = 0;
+	asked[i].minute = minute;
+	may = asked[i].count++ < PER_MINUTE;
+	pthread_mutex_unlock(&lock);
+	return may;
+}
+
+static enum verdict
+remembered(const char *domain, uint32_t servers)
+{
+	size_t i = place(domain, KEPT);
+	enum verdict v = UNKNOWN;
+
+	pthread_mutex_lock(&lock);
+	if (kept[i].until_ms > clock_mono_ms() && kept[i].servers == servers &&
+	    strcmp(kept[i].domain, domain) == 0)
+		v = kept[i].verdict;
+	pthread_mutex_unlock(&lock);
+	return v;
+}
+
+static void
+remember(const char *domain, uint32_t servers, enum verdict v)
+{
+	size_t i = place(domain, KEPT);
+
+	pthread_mutex_lock(&lock);
+	snprintf(kept[i].domain, sizeof(kept[i].domain), "%s", domain);
+	kept[i].servers = servers;
+	kept[i].until_ms = clock_mono_ms() + (v == GOOD ? GOOD_MS : BAD_MS);
+	kept[i].verdict = v;
+	pthread_mutex_unlock(&lock);
+}
+
+/* Without MX records the domain's own addresses count (RFC 5321 5.1). */
+static enum verdict
+look_for_address(
+    const struct dns_config *dns, const char *domain, struct pool *pool)
+{
+	struct dns_ip_list list;
+	enum dns_status v4 = dns_ip(dns, domain, false, pool, &list);
+	enum dns_status v6 =
+	    v4 == DNS_OK ? DNS_OK : dns_ip(dns, domain, true, pool, &list);
+
+	if (v4 == DNS_OK || v6 == DNS_OK)
+		return GOOD;
+	return v4 == DNS_TEMP || v6 == DNS_TEMP ? UNKNOWN : NO_SERVER;
+}
+
+static enum verdict
+look_up(const struct dns_config *dns, const char *domain)
+{
+	struct pool pool = { 0 };
+	struct dns_mx_list mx;
+	enum verdict v = UNKNOWN;
+
+	switch (dns_mx(dns, domain, &pool, &mx)) {
+	case DNS_OK: /* a null MX: RFC 7505 */
+		v = mx.count == 1 && mx.items[0].name[0] == '\0' ? REFUSES
+								 : GOOD;
+		break;
+	case DNS_NXDOMAIN:
+		v = NOWHERE;
+		break;
+	case DNS_NODATA:
+		v = look_for_address(dns, domain, &pool);
+		break;
+	case DNS_TEMP:
+		break;
+	}
+	pool_release(&pool);
+	return v;
+}
+
+static enum verdict
+judge(const struct settings *s, const struct dns_config *dns,
+    const char *account, const char *domain)
+{
+	const char *text = settings_text(s, SET_DNS_SERVERS);
+	uint32_t servers = crc32c(0, text, strlen(text));
+	enum verdict v = remembered(domain, servers);
+	struct route route;
+
+	route_plan(s, account, domain, 0, &route);
+	if (v != UNKNOWN || route.host[0] != '\0' || domain[0] == '[')
+		return route.host[0] != '\0' ? UNKNOWN : v;
+	if (!may_look_up(account))
+		return UNKNOWN;
+	v = look_up(dns, domain);
+	if (v != UNKNOWN)
+		remember(domain, servers, v);
+	return v;
+}
+
+static json_t *
+judge_all(const struct settings *s, const char *account, const json_t *domains)
+{
+	static const char *const words[] = { [NOWHERE] = "nowhere",
+		[NO_SERVER] = "no-server",
+		[REFUSES] = "refuses" };
+	int64_t until = clock_mono_ms() + LIMIT_MS;
+	json_t *bad = json_array();
+	struct dns_config dns;
+	struct err e;
+
+	if (dns_config_parse(settings_text(s, SET_DNS_SERVERS), &dns, &e) !=
+	    0) {
+		log_warning("dns.servers: %s", e.text);
+		return bad;
+	}
+	dns.timeout_s = 1;
+	dns.tries = 1;
+	for (size_t i = 0; i < json_array_size(domains) && i < DOMAINS_MAX &&
+	     clock_mono_ms() < until;
+	     i++) {
+		const char *text =
+		    json_string_value(json_array_get(domains, i));
+		char domain[ADDRESS_DOMAIN_MAX + 1];
+		enum verdict v;
+
+		if (text == NULL ||
+		    domain_normalise(slice_str(text), domain, &e) != 0)
+			continue;
+		v = judge(s, &dns, account, domain);
+		if (v > GOOD)
+			json_array_append_new(bad,
+			    json_pack(
+				"{s:s, s:s}", "domain", text, "why", words[v]));
+	}
+	return bad;
+}
+
+json_t *
+control_domains(
+    struct control_session *s, const char *account, const json_t *request)
+{
+	struct settings *all;
+	json_t *bad;
+	bool busy;
+
+	pthread_mutex_lock(&lock);
+	busy = looking >= AT_ONCE;
+	looking += !busy;
+	pthread_mutex_unlock(&lock);
+	if (busy)
+		return json_pack("{s:b, s:[]}", "ok", 1, "bad");
+	all = directory_settings(s->runner->directory);
+	bad = judge_all(all, account, json_object_get(request, "domains"));
+	settings_free(all);
+	pthread_mutex_lock(&lock);
+	looking--;
+	pthread_mutex_unlock(&lock);
+	return json_pack("{s:b, s:o}", "ok", 1, "bad", bad);
+}
