@@ -19,7 +19,8 @@
 #include "maildir/name.h"
 
 enum {
-	CHUNK = 500 /* messages of a transaction */
+	CHUNK = 500,      /* messages of a transaction */
+	WATCHED_MAX = 50, /* of more the directory is read again */
 };
 
 /* A message as it is before the change. */
@@ -38,6 +39,7 @@ struct opened {
 
 struct work {
 	struct index *x;
+	bool watched; /* few changes, to be taken over by index_own.c */
 	struct opened from, to;
 	const char *undo;
 	int64_t ends_ms;
@@ -63,6 +65,8 @@ opened_get(struct work *w, struct opened *o, const char *dir, bool create,
 		return NULL;
 	(void)snprintf(o->dir, sizeof(o->dir), "%s", dir);
 	o->open = true;
+	if (w->watched)
+		index_own_watch(w->x, index_dir_find(w->x, dir), &o->m);
 	return &o->m;
 }
 
@@ -113,6 +117,8 @@ static int
 moved_on(struct work *w, const struct before *b, struct index_dir *d,
     const char *name, struct err *e)
 {
+	index_own_note(w->x, b->dir, b->name, false);
+	index_own_note(w->x, d->dir, name, true);
 	return keep_before(w, b, e) != 0 ||
 		index_rename(w->x, b->id, d, name, false, e) != 0
 	    ? -1
@@ -185,6 +191,7 @@ map_letters(struct work *w, const struct before *b, struct index_dir *to,
 		return 0;
 	if (maildir_set_letters(m, name, letters, ~letters, out, e) != 0)
 		return -1;
+	index_own_note(w->x, to->dir, name, false);
 	memcpy(name, out, sizeof(out));
 	return 0;
 }
@@ -241,6 +248,7 @@ remove_one(struct work *w, const struct before *b, struct err *e)
 
 	if (m == NULL || maildir_remove(m, b->name, e) != 0)
 		return -1;
+	index_own_note(w->x, b->dir, b->name, false);
 	if (index_forget(w->x, b->id, e) != 0 ||
 	    index_maildir_open(w->x, "", false, &root, e) != 0)
 		return -1;
@@ -359,7 +367,12 @@ index_change(struct index *x, const struct index_change *c, const int64_t *ids,
 	id_new(token);
 	if (undo != NULL && c->verb != INDEX_REMOVE && c->verb != INDEX_COPY)
 		w.undo = token;
+	w.watched = count <= WATCHED_MAX && c->verb != INDEX_COPY;
 	rc = change_all(&w, c, ids, count, e);
+	if (rc == 0)
+		index_own_settle(x);
+	else
+		index_own_drop(x);
 	if (undo != NULL)
 		(void)snprintf(undo, INDEX_TOKEN_SIZE, "%s",
 		    w.undo != NULL && w.changed > 0 ? token : "");
@@ -455,7 +468,7 @@ index_undo(
     struct index *x, const char *token, uint64_t *changed_out, struct err *e)
 {
 	struct before *list = mem_zalloc(CHUNK * sizeof(*list));
-	struct work w = { .x = x };
+	struct work w = { .x = x, .watched = true };
 	size_t count = 0, all = 0;
 	int rc;
 
@@ -466,6 +479,10 @@ index_undo(
 	opened_close(&w.from);
 	opened_close(&w.to);
 	free(list);
+	if (rc == 0)
+		index_own_settle(x);
+	else
+		index_own_drop(x);
 	if (rc == 0 && all == 0)
 		return err_set(e, ERR_PERM, "nothing to undo");
 	if (changed_out != NULL)

@@ -1,6 +1,7 @@
 #ifndef MAILDIR_INDEX_INTERNAL_H
 #define MAILDIR_INDEX_INTERNAL_H
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <stdbool.h>
@@ -63,10 +64,11 @@ struct index {
 	const char *keywords[INDEX_KEYWORDS_MAX];
 	size_t keyword_count;
 	int64_t root_ns; /* mtime of the mailbox when its folders were listed */
-	int64_t recent_from;  /* `recent` has the words of all messages of this
+	int64_t recent_from;   /* `recent` has the words of all messages of this
 			       * id and above */
-	int64_t recent_count; /* how many those are */
-	bool changed;         /* something a list shows, in this transaction */
+	int64_t recent_count;  /* how many those are */
+	struct index_own *own; /* index_own.c; NULL: nothing to take over */
+	bool changed;          /* something a list shows, in this transaction */
 };
 
 /* --- index_store.c: the file, transactions, folders, conversations ------------ */
@@ -165,11 +167,39 @@ int index_change_some(struct index *x, const struct index_change *c,
     const int64_t *ids, size_t count, const char *undo, int64_t ends_ms,
     struct err *e) MUST_CHECK;
 
+/* --- index_own.c: the next look need not find what we did ourselves ------------ */
+
+/* In a transaction, before the first change to this folder's cur/. */
+void index_own_watch(
+    struct index *x, const struct index_dir *d, const struct maildir *m);
+
+/* A name came to its cur/, or is not (or no more) in it. */
+void index_own_note(
+    struct index *x, const char *dir, const char *name, bool there);
+
+/*
+ * After the transaction: take the directories' new times over if nobody else
+ * changed them.  Sleeps until the kernel's clock has ticked (4 ms, or 10).
+ */
+void index_own_settle(struct index *x);
+void index_own_drop(struct index *x); /* the next look reads them */
+
 /* --- index_sync.c, index_job.c ---------------------------------------------------- */
 
 /* index_sync(); `working`: by index_work(), others leave it what is missing. */
 int index_look(struct index *x, const char *first, bool working,
     int64_t deadline_ms, struct index_progress *out, struct err *e) MUST_CHECK;
+
+int64_t index_mtime_ns(const struct stat *st);
+
+/* May the file system's times be those of whole seconds? */
+bool index_is_coarse(int64_t ns);
+
+/* Was the last look so long after `ns` that a later change has another time? */
+bool index_is_settled(const struct index_dir *d, int64_t ns);
+
+/* When a look at `ns` is late enough for that, in milliseconds. */
+int64_t index_settled_at(int64_t ns);
 
 /* Is anybody in index_work()? */
 bool index_is_worked(const struct index *x);

@@ -226,6 +226,7 @@ index_close(struct index *x)
 		if (drop(x->file, &e) != 0)
 			log_error("%s", e.text);
 	}
+	index_own_drop(x);
 	sql_close(x->db);
 	pool_release(&x->pool);
 	free(x->dirs);

@@ -39,17 +39,35 @@ enum {
 	CHANGES = 1000, /* renames and removals of a transaction */
 };
 
-static int64_t
-mtime_ns(const struct stat *st)
+int64_t
+index_mtime_ns(const struct stat *st)
 {
 	return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
+}
+
+bool
+index_is_coarse(int64_t ns)
+{
+	return ns % TICK_NS == 0;
 }
 
 /* How long after `ns` a change may still leave that mtime. */
 static int64_t
 settling_ms(int64_t ns)
 {
-	return ns % TICK_NS == 0 ? COARSE_MS : FINE_MS;
+	return index_is_coarse(ns) ? COARSE_MS : FINE_MS;
+}
+
+int64_t
+index_settled_at(int64_t ns)
+{
+	return ns / 1000000 + settling_ms(ns);
+}
+
+bool
+index_is_settled(const struct index_dir *d, int64_t ns)
+{
+	return d->looked_ms >= index_settled_at(ns);
 }
 
 /* --- Names ------------------------------------------------------------------------- */
@@ -164,13 +182,13 @@ read_once(struct look *l, struct err *e)
 	l->started_ms = clock_wall_ms();
 	if (fstat(l->m.new_fd, &st) != 0)
 		return err_errno(e, "new");
-	l->new_ns = mtime_ns(&st);
+	l->new_ns = index_mtime_ns(&st);
 	l->found.in_new = true;
 	if (maildir_walk(l->m.new_fd, take_name, &l->found, e) != 0)
 		return -1;
 	if (fstat(l->m.cur_fd, &st) != 0)
 		return err_errno(e, "cur");
-	l->cur_ns = mtime_ns(&st);
+	l->cur_ns = index_mtime_ns(&st);
 	l->found.in_new = false;
 	if (l->read_cur &&
 	    maildir_walk(l->m.cur_fd, take_name, &l->found, e) != 0)
@@ -188,7 +206,7 @@ read_names(struct look *l, struct err *e)
 		if (read_once(l, e) != 0)
 			return -1;
 		if (!l->read_cur || fstat(l->m.cur_fd, &st) != 0 ||
-		    mtime_ns(&st) == l->cur_ns)
+		    index_mtime_ns(&st) == l->cur_ns)
 			break;
 	}
 	make_table(&l->found);
@@ -564,12 +582,6 @@ read_fresh(struct look *l, struct err *e)
 
 /* --- A look ------------------------------------------------------------------------------ */
 
-static bool
-is_settled(const struct index_dir *d, int64_t ns)
-{
-	return d->looked_ms - ns / 1000000 >= settling_ms(ns);
-}
-
 /* 1: unchanged.  Sets which directories are to be read. */
 static int
 is_unchanged(struct look *l, const struct index_dir *d, int root_fd)
@@ -588,9 +600,10 @@ is_unchanged(struct look *l, const struct index_dir *d, int root_fd)
 			return 0;
 	}
 	l->read_cur = (d->missing > 0 && l->catches_up) ||
-	    mtime_ns(&st[1]) != d->cur_ns || !is_settled(d, d->cur_ns);
-	return !l->read_cur && mtime_ns(&st[0]) == d->new_ns &&
-	    is_settled(d, d->new_ns);
+	    index_mtime_ns(&st[1]) != d->cur_ns ||
+	    !index_is_settled(d, d->cur_ns);
+	return !l->read_cur && index_mtime_ns(&st[0]) == d->new_ns &&
+	    index_is_settled(d, d->new_ns);
 }
 
 static int
@@ -695,7 +708,7 @@ sync_folders(struct index *x, const struct maildir *root, struct err *e)
 
 	if (fstat(root->root_fd, &st) != 0)
 		return err_errno(e, "mailbox");
-	ns = mtime_ns(&st);
+	ns = index_mtime_ns(&st);
 	if (ns == x->root_ns)
 		return 0;
 	if (maildir_folder_list(root, &f, e) != 0)
