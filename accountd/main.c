@@ -14,7 +14,10 @@
  * change.
  */
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <malloc.h>
 #include <signal.h>
@@ -63,7 +66,7 @@ static struct {
 	bool installed; /* every program has a user of its own */
 	uid_t uids[ARRAY_LEN(programs)];
 	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
-	const char *read_paths[3], *write_paths[PATH_COUNT + 1];
+	const char *read_paths[5], *write_paths[PATH_COUNT + 1];
 	struct limits *sent; /* outlives the worker */
 } setup;
 
@@ -119,10 +122,45 @@ configure_paths(
 	}
 	setup.read_paths[0] = "/etc/ssl";
 	setup.read_paths[1] = "/usr";
+	/* which groups there are */
+	setup.read_paths[2] = "/etc/group";
+	setup.read_paths[3] = "/etc/nsswitch.conf";
 	out->read_paths = setup.read_paths;
 	out->write_paths = setup.write_paths;
 	return config_path(
 	    c, out->log_dir, sizeof(out->log_dir), e, "log/accountd");
+}
+
+/*
+ * Before certificates were installed through accountd they were root's: what
+ * lies in tls/ becomes its own, so that it can be replaced.
+ */
+static int
+own_tls(const struct config *c, struct err *e)
+{
+	DIR *dir = opendir(setup.paths[PATH_TLS]);
+	struct dirent *d;
+	struct stat st;
+	uid_t uid;
+	int rc = privilege_find_uid(c->user_auth, &uid, e);
+
+	while (rc == 0 && dir != NULL && (d = readdir(dir)) != NULL) {
+		/* "." is the folder itself */
+		if (strcmp(d->d_name, "..") == 0 ||
+		    fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
+			0 ||
+		    st.st_uid == uid)
+			continue;
+		if (fchownat(dirfd(dir), d->d_name, uid, (gid_t)-1,
+			AT_SYMLINK_NOFOLLOW) != 0)
+			rc = err_errno(e, "tls/%s", d->d_name);
+		else
+			log_info(
+			    "tls/%s was not accountd's: mended", d->d_name);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	return rc;
 }
 
 static int
@@ -148,7 +186,9 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
 		if (configure_listener(&c, i, out, e) != 0)
 			return -1;
-	return configure_paths(&c, out, e);
+	if (configure_paths(&c, out, e) != 0)
+		return -1;
+	return setup.installed && geteuid() == 0 ? own_tls(&c, e) : 0;
 }
 
 static int

@@ -2,8 +2,12 @@
  * Settings (the registry decides what is a value) and the credentials for
  * other servers.
  */
+#include <sys/stat.h>
+
 #include <stdlib.h>
 #include <string.h>
+
+#include "proc/privilege.h"
 
 #include "request.h"
 
@@ -52,6 +56,28 @@ setting_value(struct request *q, const char *name, int64_t domain_id,
 	return read_value(q, setting_find(name), domain_id, out, &is_set, e);
 }
 
+/* What a setting names on this machine has to be there. */
+static int
+check_is_here(struct request *q, const struct setting *s, const char *value,
+    struct err *e)
+{
+	enum setting_id id = setting_id_of(s);
+	struct stat st;
+	gid_t gid;
+
+	if (value[0] == '\0')
+		return 0;
+	if (id == SET_WEB_GROUP && privilege_find_group(value, &gid, e) != 0) {
+		q->code = "bad-value";
+		return -1;
+	}
+	if (id == SET_REMOTE_CA_FILE &&
+	    (stat(value, &st) != 0 || !S_ISREG(st.st_mode)))
+		return refuse(q, e, "bad-value", "%s: there is no file %s",
+		    s->name, value);
+	return 0;
+}
+
 int
 setting_store(struct request *q, const char *name, const char *text,
     int64_t domain_id, struct err *e)
@@ -67,7 +93,8 @@ setting_store(struct request *q, const char *name, const char *text,
 		q->code = "bad-value";
 		return -1;
 	}
-	if (read_value(q, s, domain_id, &old, &was_set, e) != 0)
+	if (check_is_here(q, s, value, e) != 0 ||
+	    read_value(q, s, domain_id, &old, &was_set, e) != 0)
 		return -1;
 	if (q->before == NULL)
 		q->before = json_object();

@@ -114,6 +114,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
 	out->log_days = settings_int(all, SET_LOG_DAYS);
 	rc = add_metrics(all, out, e);
+	(void)snprintf(l->group, sizeof(l->group), "%s",
+	    settings_text(all, SET_WEB_GROUP));
 	settings_free(all);
 	if (rc != 0)
 		return -1;

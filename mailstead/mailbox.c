@@ -339,7 +339,6 @@ static int
 check_one(struct cli *c, const char *address, bool repair, struct findings *f)
 {
 	struct maildir_check_rules rules = { repair, add_finding, f };
-	char line[600];
 	struct maildir m;
 	size_t found;
 	struct err e;
@@ -347,12 +346,9 @@ check_one(struct cli *c, const char *address, bool repair, struct findings *f)
 
 	f->about = address;
 	if (open_box(c, address, &m, &e) != 0) {
-		/* made at the first delivery or sign-in */
-		if (e.kind == ERR_PERM)
-			(void)snprintf(line, sizeof(line), "no mailbox yet");
-		else
-			(void)snprintf(line, sizeof(line), "%s", e.text);
-		add_finding(f, line);
+		/* one that is not there is made at the first delivery */
+		if (e.kind != ERR_PERM)
+			add_finding(f, e.text);
 		return 0;
 	}
 	rc = maildir_check(&m, &rules, &found, &e);

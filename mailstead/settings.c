@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/num.h"
 #include "base/slice.h"
 #include "directory/directory.h"
 
@@ -79,24 +80,39 @@ command_set(struct cli *c)
 		name, "value", value, "trial", trial, "domain", domain));
 }
 
-static int
-print_value(const struct cli *c, const char *value)
+/* Sizes are bytes, durations seconds; a list is text, as `set` takes it. */
+static json_t *
+value_json(const struct setting *s, const char *value)
 {
-	json_t *text;
+	bool is_number = s->type == SETTING_INT || s->type == SETTING_SIZE ||
+	    s->type == SETTING_DURATION;
+	uint64_t n;
+
+	if (s->type == SETTING_BOOL)
+		return json_boolean(strcmp(value, "yes") == 0);
+	if (is_number && num_parse(slice_str(value), INT64_MAX, &n))
+		return json_integer((json_int_t)n);
+	return json_string(value);
+}
+
+static int
+print_value(const struct cli *c, const struct setting *s, const char *value)
+{
+	json_t *o;
 
 	if (!c->json) {
 		puts(value);
 		return CLI_DONE;
 	}
-	text = json_string(value);
-	cli_print_json(text);
-	json_decref(text);
+	o = value_json(s, value);
+	cli_print_json(o);
+	json_decref(o);
 	return CLI_DONE;
 }
 
 /* A domain's values are only accountd's to know. */
 static int
-get_of_domain(struct cli *c, const char *name, const char *domain)
+get_of_domain(struct cli *c, const struct setting *s, const char *domain)
 {
 	const char *value = "";
 	json_t *reply;
@@ -104,12 +120,12 @@ get_of_domain(struct cli *c, const char *name, const char *domain)
 	int rc;
 
 	if (cli_call(c,
-		json_pack("{s:s,s:s,s:s}", "verb", "setting get", "name", name,
-		    "domain", domain),
+		json_pack("{s:s,s:s,s:s}", "verb", "setting get", "name",
+		    s->name, "domain", domain),
 		&reply, &e) != 0)
 		return cli_fail(&e);
 	(void)json_unpack(reply, "{s:s}", "value", &value);
-	rc = print_value(c, value);
+	rc = print_value(c, s, value);
 	json_decref(reply);
 	return rc;
 }
@@ -131,10 +147,10 @@ command_get(struct cli *c)
 	if (s == NULL)
 		return CLI_REFUSED;
 	if (domain != NULL)
-		return get_of_domain(c, name, domain);
+		return get_of_domain(c, s, domain);
 	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
 		return cli_fail(&e);
-	rc = print_value(c, settings_text(all, setting_id_of(s)));
+	rc = print_value(c, s, settings_text(all, setting_id_of(s)));
 	settings_free(all);
 	return rc;
 }
@@ -146,10 +162,10 @@ settings_json(const struct settings *all)
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &setting_table[i];
 		json_array_append_new(list,
-		    json_pack("{s:s,s:s,s:s,s:s,s:s}", "name", s->name, "value",
-			settings_text(all, (enum setting_id)i), "default",
-			s->fallback, "type", type_names[s->type], "help",
-			s->help));
+		    json_pack("{s:s,s:o,s:o,s:s,s:s}", "name", s->name, "value",
+			value_json(s, settings_text(all, (enum setting_id)i)),
+			"default", value_json(s, s->fallback), "type",
+			type_names[s->type], "help", s->help));
 	}
 	return list;
 }

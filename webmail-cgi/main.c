@@ -93,6 +93,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	out->log_days = settings_int(all, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
 	out->connections = (unsigned)settings_int(all, SET_WEBMAIL_CONNECTIONS);
+	(void)snprintf(l->group, sizeof(l->group), "%s",
+	    settings_text(all, SET_WEB_GROUP));
 	settings_free(all);
 	(void)snprintf(
 	    out->user, sizeof(out->user), "%s", setup.config.user_web);

@@ -9,6 +9,7 @@
  * The supervisor's only thread.
  */
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,8 +18,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "net/sock.h"
 #include "proc/internal.h"
+#include "proc/privilege.h"
 
 enum {
 	BACKLOG = 4096,
@@ -109,6 +112,28 @@ suspend(const struct service_config *c, const int *fds, const bool *kept,
 	}
 }
 
+/*
+ * A UNIX socket belongs to the group of its listener, also one that is kept
+ * when the setting has changed.  Without the group nobody is let in by it.
+ */
+static void
+give_to_group(const struct listener *l)
+{
+	gid_t gid = getegid();
+	struct stat st;
+	struct err e;
+
+	if (l->group[0] != '\0' &&
+	    privilege_find_group(l->group, &gid, &e) != 0) {
+		log_error("%s: %s", l->path, e.text);
+		return;
+	}
+	if (lstat(l->path, &st) == 0 && st.st_gid != gid &&
+	    lchown(l->path, (uid_t)-1, gid) != 0)
+		log_error("%s: not given to group %s: %s", l->path, l->group,
+		    strerrorname_np(errno));
+}
+
 int
 listeners_bind(const struct service_config *old,
     const struct service_config *next, int *fds, struct err *e)
@@ -146,5 +171,8 @@ listeners_bind(const struct service_config *old,
 			(void)close(fds[i]);
 	}
 	memcpy(fds, next_fds, sizeof(fds[0]) * next->listener_count);
+	for (size_t i = 0; i < next->listener_count; i++)
+		if (next->listeners[i].path[0] != '\0')
+			give_to_group(&next->listeners[i]);
 	return 0;
 }

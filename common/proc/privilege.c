@@ -22,8 +22,11 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/mem.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
@@ -58,6 +61,25 @@ privilege_find_uid(const char *user, uid_t *out, struct err *e)
 
 	*out = getuid();
 	return user[0] != '\0' ? find_user(user, out, &gid, e) : 0;
+}
+
+int
+privilege_find_group(const char *name, gid_t *gid_out, struct err *e)
+{
+	size_t size = 65536; /* with its members */
+	char *text = mem_alloc(size);
+	struct group group, *found = NULL;
+	int rc = getgrnam_r(name, &group, text, size, &found);
+
+	if (found != NULL)
+		*gid_out = group.gr_gid;
+	free(text);
+	if (found != NULL)
+		return 0;
+	if (rc != 0 && rc != ENOENT)
+		return err_set(e, ERR_TEMP, "group %s: cannot tell", name);
+	return err_set(
+	    e, ERR_PERM, "there is no group %s on this machine", name);
 }
 
 int

@@ -30,6 +30,10 @@ int privilege_resume(struct err *e) MUST_CHECK;
 /* In the supervisor: the uid of a system user; "": our own.  ERR_PERM: none. */
 int privilege_find_uid(const char *user, uid_t *out, struct err *e) MUST_CHECK;
 
+/* A group of this machine; ERR_PERM: there is none of the name.  Any thread. */
+int privilege_find_group(
+    const char *name, gid_t *gid_out, struct err *e) MUST_CHECK;
+
 struct sandbox {
 	/* Paths below which may be read or written; both NULL: no landlock. */
 	const char *const *read_paths;

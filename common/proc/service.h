@@ -44,6 +44,7 @@ struct listener {
 	char path[108]; /* UNIX socket instead; "" = TCP */
 	int socktype;   /* for UNIX: SOCK_SEQPACKET or SOCK_STREAM */
 	mode_t mode;    /* for UNIX */
+	char group[64]; /* for UNIX: may connect as well; "" = nobody's */
 	unsigned kind;  /* the program's own: plain, submission, TLS... */
 };
 

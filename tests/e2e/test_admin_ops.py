@@ -84,6 +84,41 @@ class Ops(unittest.TestCase):
                 c.rcpt(rcpt)
             return c.data(text)[1].decode().split()[-1]
 
+    def test_what_settings_name_is_there(self):
+        for name, value, why in (
+                ("web.group", "no-such-group", "there is no group"),
+                ("remote.ca_file", "/nowhere/ca.pem", "there is no file"),
+                ("remote.ca_file", "/etc", "there is no file")):
+            p = self.s.run_cli("set", name, value)
+            self.assertEqual(p.returncode, 1, p.stderr)
+            self.assertIn(why, p.stderr)
+            p = self.s.run_cli("settings", "apply", input=f"{name} = {value}\n")
+            self.assertEqual(p.returncode, 1, p.stdout)
+            self.assertIn(why, p.stderr)
+        self.s.set("web.group", "daemon")
+        self.s.set("web.group", "")
+
+    def test_values_have_their_types(self):
+        for name, value in (("message.max_bytes", 52428800),
+                            ("dns.self_check", False),
+                            ("remote.port", self.mx.port),
+                            ("queue.expire", 432000),
+                            ("relay.mode", "none"), ("relay.trusted", "")):
+            self.assertEqual(self.s.json("get", name), value)
+        for one in self.s.json("settings", "list"):
+            if one["type"] in ("number", "yes or no"):
+                self.assertNotIsInstance(one["value"], str, one)
+                self.assertNotIsInstance(one["default"], str, one)
+
+    def test_a_mailbox_that_is_not_yet_there_is_fine(self):
+        self.s.user("fresh@example.org")
+        self.assertFalse(self.s.mailbox("fresh@example.org").exists())
+        self.assertEqual(self.s.json("mailbox", "check", "fresh@example.org"),
+                         [])
+        self.assertEqual(
+            self.s.run_cli("mailbox", "check", "nobody@example.org")
+            .returncode, 1)
+
     def test_queue(self):
         ident = self.send("x@far.example")
         self.s.wait_log("queue-runner", f"{ident} event=(attempt|defer)")

@@ -65,6 +65,9 @@ class Installed(unittest.TestCase):
                 "127.0.0.1", "--port-offset", str(cls.offset),
                 input=PASSWORD + "\n")
         cls.cli("user", "add", "bob@example.org", input=PASSWORD + "\n")
+        # as an older version left it
+        for name in ("tls", "tls/default.key"):
+            os.chown(cls.state / name, 0, -1)
         cls.run_process = subprocess.Popen(
             cls.inside(cls.mailstead(), "run"), stdout=subprocess.PIPE,
             stderr=open(cls.top / "run.log", "wb"))
@@ -139,6 +142,27 @@ class Installed(unittest.TestCase):
             found += children.get(pid, [])
         return [(pid, status[pid]["Name"].strip(), status[pid])
                 for pid in found]
+
+    def test_the_group_of_the_web_server(self):
+        import grp
+        sockets = [self.state / "run/web" / f"{n}.sock"
+                   for n in ("webmail", "admin")]
+        wait_until(lambda: all(s.exists() for s in sockets), 10, "the web")
+
+        def groups():
+            return [s.lstat().st_gid for s in sockets]
+
+        wrong = subprocess.run(
+            self.inside(self.mailstead(), "set", "web.group", "no-such-group"),
+            capture_output=True, text=True)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("no group no-such-group", wrong.stderr)
+        before = groups()
+        self.cli("set", "web.group", "www-data")
+        wanted = grp.getgrnam("www-data").gr_gid
+        wait_until(lambda: groups() == [wanted] * 2, 10, "the group")
+        self.cli("set", "web.group", "")
+        wait_until(lambda: groups() == before, 10, "no group")
 
     def test_one_message_the_whole_way(self):
         with smtplib.SMTP("127.0.0.1", 25 + self.offset, timeout=30) as c:
