@@ -36,8 +36,24 @@ find_command(const char *name)
 }
 
 static int
-help(void)
+help_about(const struct command *k)
 {
+	printf("usage: mailstead [--state DIR] [--json] %s %s\n    %s\n",
+	    k->name, k->usage, k->help);
+	return CLI_DONE;
+}
+
+/* All commands, or the one that is named. */
+static int
+help(struct cli *c)
+{
+	const char *name = cli_argument(c);
+	const struct command *one = name != NULL ? find_command(name) : NULL;
+
+	if (one != NULL)
+		return help_about(one);
+	if (name != NULL)
+		return cli_usage("no command \"%s\"", name);
 	puts("usage: mailstead [--state DIR] [--json] COMMAND [ARGUMENTS]\n");
 	for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
 		for (const struct command *k = tables[t]; k->name; k++)
@@ -55,11 +71,13 @@ run_command(struct cli *c, const char *name)
 
 	if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 ||
 	    strcmp(name, "-h") == 0)
-		return help();
+		return help(c);
 	if (strcmp(name, "--version") == 0)
 		name = "version", k = find_command(name);
 	if (k == NULL)
 		return cli_usage("no command \"%s\"", name);
+	if (cli_flag(c, "--help"))
+		return help_about(k);
 	if (!k->no_state && config_load(c->state_arg, &c->config, &e) != 0)
 		return cli_fail(&e);
 	return k->run(c);

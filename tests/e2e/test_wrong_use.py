@@ -3,6 +3,7 @@ changed."""
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import BIN, PASSWORD, Server, free_offset  # noqa: E402
+from lib.server import BIN, PASSWORD, ROOT, Server, free_offset  # noqa: E402
 
 REFUSED, USAGE, LATER = 1, 2, 3
 
@@ -47,6 +48,38 @@ class WrongUse(unittest.TestCase):
             self.assertEqual(p.returncode, REFUSED, p.stderr)
             self.assertIn(str(self.top / "s"), p.stderr)
             self.assertFalse((self.top / "s").exists())
+
+    def test_help_of_each_command(self):
+        """Without a state directory, and the manual page has them all."""
+        manual = (ROOT / "mailstead" / "mailstead.1").read_text()
+        manual = manual.replace("\\-", "-").replace("\\&", "")
+        names = re.findall(r"(?m)^  ([a-z-]+) ", self.run_cli("help").stdout)
+        self.assertGreater(len(names), 25)
+        for name in names:
+            for words in ([name, "--help"], [name, "x", "--help"],
+                          ["help", name]):
+                p = self.run_cli(*words)
+                self.assertEqual(p.returncode, 0, (words, p.stderr))
+                self.assertIn(f"] {name} ", p.stdout)
+            self.assertRegex(manual, rf"(?m)^\.B.*\b{name}\b", name)
+        self.refused(self.run_cli("help", "nonsense"), USAGE, "no command")
+        self.refused(self.run_cli("nonsense", "--help"), USAGE, "no command")
+
+    def test_verbs_that_are_none(self):
+        self.assertEqual(self.init().returncode, 0)
+        for name in ("domain", "user", "alias", "list", "totp", "dkim", "ban",
+                     "settings", "queue", "tls", "tool", "mailbox",
+                     "template"):
+            for words in ([name, "bogus"], [name]):
+                p = self.run_cli(*words)
+                self.assertEqual(p.returncode, USAGE, (words, p.stderr))
+                self.assertIn(name, p.stderr)
+        for words in (["domain", "show"], ["user", "set", "a@b.example"],
+                      ["alias", "add", "a@example.org"], ["set", "x"],
+                      ["get"], ["trace"], ["backup"], ["wait"],
+                      ["user", "list", "--bogus"], ["status", "--bogus"],
+                      ["queue", "list", "--bogus"], ["check", "bogus"], ["user", "add", "--name"]):
+            self.refused(self.run_cli(*words), USAGE, "mailstead: ")
 
     def test_damaged_directory(self):
         self.assertEqual(self.init().returncode, 0)
