@@ -158,7 +158,11 @@ search_program(struct search *s, const char *log_dir, const char *program)
 	char path[4096];
 	char day[CLOCK_DAY_SIZE];
 	int64_t at = s->q.from_ms - s->q.from_ms % DAY_MS;
+	int64_t to_ms = s->q.to_ms;
 
+	if (s->q.early != NULL && strcmp(program, s->q.early) == 0 &&
+	    s->q.early_to_ms < to_ms)
+		s->q.to_ms = s->q.early_to_ms;
 	for (int i = 0; at <= s->q.to_ms && i < DAYS_MAX; i++, at += DAY_MS) {
 		clock_day(at, day);
 		int n = snprintf(
@@ -166,6 +170,7 @@ search_program(struct search *s, const char *log_dir, const char *program)
 		if (n > 0 && (size_t)n < sizeof(path))
 			search_file(s, program, path);
 	}
+	s->q.to_ms = to_ms;
 }
 
 static int

@@ -35,6 +35,8 @@ struct log_query {
 	const char *const *needles;
 	size_t needle_count;
 	size_t max;
+	const char *early; /* NULL, or a program that tells nothing later */
+	int64_t early_to_ms;
 };
 
 /*

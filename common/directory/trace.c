@@ -10,8 +10,8 @@
 
 enum {
 	EVENTS_MAX = 5000,
-	DAY_MS = 86400000,
-	SESSION_BEFORE_MS = 3600000,
+	BEFORE_MS = 3600000,       /* the clock may have been set back */
+	ACCEPTING_MS = 10 * 60000, /* most messages come in within this */
 	FIELD_SIZE = 1200,
 };
 
@@ -36,20 +36,44 @@ event_json(const struct log_event *event)
 	return o;
 }
 
-/* The session by which a message came in, from its accept line. */
-static bool
-find_session(const struct log_events *events, char *out, size_t size)
+/* The accept line of the message, or NULL. */
+static const struct log_event *
+find_accept(const struct log_events *events)
 {
 	char name[32];
 	for (size_t i = 0; i < events->count; i++) {
-		const char *line = events->items[i].line;
-		if (log_field(line, "event", name, sizeof(name)) &&
-		    strcmp(name, "accept") == 0 &&
-		    log_field(line, "session", out, size) &&
-		    strcmp(out, "-") != 0)
-			return true;
+		if (log_field(
+			events->items[i].line, "event", name, sizeof(name)) &&
+		    strcmp(name, "accept") == 0)
+			return &events->items[i];
 	}
-	return false;
+	return NULL;
+}
+
+/*
+ * All lines about the message.  The SMTP server, which writes most, tells of it
+ * only while it comes in; unless that took long, so much is not read.
+ */
+static int
+find_events(
+    const char *log_dir, const char *id, struct log_events *out, struct err *e)
+{
+	int64_t born = id_wall_ms(id);
+	struct log_query query = { .from_ms = born - BEFORE_MS,
+		.to_ms = clock_wall_ms(),
+		.needles = &id,
+		.needle_count = 1,
+		.max = EVENTS_MAX,
+		.early = "mtad",
+		.early_to_ms = born + ACCEPTING_MS };
+
+	if (log_search(log_dir, &query, out, e) != 0)
+		return -1;
+	if (find_accept(out) != NULL)
+		return 0;
+	log_events_release(out);
+	query.early = NULL;
+	return log_search(log_dir, &query, out, e);
 }
 
 static bool
@@ -63,21 +87,45 @@ is_session_line(const char *line, const char *session, const char *id)
 	    (strcmp(value, "-") == 0 || strcmp(value, id) == 0);
 }
 
+/* What the session said before, by which the message came in. */
+static void
+add_session(const char *log_dir, const char *id,
+    const struct log_events *events, json_t *list)
+{
+	const struct log_event *accept = find_accept(events);
+	char session[64];
+	const char *needle = session;
+	struct log_query query = {
+		.needles = &needle, .needle_count = 1, .max = EVENTS_MAX
+	};
+	struct log_events found;
+	struct err e;
+
+	if (accept == NULL ||
+	    !log_field(accept->line, "session", session, sizeof(session)) ||
+	    strcmp(session, "-") == 0)
+		return;
+	query.to_ms = events->items[0].wall_ms;
+	query.from_ms = query.to_ms - BEFORE_MS;
+	if (log_search(log_dir, &query, &found, &e) != 0)
+		return;
+	for (size_t i = 0; i < found.count; i++) {
+		const char *line = found.items[i].line;
+		if (is_session_line(line, session, id) &&
+		    strstr(line, id) == NULL)
+			json_array_append_new(
+			    list, event_json(&found.items[i]));
+	}
+	log_events_release(&found);
+}
+
 json_t *
 trace_story(const char *log_dir, const char *id, struct err *e)
 {
 	struct log_events events;
-	struct log_events session_events = { 0 };
-	char session[64];
 	char value[FIELD_SIZE];
-	int64_t born = id_wall_ms(id);
-	int64_t now = clock_wall_ms();
-	const char *needle = id;
 
-	struct log_query query = { born - DAY_MS / 24, now, &needle, 1,
-		EVENTS_MAX };
-
-	if (log_search(log_dir, &query, &events, e) != 0)
+	if (find_events(log_dir, id, &events, e) != 0)
 		return NULL;
 	if (events.count == 0) {
 		log_events_release(&events);
@@ -87,21 +135,7 @@ trace_story(const char *log_dir, const char *id, struct err *e)
 	json_t *list = json_array();
 	json_t *o =
 	    json_pack("{s:s,s:n,s:o}", "id", id, "message_id", "events", list);
-	needle = session;
-	query.from_ms = born - SESSION_BEFORE_MS;
-	query.to_ms = born + DAY_MS / 24;
-	if (find_session(&events, session, sizeof(session)) &&
-	    log_search(log_dir, &query, &session_events, e) == 0) {
-		for (size_t i = 0; i < session_events.count; i++) {
-			const char *line = session_events.items[i].line;
-			if (is_session_line(line, session, id) &&
-			    strstr(line, id) == NULL &&
-			    session_events.items[i].wall_ms <=
-				events.items[0].wall_ms)
-				json_array_append_new(
-				    list, event_json(&session_events.items[i]));
-		}
-	}
+	add_session(log_dir, id, &events, list);
 	for (size_t i = 0; i < events.count; i++) {
 		const char *line = events.items[i].line;
 		json_array_append_new(list, event_json(&events.items[i]));
@@ -109,7 +143,6 @@ trace_story(const char *log_dir, const char *id, struct err *e)
 			json_object_set_new(
 			    o, "message_id", json_string(value));
 	}
-	log_events_release(&session_events);
 	log_events_release(&events);
 	return o;
 }
@@ -123,7 +156,11 @@ trace_find(const char *log_dir, const char *what, int64_t from_ms,
 	char id[ID_SIZE + 8];
 	size_t count = 0;
 
-	struct log_query query = { from_ms, to_ms, &what, 1, EVENTS_MAX };
+	struct log_query query = { .from_ms = from_ms,
+		.to_ms = to_ms,
+		.needles = &what,
+		.needle_count = 1,
+		.max = EVENTS_MAX };
 
 	if (log_search(log_dir, &query, &events, e) != 0)
 		return -1;

@@ -42,6 +42,16 @@ class Trace(unittest.TestCase):
                 self.assertEqual(p.returncode, code)
             p = s.run_cli("trace", "nobody@nowhere.example")
             self.assertEqual(p.returncode, 1)
+            # one that came in for half an hour
+            slow = "01KJAAQ6G0" + "0" * 16  # made at 2026-02-25T12:00:00Z
+            day = "2026-02-25"
+            (s.state / f"log/mtad/{day}.log").write_text(
+                f"{day}T11:59:00.000Z S1 - event=connect\n"
+                f"{day}T12:30:00.000Z S1 {slow} event=accept\n")
+            (s.state / f"log/queue-runner/{day}.log").write_text(
+                f"{day}T12:30:01.000Z - {slow} event=deliver\n")
+            events = [e["event"] for e in s.json("trace", slow)["events"]]
+            self.assertEqual(events, ["connect", "accept", "deliver"])
 
 
 if __name__ == "__main__":

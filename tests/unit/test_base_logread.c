@@ -61,7 +61,11 @@ static size_t
 search(const char *from, const char *to, const char *const *needles,
     size_t count, size_t max, struct log_events *found)
 {
-	struct log_query q = { at(from), at(to), needles, count, max };
+	struct log_query q = { .from_ms = at(from),
+		.to_ms = at(to),
+		.needles = needles,
+		.needle_count = count,
+		.max = max };
 	struct err e;
 
 	assert_int_equal(log_search(top, &q, found, &e), 0);
@@ -83,6 +87,20 @@ test_search(void **state)
 	assert_false(found.truncated);
 	log_events_release(&found);
 
+	/* a program that tells nothing so late */
+	struct log_query q = { .from_ms = at("2026-11-20T00:00:00Z"),
+		.to_ms = at("2026-11-20T23:00:00Z"),
+		.needles = &needle,
+		.needle_count = 1,
+		.max = 10,
+		.early = "mtad",
+		.early_to_ms = at("2026-11-20T01:00:00Z") };
+	struct err e;
+	assert_int_equal(log_search(top, &q, &found, &e), 0);
+	assert_int_equal(found.count, 1);
+	assert_string_equal(found.items[0].program, "popd");
+	log_events_release(&found);
+
 	/* outside the window */
 	assert_int_equal(search("2026-11-20T04:00:00Z", "2026-11-20T05:00:00Z",
 			     &needle, 1, 10, &found),
@@ -97,7 +115,9 @@ test_several_and_limit(void **state)
 	static const char to[] = "2026-11-20T23:59:59Z";
 	const char *needles[] = { " m7 ", " m19999 " };
 	const char *all = "event=";
-	struct log_query q = { 0, 1, &all, 1, 5 };
+	struct log_query q = {
+		.to_ms = 1, .needles = &all, .needle_count = 1, .max = 5
+	};
 	struct log_events found;
 	struct err e;
 	(void)state;
