@@ -16,6 +16,8 @@ LONG = (
                                 "MAILSTEAD_DKIM_KILLS": "1000"}),
     ("tests/soak/login_timing.py", {}),
     ("tests/e2e/test_queue_faults.py", {"FAULTS_EACH": "1"}),
+    ("tests/e2e/test_queue_local.py", {"QUEUE_REPORTS": "100000",
+                                       "QUEUE_MEMBERS": "50000"}),
     ("tests/soak/kills.py", {}),
     ("tests/powercut/run.py", {}),
 )
