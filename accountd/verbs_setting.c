@@ -298,6 +298,18 @@ verb_credential_set(struct request *q, struct err *e)
 	    req_string(q, "user", &user, e) != 0 ||
 	    req_string(q, "password", &password, e) != 0)
 		return -1;
+	/* part of a setting's words */
+	q->field = "name";
+	if (name[0] == '\0' || strpbrk(name, "/ \t,=") != NULL)
+		return refuse(q, e, "bad-value",
+		    "a name is one word without '/', ',' and '='");
+	q->field = "user";
+	if (user[0] == '\0')
+		return refuse(q, e, "missing", "user is missing");
+	q->field = "password";
+	if (password[0] == '\0')
+		return refuse(q, e, "missing", "password is missing");
+	q->field = NULL;
 	q->after = json_pack("{ss,ss}", "name", name, "user", user);
 	return secrets_set_credential(
 	    q->core->secrets, name, user, password, e);

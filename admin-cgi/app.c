@@ -186,6 +186,8 @@ static const struct web_route routes[] = {
 	{ WEB_GET,  "/log",           IN(ROLE_SERVER),  log_page },
 	{ WEB_GET,  "/certificates",  IN(ROLE_SERVER),  certificates_page },
 	{ WEB_POST, "/certificates",  IN(ROLE_SERVER),  certificates_post },
+	{ WEB_GET,  "/credentials",   IN(ROLE_SERVER),  credentials_page },
+	{ WEB_POST, "/credentials",   IN(ROLE_SERVER),  credentials_post },
 	{ WEB_GET,  "/backup",        IN(ROLE_SERVER),  backup_page },
 	{ WEB_GET,  "/settings/{}",   IN(ROLE_SERVER),  settings_page },
 	{ WEB_POST, "/settings/{}",   IN(ROLE_SERVER),  settings_post },

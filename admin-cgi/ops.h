@@ -102,6 +102,10 @@ bool trial_post(
 void certificates_page(struct web_request *r, struct web_response *w);
 void certificates_post(struct web_request *r, struct web_response *w);
 
+/* --- credentials.c ---------------------------------------------------------------- */
+void credentials_page(struct web_request *r, struct web_response *w);
+void credentials_post(struct web_request *r, struct web_response *w);
+
 /* --- care.c ----------------------------------------------------------------------- */
 void backup_page(struct web_request *r, struct web_response *w);
 

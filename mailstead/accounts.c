@@ -126,6 +126,15 @@ static const struct verb totp_verbs[] = {
 	{ 0 },
 };
 
+static const struct verb credential_verbs[] = {
+	{ "set", "credential set", "name", NULL, F_PASSWORD,
+	  { { "--user", "user", INTO_REQUEST } }, { NULL } },
+	{ "list", "credential list", NULL, "items", F_LIST, { { 0 } },
+	  { "name", "user", NULL } },
+	{ "delete", "credential delete", "name", NULL, 0, { { 0 } }, { NULL } },
+	{ 0 },
+};
+
 static const struct verb audit_verb =
 	{ "list", "audit list", "domain", "items", F_LIST | F_OPTIONAL,
 	  { { "--who", "who", INTO_REQUEST },
@@ -445,6 +454,12 @@ command_dkim(struct cli *c)
 }
 
 static int
+command_credential(struct cli *c)
+{
+	return run_verbs(c, "credential", credential_verbs);
+}
+
+static int
 command_ban(struct cli *c)
 {
 	return run_verbs(c, "ban", ban_verbs);
@@ -470,6 +485,9 @@ const struct command commands_accounts[] = {
 	    false, command_list },
 	{ "totp", "begin|confirm|remove ADDRESS [CODE]",
 	    "Two-step sign-in of a user.", false, command_totp },
+	{ "credential", "list; set NAME --user USER; delete NAME",
+	    "Users and passwords for smart hosts, which name them.", false,
+	    command_credential },
 	{ "audit", "[DOMAIN] [--who W] [--what T] [--day YYYY-MM-DD]",
 	    "Who changed what, newest first.", false, command_audit },
 	{ "dkim", "add|list|activate|retire|delete DOMAIN [SELECTOR]",

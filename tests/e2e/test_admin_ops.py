@@ -98,6 +98,40 @@ class Ops(unittest.TestCase):
         self.s.set("web.group", "daemon")
         self.s.set("web.group", "")
 
+    def test_passwords_for_smart_hosts(self):
+        s, where, secret = self.s, "/admin/credentials", "harbour-of-lanterns"
+        b = Browser(self.socket).sign_in("admin@example.org", PASSWORD,
+                                         "/admin", "/")
+
+        def post(status, **fields):
+            page = b.post(where, fields, b.get(where))
+            self.assertEqual(page.status, status, page.text[-3000:])
+            return page
+
+        for fields, why in (
+                ({"name": "two words", "user": "x", "password": secret},
+                 "one word"),
+                ({"name": "isp", "user": "", "password": secret},
+                 "user is missing"),
+                ({"name": "isp", "user": "joe", "password": ""},
+                 "password is missing")):
+            page = post(422, **fields)
+            self.assertIn(why, page.text)
+            self.assertNotIn(secret, page.text)
+        post(303, name="isp", user="joe", password=secret)
+        self.assertEqual(s.json("credential", "list"),
+                         [{"name": "isp", "user": "joe"}])
+        self.assertNotIn(secret, b.get(where).text + s.log("audit"))
+        post(303, drop="isp")
+        s.cli("credential", "set", "isp", "--user", "ann",
+              input=secret + "\n")
+        self.assertIn("ann", b.get(where).text)
+        s.cli("credential", "delete", "isp")
+        self.assertEqual(
+            s.run_cli("credential", "delete", "isp").returncode, 1)
+        self.assertEqual(s.run_cli("credential", "set", "isp",
+                                   input=secret + "\n").returncode, 1)
+
     def test_values_have_their_types(self):
         for name, value in (("message.max_bytes", 52428800),
                             ("dns.self_check", False),
