@@ -262,6 +262,7 @@ put_headers(const struct message *m, json_t *out)
 
 struct texts {
 	struct buf plain, html; /* as text */
+	struct buf others;      /* calendars and the like: only for search */
 	struct buf names;       /* of attachments */
 	bool has_attachments, has_invite;
 };
@@ -311,7 +312,8 @@ gather(void *arg, const struct message_part *part)
 	if (is_type(part->object, "html"))
 		add_html(part->object, &t->html);
 	else if (is_type(part->object, "*"))
-		add_plain(part->object, &t->plain);
+		add_plain(part->object,
+		    is_type(part->object, "plain") ? &t->plain : &t->others);
 	return t->plain.len < MIME_SEARCH_TEXT_MAX;
 }
 
@@ -354,10 +356,13 @@ put_texts(const struct message *m, struct buf *text_out, json_t *out)
 
 	buf_init(&t.plain, (size_t)HTML_MAX * 4);
 	buf_init(&t.html, (size_t)HTML_MAX * 4);
+	buf_init(&t.others, (size_t)HTML_MAX * 4);
 	buf_init(&t.names, NAMES_MAX);
 	message_walk(m, gather, &t);
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
+	buf_addc(text, '\n');
+	buf_addslice(text, buf_slice(&t.others));
 	buf_cut_utf8(text, MIME_SEARCH_TEXT_MAX);
 	buf_addslice(text_out, buf_slice(text));
 	json_object_set_new(
@@ -367,6 +372,7 @@ put_texts(const struct message *m, struct buf *text_out, json_t *out)
 	    out, "files", json_stringn(t.names.data, t.names.len));
 	buf_release(&t.plain);
 	buf_release(&t.html);
+	buf_release(&t.others);
 	buf_release(&t.names);
 }
 

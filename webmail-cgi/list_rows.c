@@ -42,13 +42,12 @@ static void
 add_name(
     struct maker *k, const struct index_person *p, bool alone, struct buf *out)
 {
-	struct slice name =
-	    slice_str(p->name[0] != '\0' ? p->name : p->address);
-	struct slice first;
+	const char *shown = person_name(p->name, p->address);
+	struct slice name = slice_str(shown), first;
 
 	if (ascii_casecmp(p->address, session_of(k->r)->address) == 0)
 		name = slice_str(k->me);
-	else if (!alone && p->name[0] != '\0') {
+	else if (!alone && shown != p->address) {
 		(void)slice_cut(name, ' ', &first);
 		/* "Rivera, Tomas" */
 		if (first.len > 0 && first.data[first.len - 1] != ',')
@@ -91,8 +90,9 @@ add_who(struct maker *k, const struct index_row *row, json_t *out)
 	if (!k->recipients && row->newest.from.count > 0)
 		face = &row->newest.from.list[0];
 	json_object_set_new(out, "who", who(k, people));
-	json_object_set_new(
-	    out, "initials", person_initials(face->name, face->address));
+	json_object_set_new(out, "initials",
+	    person_initials(
+		person_name(face->name, face->address), face->address));
 	json_object_set_new(
 	    out, "hue", json_integer(person_hue(face->address)));
 }

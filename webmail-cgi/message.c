@@ -29,14 +29,14 @@ is_me(const struct web_request *r, const char *address)
 }
 
 static const char *
-person_name(struct web_request *r, const json_t *person)
+shown_name(struct web_request *r, const json_t *person)
 {
 	const char *name = json_text(person, "name");
 	const char *address = json_text(person, "address");
 
 	if (is_me(r, address))
 		return page_text(r, "read.me");
-	return name[0] != '\0' ? name : address;
+	return person_name(name, address);
 }
 
 /* "me, Ann, bob@example.org" of both To and Cc */
@@ -56,7 +56,7 @@ people_text(struct web_request *r, const json_t *view)
 		     n++, shown++) {
 			buf_addstr(&out, shown > 0 ? ", " : "");
 			buf_addstr(
-			    &out, person_name(r, json_array_get(lists[i], n)));
+			    &out, shown_name(r, json_array_get(lists[i], n)));
 		}
 	}
 	if (json_array_size(lists[0]) + json_array_size(lists[1]) > shown)
@@ -322,14 +322,14 @@ message_head(struct web_request *r, const struct letter *l)
 	const struct index_person nobody = { "", "" };
 	const struct index_person *from =
 	    m->from.count > 0 ? &m->from.list[0] : &nobody;
-	const char *name = is_me(r, from->address) ? page_text(r, "read.me")
-	    : from->name[0] != '\0'                ? from->name
-						   : from->address;
+	const char *name = is_me(r, from->address)
+	    ? page_text(r, "read.me")
+	    : person_name(from->name, from->address);
 
 	return json_pack("{ss,ss,s{ss,ss,so},so,si,sI,ss,sb}", "id", l->id,
 	    "url", l->url, "from", "name", name, "address", from->address,
 	    "others", other_authors(m), "initials",
-	    person_initials(from->name, from->address), "hue",
+	    person_initials(name, from->address), "hue",
 	    person_hue(from->address), "date",
 	    (json_int_t)(m->date_ms > 0 ? m->date_ms : m->arrived_ms), "peek",
 	    m->snippet, "starred", (m->flags & MAILDIR_FLAGGED) != 0);

@@ -7,7 +7,7 @@
 #include "web/web.h"
 
 enum {
-	LINE_COLUMNS = 80
+	LINE_COLUMNS = 120
 };
 
 struct writer {

@@ -63,6 +63,12 @@ page_count_text(struct web_request *r, const char *key, int64_t n)
 	return text;
 }
 
+const char *
+person_name(const char *name, const char *address)
+{
+	return name[0] == '\0' || strchr(name, '@') != NULL ? address : name;
+}
+
 int
 person_hue(const char *address)
 {

@@ -42,6 +42,12 @@ const char *page_count_text(struct web_request *r, const char *key, int64_t n);
 void page_error(
     struct web_request *r, struct web_response *w, const char *text);
 
+/*
+ * What to call somebody: by name, unless there is none, or it is made to look
+ * like the address of somebody else.
+ */
+const char *person_name(const char *name, const char *address);
+
 /* 0 to 7, always the same for an address; and two letters for it. */
 int person_hue(const char *address);
 json_t *person_initials(const char *name, const char *address);

@@ -180,6 +180,15 @@ END:VCALENDAR
         self.assertNotIn("Invited", text)
         self.assertIn("18:30", self.invite("REQUEST", oslo, text=""))
 
+    def test_the_list_shows_words(self):
+        """Not what calendars look like; that is found all the same."""
+        self.invite("REQUEST", "DTSTART:20261120T173000Z", text="Come!")
+        rows = self.ann.get("/webmail/m/inbox").text
+        self.assertIn("Come!", rows)
+        self.assertNotIn("VCALENDAR", rows)
+        found = self.ann.get("/webmail/search?q=%22Long+room%22").text
+        self.assertIn('class="go"', found)
+
     def test_L15_invitations_are_text(self):
         text = self.invite("REQUEST", "DTSTART:20260110T090000Z", evil=CANARY)
         self.assertEqual(text.count("<img src=x onerror=alert(1)>"), 4)
@@ -218,7 +227,7 @@ END:VCALENDAR
         # a paragraph of flowed text is as long as it looks
         self.put("Content-Type: text/plain; charset=utf-8; format=flowed\n\n"
                  .encode() + b"> words \n" * 150 + b">\n> end\n")
-        self.assertIn("<summary>Quoted text, 13 lines</summary>",
+        self.assertIn("<summary>Quoted text, 9 lines</summary>",
                       self.ann.get(self.newest()).text)
 
     def test_flowed_and_charset(self):
@@ -943,6 +952,8 @@ END:VCALENDAR
                 (b"From: \xe2\x80\xaeelpmaxe <evil@x.example>",
                  "evil@x.example"),
                 (b"From: team: evil@x.example;", "evil@x.example"),
+                (b"From: \"bank@bank.example\" <evil@x.example>, "
+                 b"b@y.example", "evil@x.example, b@y.example"),
                 (b"X-No: from", ""), (b"From:", ""),
                 (b"Sender: a@x.example\nFrom: \"bank@bank.example\" "
                  b"<a@x.example>, Bank <evil@x.example>",
@@ -953,6 +964,10 @@ END:VCALENDAR
             self.assertEqual(page.status, 200, raw)
             self.assertIn(shown, page.text, raw)
             self.assertNotIn("\u202e", page.text, raw)
+            # a name that claims to be an address is not shown as one
+            rows = self.ann.get("/webmail/m/inbox").text
+            for text in (page.text, rows):
+                self.assertNotIn(">bank@", text, raw)
 
     def test_L15_files_with_html_in_their_fields(self):
         m = EmailMessage()
