@@ -571,8 +571,11 @@ verb_app_add(struct request *q, struct err *e)
 	char token[40];
 	const char *name;
 
-	if (req_string(q, "name", &name, e) != 0)
+	if (req_string(q, "name", &name, e) != 0 ||
+	    user_check_name(q, name, e) != 0)
 		return -1;
+	if (name[0] == '\0')
+		return refuse(q, e, "missing", "name is missing");
 	token_new(token, sizeof(token), 15);
 	token_hash(q->core->secrets, "app", slice_str(token), mac);
 	if (secrets_add_app_password(

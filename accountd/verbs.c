@@ -25,7 +25,7 @@ static const struct verb verbs[] = {
 	{ "session list",    WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_list },
 	{ "session end",     WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_end },
 	{ "app list",        ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_app_list },
-	{ "app add",         ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_app_add },
+	{ "app add",         ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE | VERB_FRESH, NULL, verb_app_add },
 	{ "app delete",      ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_app_delete },
 	{ "totp begin",      ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_totp_begin },
 	{ "totp confirm",    ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_totp_confirm },

@@ -11,20 +11,25 @@ send_me(struct web_request *r, struct web_response *w, const struct problem *p,
     json_t *extra)
 {
 	static const char *const times[] = { "created_at", "seen_at" };
-	json_t *user, *sessions, *values = extra, *one;
+	json_t *user = NULL, *sessions = NULL, *apps, *values = extra, *one;
 	size_t i;
 
 	if (admin_need(r, w, json_pack("{ss}", "verb", "user show"), &user) !=
-	    0) {
-		json_decref(extra);
-		return;
-	}
-	if (admin_need(r, w, json_pack("{ss}", "verb", "session list"),
-		&sessions) != 0) {
+		0 ||
+	    admin_need(r, w, json_pack("{ss}", "verb", "session list"),
+		&sessions) != 0 ||
+	    admin_need(r, w, json_pack("{ss}", "verb", "app list"), &apps) !=
+		0) {
 		json_decref(extra);
 		json_decref(user);
+		json_decref(sessions);
 		return;
 	}
+	json_array_foreach(json_object_get(apps, "items"), i, one)
+		ops_put_time(one, "created_at",
+		    json_string_value(json_object_get(one, "created_at")));
+	json_object_set(values, "apps", json_object_get(apps, "items"));
+	json_decref(apps);
 	json_array_foreach(json_object_get(sessions, "items"), i, one) {
 		json_object_set_new(one, "is_this",
 		    json_boolean(json_integer_value(json_object_get(
@@ -113,9 +118,43 @@ confirm_second_step(struct web_request *r, struct web_response *w)
 		json_decref(extra);
 }
 
+/* One more for a mail program, shown once. */
+static void
+add_app_password(struct web_request *r, struct web_response *w)
+{
+	const char *name = web_form(r, "app");
+	struct problem p = { 0 };
+	json_t *reply, *extra = json_object();
+	int rc = admin_write(r, w,
+	    json_pack(
+		"{ss,ss}", "verb", "app add", "name", name != NULL ? name : ""),
+	    &reply, &p);
+
+	if (rc == 0) {
+		json_object_set(
+		    extra, "made", json_object_get(reply, "password"));
+		json_decref(reply);
+	}
+	if (rc >= 0)
+		send_me(r, w, &p, extra);
+	else
+		json_decref(extra);
+}
+
+static int
+end_one(struct web_request *r, struct web_response *w, const char *verb,
+    const char *id, struct problem *p)
+{
+	return admin_write(r, w,
+	    json_pack("{ss,sI}", "verb", verb, "id",
+		(json_int_t)strtoll(id, NULL, 10)),
+	    NULL, p);
+}
+
 void
 me_post(struct web_request *r, struct web_response *w)
 {
+	const char *drop = web_form(r, "drop");
 	const char *act = web_form(r, "do"), *code = web_form(r, "code");
 	const char *end = web_form(r, "end"), *flash = "saved";
 	struct problem p = { 0 };
@@ -124,11 +163,12 @@ me_post(struct web_request *r, struct web_response *w)
 	if (act == NULL)
 		act = "";
 	if (end != NULL) {
-		rc = admin_write(r, w,
-		    json_pack("{ss,sI}", "verb", "session end", "id",
-			(json_int_t)strtoll(end, NULL, 10)),
-		    NULL, &p);
+		rc = end_one(r, w, "session end", end, &p);
 		flash = "session_ended";
+	} else if (drop != NULL) {
+		rc = end_one(r, w, "app delete", drop, &p);
+	} else if (strcmp(act, "app") == 0) {
+		add_app_password(r, w);
 	} else if (strcmp(act, "password") == 0) {
 		rc = set_password(r, w, &p);
 		flash = "password_set";

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/num.h"
+#include "base/slice.h"
 
 #include "mailstead/cli.h"
 #include "mailstead/left.h"
@@ -36,6 +38,7 @@ struct option {
 
 	enum {
 		INTO_REQUEST,
+		INTO_NUMBER,
 		INTO_SET,
 		INTO_ROLES,
 		AS_FLAG
@@ -126,6 +129,16 @@ static const struct verb totp_verbs[] = {
 	{ 0 },
 };
 
+static const struct verb app_verbs[] = {
+	{ "add", "app add", "address", NULL, 0,
+	  { { "--name", "name", INTO_REQUEST } }, { NULL } },
+	{ "list", "app list", "address", "items", F_LIST, { { 0 } },
+	  { "id", "name", "created_at", NULL } },
+	{ "delete", "app delete", "address", NULL, 0,
+	  { { "--id", "id", INTO_NUMBER } }, { NULL } },
+	{ 0 },
+};
+
 static const struct verb credential_verbs[] = {
 	{ "set", "credential set", "name", NULL, F_PASSWORD,
 	  { { "--user", "user", INTO_REQUEST } }, { NULL } },
@@ -184,7 +197,18 @@ take_options(struct cli *c, const struct verb *v, json_t *request)
 		}
 		if (value == NULL)
 			continue;
-		if (o->kind == INTO_SET)
+		uint64_t n;
+		if (o->kind == INTO_NUMBER &&
+		    !num_parse(slice_str(text), INT64_MAX, &n)) {
+			json_decref(value);
+			json_decref(set);
+			return cli_usage("%s needs a number", o->name);
+		}
+		if (o->kind == INTO_NUMBER) {
+			json_decref(value);
+			json_object_set_new(
+			    request, o->key, json_integer((json_int_t)n));
+		} else if (o->kind == INTO_SET)
 			json_object_set_new(set, o->key, value);
 		else if (o->kind == INTO_ROLES)
 			json_object_set_new(
@@ -454,6 +478,12 @@ command_dkim(struct cli *c)
 }
 
 static int
+command_app(struct cli *c)
+{
+	return run_verbs(c, "app-password", app_verbs);
+}
+
+static int
 command_credential(struct cli *c)
 {
 	return run_verbs(c, "credential", credential_verbs);
@@ -485,6 +515,10 @@ const struct command commands_accounts[] = {
 	    false, command_list },
 	{ "totp", "begin|confirm|remove ADDRESS [CODE]",
 	    "Two-step sign-in of a user.", false, command_totp },
+	{ "app-password", "list|add|delete ADDRESS [--name N] [--id N]",
+	    "Passwords for mail programs, beside the user's own: add --name N "
+	    "prints one, delete --id N.",
+	    false, command_app },
 	{ "credential", "list; set NAME --user USER; delete NAME",
 	    "Users and passwords for smart hosts, which name them.", false,
 	    command_credential },

@@ -609,6 +609,37 @@ class People(unittest.TestCase):
         page = self.s.json("user", "passwd", "ina@example.org", "--generate")
         self.assertRegex(page["password"], "^[0-9a-z]{4}(-[0-9a-z]{4}){3}$")
 
+    def test_passwords_for_mail_programs(self):
+        user = "nora@example.org"
+        self.s.user(user)
+        self.s.cli("user", "set", user, "roles=domain_admin")
+        b = self.sign_in(user)
+        key = self.shown("totp", "begin", user)["secret"]
+        self.s.cli("totp", "confirm", user, totp(key))
+        self.assertFalse(self.mail_program(user, PASSWORD))
+        self.do("/admin/me", {"do": "app", "app": ""}, b, status=422)
+        page = self.do("/admin/me", {"do": "app", "app": "<Mutt> é"}, b,
+                       status=200)
+        made = re.search(r"<code>([^<]+)</code>", page.text).group(1)
+        self.assertIn("&lt;Mutt&gt; é", page.text)
+        self.assertTrue(self.mail_program(user, made))
+        self.assertNotIn(made, b.get("/admin/me").text)
+        # not with a session somebody has left open
+        self.age_sessions()
+        self.do("/admin/me", {"do": "app", "app": "x"}, b, status=403)
+        one, = self.shown("app-password", "list", user)
+        self.do("/admin/me", {"drop": str(one["id"])}, b)
+        self.assertFalse(self.mail_program(user, made))
+        made = self.s.cli("app-password", "add", user, "--name", "phone")
+        self.assertTrue(self.mail_program(user, made.strip()))
+        one, = self.shown("app-password", "list", user)
+        for wrong, code in (("x", 2), ("99999", 1)):
+            self.assertEqual(self.s.run_cli(
+                "app-password", "delete", user, "--id", wrong).returncode,
+                code)
+        self.s.cli("app-password", "delete", user, "--id", str(one["id"]))
+        self.assertFalse(self.mail_program(user, made.strip()))
+
     def test_a_code_and_then_a_password(self):
         user = "carl@example.org"
         self.s.user(user)
