@@ -39,14 +39,23 @@ read_original(struct original *o, struct err *e)
 	return 0;
 }
 
-/* Where the message is, for marking it when the answer has gone out. */
+/*
+ * Where the message is, for marking it when the answer has gone out: one word,
+ * so the folder's name is encoded.
+ */
 static const char *
 answers_of(struct web_request *r, const struct letter *l)
 {
 	const struct index_message *m = &l->message;
+	const char *text;
+	struct buf dir;
 
-	return pool_printf(
-	    &r->pool, "%s/%.*s", m->dir, (int)strcspn(m->name, ":"), m->name);
+	buf_init(&dir, 3 * MAILDIR_NAME_SIZE);
+	web_escape_url(slice_str(m->dir), &dir);
+	text = pool_printf(
+	    &r->pool, "%s/%.*s", dir.data, (int)strcspn(m->name, ":"), m->name);
+	buf_release(&dir);
+	return text;
 }
 
 int
@@ -164,14 +173,17 @@ is_own_mail(struct original *o)
 	return identities_has(&o->own, json_text(from, "address"));
 }
 
-/* The own address it was written to: Delivered-To, To, Cc; "" if none. */
+/*
+ * The own address it was written to, or from if it is own mail: Delivered-To,
+ * To, Cc; "" if none.
+ */
 static const char *
 own_recipient(struct original *o)
 {
-	static const char *const fields[] = { "to", "cc" };
+	const char *const fields[] = { "from", "to", "cc" };
 	const char *value;
 
-	for (size_t at = 0;
+	for (size_t at = 0; !is_own_mail(o) &&
 	     (value = header_value(o, "Delivered-To", &at)) != NULL;) {
 		struct slice s = slice_trim(slice_str(value));
 
@@ -269,9 +281,12 @@ address_reply(struct original *o, const char *verb, struct draft *d)
 
 /* --- Threading ---------------------------------------------------------------------------- */
 
-/* The first and the last 49 of References and its own id. */
+/*
+ * The first and the last 49 of References (RFC 5322 3.6.4: without any,
+ * In-Reply-To) and its own id, unless it is the same message `again`.
+ */
 static void
-thread_to(struct original *o, struct draft *d, bool reply)
+thread_to(struct original *o, struct draft *d, bool reply, bool again)
 {
 	const json_t *ids = json_object_get(o->summary, "references");
 	const char *id = json_text(o->summary, "message_id");
@@ -285,10 +300,12 @@ thread_to(struct original *o, struct draft *d, bool reply)
 		buf_addf(&all, "%s%s", all.len > 0 ? " " : "",
 		    json_string_value(json_array_get(ids, i)));
 	}
-	if (id[0] != '\0')
+	if (count == 0)
+		buf_addstr(&all, json_text(o->summary, "in_reply_to"));
+	if (id[0] != '\0' && !again)
 		buf_addf(&all, "%s%s", all.len > 0 ? " " : "", id);
 	d->references = buf_overflowed(&all)
-	    ? pool_strdup(&o->r->pool, id)
+	    ? pool_strdup(&o->r->pool, again ? "" : id)
 	    : pool_strndup(&o->r->pool, all.data, all.len);
 	if (reply)
 		d->in_reply_to = pool_strdup(&o->r->pool, id);
@@ -452,7 +469,7 @@ make_reply(
 	d->answers = o->answers;
 	d->verb = "reply";
 	address_reply(o, verb, d);
-	thread_to(o, d, true);
+	thread_to(o, d, true, false);
 	d->subject = subject_of(o, "Re: ");
 	reply_text(o, selected, d);
 }
@@ -463,7 +480,7 @@ make_forward(struct original *o, bool whole, struct draft *d)
 	d->from = own_recipient(o);
 	d->answers = o->answers;
 	d->verb = "forward";
-	thread_to(o, d, false);
+	thread_to(o, d, false, false);
 	d->subject = subject_of(o, "Fwd: ");
 	if (whole) {
 		d->text = pool_printf(
@@ -499,7 +516,7 @@ make_again(struct original *o, struct draft *d)
 	d->subject = pool_strdup(&o->r->pool, json_text(o->summary, "subject"));
 	d->in_reply_to =
 	    pool_strdup(&o->r->pool, json_text(o->summary, "in_reply_to"));
-	thread_to(o, d, false);
+	thread_to(o, d, false, true);
 	buf_init(&text, DRAFT_TEXT_MAX);
 	get_text(o, &text);
 	d->text = pool_strndup(&o->r->pool, text.data, text.len);

@@ -54,6 +54,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 		json_object_set_new(values, "notice", outgoing_notice(r));
 		json_object_set_new(values, "quota", user_quota(r));
 		json_object_set_new(values, "labels", user_labels(r));
+		json_object_set_new(
+		    values, "no_zone", json_boolean(out->zone[0] == '\0'));
 		if (json_object_get(values, "folders") == NULL)
 			mailbox_describe_folders(r, NULL, values);
 	}

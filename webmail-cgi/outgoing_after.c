@@ -46,18 +46,21 @@ move_copy(struct web_request *r, const struct outgoing_row *o)
 static void
 mark_original(struct web_request *r, const struct outgoing_row *o)
 {
-	const char *slash = strchr(o->answers, '/');
+	const char *slash = strchr(o->answers, '/'), *dir = NULL;
 	uint8_t flag =
 	    strcmp(o->verb, "forward") == 0 ? MAILDIR_PASSED : MAILDIR_REPLIED;
 	char name[MAILDIR_NAME_SIZE];
 	struct maildir m;
+	struct buf text;
 	struct err e;
 
-	if (slash == NULL ||
-	    mailbox_open_folder(r,
-		pool_strndup(
-		    &r->pool, o->answers, (size_t)(slash - o->answers)),
-		false, &m, &e) != 0)
+	buf_init(&text, MAILDIR_NAME_SIZE);
+	if (slash != NULL &&
+	    web_unescape_url(slice_of(o->answers, (size_t)(slash - o->answers)),
+		false, &text))
+		dir = pool_strndup(&r->pool, text.data, text.len);
+	buf_release(&text);
+	if (dir == NULL || mailbox_open_folder(r, dir, false, &m, &e) != 0)
 		return;
 	if (maildir_set_flags(&m, slash + 1, flag, 0, name, &e) != 0)
 		log_warning("%s: %s", slash + 1, e.text);

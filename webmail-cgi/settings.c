@@ -595,7 +595,7 @@ void
 settings_post(struct web_request *r, struct web_response *w)
 {
 	const struct topic *t = topic_of(r->args[0]);
-	const char *error;
+	const char *error, *back = web_form(r, "back");
 
 	if (t == NULL) {
 		web_error(w, 404, page_text(r, "settings.unknown"));
@@ -605,8 +605,10 @@ settings_post(struct web_request *r, struct web_response *w)
 	if (error == NULL && t->change != NULL)
 		error = t->change(r);
 	if (error == NULL) {
-		web_redirect(
-		    w, pool_printf(&r->pool, "/settings/%s?saved=1", t->id));
+		web_redirect(w,
+		    back != NULL
+			? web_own_path(back)
+			: pool_printf(&r->pool, "/settings/%s?saved=1", t->id));
 		return;
 	}
 	w->status = strcmp(error, "settings.failed") == 0 ? 503 : 422;

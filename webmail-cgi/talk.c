@@ -49,13 +49,19 @@ is_unread(const struct letter *l)
 	return (l->message.flags & MAILDIR_SEEN) == 0;
 }
 
-/* The newest, the first unread, or the one asked for: whichever is oldest. */
+/*
+ * The newest that is no draft, the first unread, or the one asked for:
+ * whichever is oldest.
+ */
 static void
 choose_open(struct web_request *r, struct talk *t)
 {
 	const char *open = web_query(r, "open");
 
 	t->first_open = t->count - 1;
+	while (t->first_open > 0 &&
+	    draft_path(r, &t->list[t->first_open].message)[0] != '\0')
+		t->first_open--;
 	for (size_t i = t->count; i-- > 0;) {
 		if (is_unread(&t->list[i]) ||
 		    (open != NULL && strcmp(open, t->list[i].id) == 0))

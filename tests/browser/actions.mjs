@@ -24,6 +24,20 @@ async function compose(to, subject, text) {
 }
 
 await step('sign in', () => signIn(page, url, 'ann@example.org', password));
+if (script)
+	await step('a new user is asked for the time zone, once', async () => {
+		await inbox();
+		const offer = page.locator('form[data-zone]');
+		if (!await offer.count()) // another run of these asked
+			return;
+		await offer.locator('button.pri').click();
+		await page.waitForURL('**/m/inbox');
+		must(await offer.count() === 0, 'asked again');
+		await page.goto(`${url}/webmail/settings/look`);
+		const here = await page.evaluate(() => Intl.DateTimeFormat()
+		    .resolvedOptions().timeZone);
+		must(await page.inputValue('#zone') === here, 'another zone');
+	});
 await step('the last row can be reached', async () => {
 	await page.click('a.go:has-text("Letter number 0")');
 	await page.waitForURL('**/c/**');

@@ -57,7 +57,7 @@ export async function scene({ script, width, height, dark }) {
 	const browser = await launch();
 	const look = { viewport: { width, height },
 		colorScheme: dark ? 'dark' : 'light',
-		javaScriptEnabled: script };
+		javaScriptEnabled: script, timezoneId: 'Europe/Oslo' };
 	const context = await browser.newContext(look);
 	const page = await context.newPage();
 	page.setDefaultTimeout(20000);

@@ -136,7 +136,17 @@ class Settings(unittest.TestCase):
 
     def test_preferences(self):
         b = self.browser()
-        self.assertIn('data-theme="auto"', b.get("/webmail/m/inbox").text)
+        page = b.get("/webmail/m/inbox")
+        self.assertIn('data-theme="auto"', page.text)
+        # the script offers the browser's zone, until one was chosen
+        self.assertIn("data-zone hidden", page.text)
+        for zone, status in (("Nowhere/Land", 422), ("UTC", 303)):
+            saved = b.post("/webmail/settings/look", {
+                "zone": zone, "back": "/m/inbox?filter=unread"}, page)
+            self.assertEqual(saved.status, status)
+        self.assertEqual(saved.header("Location"),
+                         "/webmail/m/inbox?filter=unread")
+        self.assertNotIn("data-zone", b.follow(saved).text)
         self.change(b, "look", theme="dark", density="compact",
                     zone="Europe/Oslo")
         page = b.get("/webmail/settings/look")

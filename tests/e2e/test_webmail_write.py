@@ -329,7 +329,8 @@ class Writing(unittest.TestCase):
                                 HTTP_X_PART="domains")
                 self.assertEqual(page.status, 200)
                 return page.text
-            wait_until(lambda: "null.example" in check(), 10, "the setting")
+            wait_until(lambda: bad["null.example"] in check(), 10,
+                       "the setting")
             page = check()
             for domain in list(zone) + ["typo.example", "example.org"]:
                 self.assertEqual(bad.get(domain, domain) in page,
@@ -750,6 +751,57 @@ class Writing(unittest.TestCase):
         self.assertEqual(made.status, 303)
         self.assertFalse([p for p in self.folder("bob", "Drafts")
                           if b"Re: Parts" in p.read_bytes()])
+
+    def test_threads_by_in_reply_to_and_own_mail(self):
+        b = self.browser("ann")
+        self.deliver("ann@example.org", Subject="no references",
+                     Message_ID="<c2@far>", In_Reply_To="<c1@far>")
+        f = self.answer(b, "reply").fields()
+        self.assertEqual(f["references"], "c1@far c2@far")
+        # once more: it is no answer to itself
+        f = self.answer(b, "edit").fields()
+        self.assertEqual(f["references"], "c1@far")
+        self.assertEqual(f["in_reply_to"], "c1@far")
+        # own mail: from whom it was, to whom it went
+        letter = Letter(b)
+        letter.post("send", to="Bob <bob@example.org>, ann@example.org",
+                    cc="carl@example.org", subject="own words", text="x",
+                    **{"from": "sales+x@example.org"})
+        self.wait_subject("ann", "own words")
+        f = self.answer(b, "reply-all").fields()
+        self.assertEqual(f["from"], "sales+x@example.org")
+        self.assertEqual(f["to"], "Bob <bob@example.org>, ann@example.org")
+        self.assertEqual(f["cc"], "carl@example.org")
+        # a draft does not fold the letter it answers
+        letter = self.answer(b, "reply")
+        letter.post("save", text="not yet")
+        _, page = self.open_last(b)
+        self.assertEqual(len(re.findall(r'<details class="msg"[^>]* open',
+                                        page.text)), 2)
+        letter.post("discard")
+
+    def test_the_mark_in_any_folder(self):
+        self.s.user("ina@example.org")
+        b = self.browser("ina")
+        self.deliver("ina@example.org", Subject="filed",
+                     Message_ID="<filed@far>")
+        _, page = self.open_last(b)
+        row = re.search(r'action="[^"]+/v/([^"/]+)/reply"', page.text).group(1)
+        moved = b.post("/webmail/act", {
+            "do": "move:new", "new_name": "Größe & more, 100%",
+            "id": row, "folder": "inbox", "back": "/m/inbox"}, page)
+        self.assertEqual(moved.status, 303)
+        made = b.post(f"/webmail/v/{row}/reply", {}, page)
+        letter = Letter.__new__(Letter)
+        letter.b, letter.page = b, b.follow(made)
+        letter.post("save")
+        letter.post("send", to="carl@example.org", subject="Re: filed, sent")
+        b.get("/webmail/m/inbox")
+        box = self.s.mailbox("ina@example.org")
+        wait_until(lambda: [p for p in box.glob(".*/cur/*") if b"<filed@far>"
+                            in p.read_bytes()[:2000] and b"Subject: filed" in
+                            p.read_bytes() and
+                            "R" in p.name.split(",")[-1]], 10, "the mark")
 
     def test_reply_to_list_and_bcc(self):
         b = self.browser("bob")
