@@ -30,11 +30,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
-#include "directory/config.h"
+#include "directory/setup.h"
 #include "net/sock.h"
 #include "proc/limits.h"
 #include "proc/privilege.h"
-#include "proc/service.h"
 
 #include "connection.h"
 #include "core.h"
@@ -52,21 +51,12 @@ enum {
 static const enum program programs[] = { FROM_MTAD, FROM_POPD, FROM_QUEUE,
 	FROM_WEBMAIL, FROM_ADMIN, FROM_MAILSTEAD };
 
-enum path {
-	PATH_DIRECTORY,
-	PATH_AUDIT,
-	PATH_LOG,
-	PATH_TLS,
-	PATH_CACHE,
-	PATH_COUNT
-};
-
 /* Set by configure() before workers are forked. */
 static struct {
+	struct setup common;
 	bool installed; /* every program has a user of its own */
 	uid_t uids[ARRAY_LEN(programs)];
-	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
-	const char *read_paths[5], *write_paths[PATH_COUNT + 1];
+	const char *audit;
 	struct limits *sent; /* outlives the worker */
 } setup;
 
@@ -91,44 +81,18 @@ user_of(const struct config *c, enum program p)
 }
 
 static int
-configure_listener(
-    const struct config *c, size_t i, struct service_config *out, struct err *e)
+configure_listener(size_t i, struct service_config *out, struct err *e)
 {
-	struct listener *l = &out->listeners[i];
-	const char *user = user_of(c, programs[i]);
+	const char *user = user_of(&setup.common.config, programs[i]);
+	char path[64];
 
-	*l = (struct listener){ .socktype = SOCK_SEQPACKET,
-		.mode = setup.installed ? 0666 : 0600,
-		.kind = (unsigned)i };
-	if (config_path(c, l->path, sizeof(l->path), e, "run/accountd/%s.sock",
-		program_name(programs[i])) != 0)
+	(void)snprintf(path, sizeof(path), "run/accountd/%s.sock",
+	    program_name(programs[i]));
+	if (setup_listen_at(&setup.common, path, SOCK_SEQPACKET,
+		setup.installed ? 0666 : 0600, (unsigned)i, out, e) != 0)
 		return -1;
 	setup.uids[i] = 0;
 	return user[0] ? privilege_find_uid(user, &setup.uids[i], e) : 0;
-}
-
-static int
-configure_paths(
-    const struct config *c, struct service_config *out, struct err *e)
-{
-	static const char *const names[PATH_COUNT] = { "directory", "log/audit",
-		"log/accountd", "tls", "cache/auth" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (config_path(c, setup.paths[i], sizeof(setup.paths[i]), e,
-			"%s", names[i]) != 0)
-			return -1;
-		setup.write_paths[i] = setup.paths[i];
-	}
-	setup.read_paths[0] = "/etc/ssl";
-	setup.read_paths[1] = "/usr";
-	/* which groups there are */
-	setup.read_paths[2] = "/etc/group";
-	setup.read_paths[3] = "/etc/nsswitch.conf";
-	out->read_paths = setup.read_paths;
-	out->write_paths = setup.write_paths;
-	return config_path(
-	    c, out->log_dir, sizeof(out->log_dir), e, "log/accountd");
 }
 
 /*
@@ -136,13 +100,13 @@ configure_paths(
  * lies in tls/ becomes its own, so that it can be replaced.
  */
 static int
-own_tls(const struct config *c, struct err *e)
+own_tls(const char *tls, struct err *e)
 {
-	DIR *dir = opendir(setup.paths[PATH_TLS]);
+	DIR *dir = opendir(tls);
 	struct dirent *d;
 	struct stat st;
 	uid_t uid;
-	int rc = privilege_find_uid(c->user_auth, &uid, e);
+	int rc = privilege_find_uid(setup.common.config.user_auth, &uid, e);
 
 	while (rc == 0 && dir != NULL && (d = readdir(dir)) != NULL) {
 		/* "." is the folder itself */
@@ -166,29 +130,37 @@ own_tls(const struct config *c, struct err *e)
 static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
-	struct settings *s;
-	struct config c;
+	struct settings *set;
+	const char *tls;
 
-	if (config_load(state_dir, &c, e) != 0 ||
-	    directory_read_settings(state_dir, &s, e) != 0)
-		return -1;
-	settings_free(s);
 	if (setup.sent == NULL)
 		setup.sent = limits_new();
 	if (setup.sent == NULL)
 		return err_errno(e, "memory for limits");
-	*out = (struct service_config){ .enabled = true,
-		.workers = 1,
-		.connections = CONNECTIONS,
-		.listener_count = ARRAY_LEN(programs) };
-	snprintf(out->user, sizeof(out->user), "%s", c.user_auth);
-	setup.installed = c.user_auth[0] != '\0';
-	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
-		if (configure_listener(&c, i, out, e) != 0)
-			return -1;
-	if (configure_paths(&c, out, e) != 0)
+	if (setup_begin(&setup.common, state_dir, out, &set, e) != 0)
 		return -1;
-	return setup.installed && geteuid() == 0 ? own_tls(&c, e) : 0;
+	settings_free(set);
+	out->enabled = true;
+	out->workers = 1;
+	out->connections = CONNECTIONS;
+	out->log_days = 0; /* expire_logs() looks after them */
+	(void)snprintf(
+	    out->user, sizeof(out->user), "%s", setup.common.config.user_auth);
+	setup.installed = out->user[0] != '\0';
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		if (configure_listener(i, out, e) != 0)
+			return -1;
+	setup_paths(&setup.common, "log/accountd", out);
+	(void)setup_read(&setup.common, "/etc/ssl");
+	(void)setup_read(&setup.common, "/usr");
+	/* which groups there are */
+	(void)setup_read(&setup.common, "/etc/group");
+	(void)setup_read(&setup.common, "/etc/nsswitch.conf");
+	(void)setup_write(&setup.common, "directory");
+	tls = setup_write(&setup.common, "tls");
+	(void)setup_write(&setup.common, "cache/auth");
+	setup.audit = setup_write(&setup.common, "log/audit");
+	return setup.installed && geteuid() == 0 ? own_tls(tls, e) : 0;
 }
 
 static int
@@ -228,7 +200,7 @@ serve(struct worker *w, struct connection *c)
 
 /* Its own log and the audit log, whenever the settings change. */
 static void
-expire_logs(const struct core *core)
+expire_logs(const struct worker *w, const struct core *core)
 {
 	static int64_t next; /* the main thread's alone */
 	struct settings *s;
@@ -237,9 +209,8 @@ expire_logs(const struct core *core)
 		return;
 	next = clock_mono_ms() + EXPIRE_MS;
 	s = directory_settings(core->directory);
-	log_expire(setup.paths[PATH_LOG], settings_int(s, SET_LOG_DAYS));
-	log_expire(
-	    setup.paths[PATH_AUDIT], settings_int(s, SET_LOG_AUDIT_DAYS));
+	log_expire(w->config->log_dir, settings_int(s, SET_LOG_DAYS));
+	log_expire(setup.audit, settings_int(s, SET_LOG_AUDIT_DAYS));
 	settings_free(s);
 }
 
@@ -268,7 +239,7 @@ tick(struct worker *w)
 		renew(core);
 		return;
 	}
-	expire_logs(core);
+	expire_logs(w, core);
 	trial_expire(core);
 	if (clock_mono_ms() < next)
 		return;

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "directory/config.h"
-#include "proc/service.h"
+#include "directory/setup.h"
 
 #include "admin-cgi/admin.h"
 #include "admin-cgi/flow.h"
@@ -29,112 +28,59 @@ enum kind {
 	KIND_METRICS
 };
 
-enum path {
-	PATH_DIRECTORY,
-	PATH_WEB,
-	PATH_DOMAINS,
-	PATH_RUN,
-	PATH_CACHE,
-	PATH_LOGS,
-	PATH_COUNT
-};
-
 /* Set by configure() in the supervisor, inherited by workers. */
 static struct {
-	struct config config;
-	uint64_t stamp;
-	char paths[PATH_COUNT][CONFIG_PATH_SIZE];
-	const char *read_paths[4], *write_paths[8];
+	struct setup common;
+	const char *cache;
 } setup;
 
-static int
-set_paths(struct service_config *out, struct err *e)
+static void
+set_paths(struct service_config *out)
 {
-	static const char *const inside[PATH_COUNT] = { "directory", "web",
-		"domains", "run", "cache/admin", "log" };
+	struct setup *s = &setup.common;
 
-	for (size_t i = 0; i < PATH_COUNT; i++) {
-		if (config_path(&setup.config, setup.paths[i],
-			sizeof(setup.paths[i]), e, "%s", inside[i]) != 0)
-			return -1;
-		/* SQLite's readers write their marks into the -shm file */
-		setup.write_paths[i] = setup.paths[i];
-	}
-	setup.read_paths[0] = "/usr/share/zoneinfo";
-	out->read_paths = setup.read_paths;
-	out->write_paths = setup.write_paths;
-	return config_path(&setup.config, out->log_dir, sizeof(out->log_dir), e,
-	    "log/admin-cgi");
-}
-
-/* The port of monitoring, on each address; behind the listener of pages. */
-static int
-add_metrics(
-    const struct settings *all, struct service_config *out, struct err *e)
-{
-	int64_t port = settings_int(all, SET_METRICS_PORT);
-	enum setting_id id = settings_count(all, SET_METRICS_LISTEN) > 0
-	    ? SET_METRICS_LISTEN
-	    : SET_LISTEN;
-	size_t n = settings_count(all, id);
-
-	out->listener_count = 1;
-	if (port == 0)
-		return 0;
-	port += settings_int(all, SET_PORT_OFFSET);
-	if (port > 65535)
-		return err_set(e, ERR_PERM, "metrics.port is too large");
-	for (size_t i = 0;
-	     i < (n > 0 ? n : 1) && out->listener_count < SERVICE_LISTENERS_MAX;
-	     i++) {
-		struct listener *l = &out->listeners[out->listener_count++];
-
-		if (n > 0 &&
-		    !ip_parse(slice_str(settings_item(all, id, i)), &l->ip))
-			return err_set(e, ERR_PERM, "%s: not an address",
-			    settings_item(all, id, i));
-		l->port = (uint16_t)port;
-		l->kind = KIND_METRICS;
-	}
-	return 0;
+	setup_paths(s, "log/admin-cgi", out);
+	(void)setup_read(s, "/usr/share/zoneinfo");
+	/* SQLite's readers write their marks into the -shm file */
+	(void)setup_write(s, "directory");
+	(void)setup_write(s, "web");
+	(void)setup_write(s, "domains");
+	(void)setup_write(s, "run");
+	(void)setup_write(s, "log");
+	setup.cache = setup_write(s, "cache/admin");
 }
 
 static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
-	struct listener *l = &out->listeners[0];
 	struct settings *all;
 	int rc;
 
-	if (config_load(state_dir, &setup.config, e) != 0)
-		return -1;
-	setup.stamp = directory_stamp(state_dir);
-	if (directory_read_settings(state_dir, &all, e) != 0)
+	if (setup_begin(&setup.common, state_dir, out, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
-	out->log_days = settings_int(all, SET_LOG_DAYS);
-	rc = add_metrics(all, out, e);
-	(void)snprintf(l->group, sizeof(l->group), "%s",
-	    settings_text(all, SET_WEB_GROUP));
-	settings_free(all);
-	if (rc != 0)
-		return -1;
 	out->workers = WORKERS;
 	out->connections = CONNECTIONS;
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.config.user_admin);
-	if (config_path(&setup.config, l->path, sizeof(l->path), e,
-		"run/web/admin.sock") != 0)
+	    out->user, sizeof(out->user), "%s", setup.common.config.user_admin);
+	rc = setup_listen_at(&setup.common, "run/web/admin.sock", SOCK_STREAM,
+	    0660, KIND_WEB, out, e);
+	if (rc == 0)
+		rc = setup_listen(all, SET_METRICS_LISTEN, SET_METRICS_PORT,
+		    KIND_METRICS, out, e);
+	(void)snprintf(out->listeners[0].group, sizeof(out->listeners[0].group),
+	    "%s", settings_text(all, SET_WEB_GROUP));
+	settings_free(all);
+	if (rc != 0)
 		return -1;
-	l->socktype = SOCK_STREAM;
-	l->mode = 0660;
-	return set_paths(out, e);
+	set_paths(out);
+	return 0;
 }
 
 static bool
 changed(const char *state_dir)
 {
-	return directory_stamp(state_dir) != setup.stamp;
+	return setup_changed(&setup.common, state_dir);
 }
 
 /* The overview's numbers: at once what is there, then what comes. */
@@ -178,8 +124,8 @@ serve(struct worker *w, struct connection *c)
 	if (c->kind == KIND_METRICS)
 		metrics_serve(w->data, c);
 	else
-		web_serve(&admin_app, w->data, c->fd, setup.paths[PATH_CACHE],
-		    IO_TIMEOUT_MS);
+		web_serve(
+		    &admin_app, w->data, c->fd, setup.cache, IO_TIMEOUT_MS);
 }
 
 static const struct service service = {

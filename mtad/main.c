@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "directory/config.h"
+#include "directory/setup.h"
 
 #include "queue/spool_stat.h"
 
@@ -32,11 +32,9 @@ enum {
 };
 
 static struct {
-	char directory[CONFIG_PATH_SIZE], tls[CONFIG_PATH_SIZE],
-	    run[CONFIG_PATH_SIZE], spool[CONFIG_PATH_SIZE],
-	    log[CONFIG_PATH_SIZE], notify[CONFIG_PATH_SIZE],
-	    stat[CONFIG_PATH_SIZE];
-	const char *read_paths[6], *write_paths[5];
+	struct setup common;
+	const char *tls, *spool;
+	char notify[CONFIG_PATH_SIZE], stat[CONFIG_PATH_SIZE];
 	struct limits *limits;        /* shared with the workers */
 	struct tls_ticket_keys *keys; /* shared with the workers */
 	struct service_config previous;
@@ -45,7 +43,6 @@ static struct {
 } setup; /* by configure(), before workers are forked */
 
 static struct mtad mtad; /* of the worker */
-static int64_t tls_stamp;
 
 static const struct {
 	enum setting_id port;
@@ -58,100 +55,35 @@ static const struct {
 
 /* --- the supervisor's ------------------------------------------------------------ */
 
-/* All ports on one address. */
-static int
-add_listeners(const struct settings *set, const struct ip *ip,
-    struct service_config *out, struct err *e)
-{
-	int64_t offset = settings_int(set, SET_PORT_OFFSET);
-
-	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++) {
-		int64_t port = settings_int(set, kinds[kind].port);
-		struct listener *l;
-
-		if (port == 0)
-			continue;
-		if (port + offset > UINT16_MAX)
-			return err_set(e, ERR_PERM, "no port %lld",
-			    (long long)(port + offset));
-		if (out->listener_count == SERVICE_LISTENERS_MAX)
-			return err_set(e, ERR_PERM, "too many addresses");
-		l = &out->listeners[out->listener_count++];
-		l->ip = *ip;
-		l->port = (uint16_t)(port + offset);
-		l->kind = kind;
-	}
-	return 0;
-}
-
 static int
 set_listeners(
     const struct settings *set, struct service_config *out, struct err *e)
 {
-	enum setting_id id = settings_count(set, SET_SMTP_LISTEN) > 0
-	    ? SET_SMTP_LISTEN
-	    : SET_LISTEN;
-	size_t count = settings_count(set, id);
-	struct ip all = { 0 };
-
-	if (count == 0)
-		return add_listeners(set, &all, out, e);
-	for (size_t i = 0; i < count; i++) {
-		const char *text = settings_item(set, id, i);
-		struct ip ip;
-
-		if (!ip_parse(slice_str(text), &ip))
-			return err_set(e, ERR_PERM,
-			    "%s: not a single address: %s",
-			    setting_table[id].name, text);
-		if (add_listeners(set, &ip, out, e) != 0)
+	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++) {
+		if (setup_listen(set, SET_SMTP_LISTEN, kinds[kind].port, kind,
+			out, e) != 0)
 			return -1;
 	}
-	return 0;
+	/* for programs of this machine; who they are the kernel says */
+	return setup_listen_at(&setup.common, "run/submit.sock", SOCK_STREAM,
+	    0666, MTAD_LOCAL, out, e);
 }
 
-/* For programs of this machine; who they are the kernel says. */
-static int
-add_local_listener(
-    const struct config *c, struct service_config *out, struct err *e)
+static void
+set_paths(struct service_config *out)
 {
-	struct listener *l;
+	struct setup *s = &setup.common;
 
-	if (out->listener_count == SERVICE_LISTENERS_MAX)
-		return err_set(e, ERR_PERM, "too many addresses");
-	l = &out->listeners[out->listener_count++];
-	l->socktype = SOCK_STREAM;
-	l->mode = 0666;
-	l->kind = MTAD_LOCAL;
-	return config_path(c, l->path, sizeof(l->path), e, "run/submit.sock");
-}
-
-static int
-set_paths(const struct config *c, struct service_config *out, struct err *e)
-{
-	if (config_path(c, out->log_dir, sizeof(out->log_dir), e, "log/mtad") !=
-		0 ||
-	    config_path(c, setup.directory, sizeof(setup.directory), e,
-		"directory") != 0 ||
-	    config_path(c, setup.tls, sizeof(setup.tls), e, "tls") != 0 ||
-	    config_path(c, setup.run, sizeof(setup.run), e, "run") != 0 ||
-	    config_path(c, setup.spool, sizeof(setup.spool), e, "spool") != 0 ||
-	    config_path(c, setup.notify, sizeof(setup.notify), e,
-		"spool/notify.sock") != 0 ||
-	    config_path(
-		c, setup.stat, sizeof(setup.stat), e, "run/queue.stat") != 0)
-		return -1;
-	(void)snprintf(setup.log, sizeof(setup.log), "%s", out->log_dir);
-	setup.read_paths[0] = setup.directory;
-	setup.read_paths[1] = setup.tls;
-	setup.read_paths[2] = "/etc";
-	setup.read_paths[3] = "/usr";
-	setup.write_paths[0] = setup.spool;
-	setup.write_paths[1] = setup.run;
-	setup.write_paths[2] = setup.log;
-	out->read_paths = setup.read_paths;
-	out->write_paths = setup.write_paths;
-	return 0;
+	setup_paths(s, "log/mtad", out);
+	(void)setup_read(s, "directory");
+	setup.tls = setup_read(s, "tls");
+	(void)setup_read(s, "/etc");
+	(void)setup_read(s, "/usr");
+	setup.spool = setup_write(s, "spool");
+	(void)snprintf(
+	    setup.notify, sizeof(setup.notify), "%s/notify.sock", setup.spool);
+	(void)snprintf(setup.stat, sizeof(setup.stat), "%s/queue.stat",
+	    setup_write(s, "run"));
 }
 
 static bool
@@ -193,90 +125,38 @@ static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
 	struct settings *set;
-	struct config c;
 	int rc;
 
-	if (config_load(state_dir, &c, e) != 0 ||
-	    directory_read_settings(state_dir, &set, e) != 0)
+	if (setup_begin(&setup.common, state_dir, out, &set, e) != 0)
 		return -1;
-	memset(out, 0, sizeof(*out));
 	out->enabled = settings_bool(set, SET_MTAD_ENABLED);
-	out->log_days = settings_int(set, SET_LOG_DAYS);
 	out->workers = (unsigned)settings_int(set, SET_MTAD_WORKERS);
 	out->connections = (unsigned)settings_int(set, SET_MTAD_CONNECTIONS);
-	(void)snprintf(out->user, sizeof(out->user), "%s", c.user_mta);
+	(void)snprintf(
+	    out->user, sizeof(out->user), "%s", setup.common.config.user_mta);
 	if (settings_choice(set, SET_RELAY_MODE) == POLICY_RELAY_ANYONE)
 		log_warning("relay.mode is anyone: this is an open relay");
 	rc = set_listeners(set, out, e);
 	settings_free(set);
-	if (rc != 0 || add_local_listener(&c, out, e) != 0 ||
-	    set_paths(&c, out, e) != 0)
+	if (rc != 0 || prepare_workers(out, e) != 0)
 		return -1;
-	return prepare_workers(out, e);
+	set_paths(out);
+	return 0;
 }
 
 static bool
 changed(const char *state_dir)
 {
-	static uint64_t seen;
-	uint64_t now = directory_stamp(state_dir);
-	bool differs = now != seen;
 	int64_t now_ms = clock_mono_ms();
 
-	seen = now;
 	if (now_ms - setup.rotated_ms > ROTATE_MS) {
 		setup.rotated_ms = now_ms;
 		tls_ticket_keys_rotate(setup.keys);
 	}
-	return differs;
+	return setup_changed(&setup.common, state_dir);
 }
 
 /* --- the worker's ------------------------------------------------------------------ */
-
-/* Load the certificates; without any, TLS is not offered. */
-static void
-load_tls(struct mtad *m)
-{
-	int dir = open(setup.tls, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct err e;
-
-	if (dir < 0) {
-		log_warning(
-		    "no TLS: %s: %s", setup.tls, strerrordesc_np(errno));
-		return;
-	}
-	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++) {
-		struct tls_context *next, *old;
-
-		if (tls_server_context_new(
-			dir, setup.keys, kinds[kind].name, &next, &e) != 0) {
-			log_warning("TLS certificates: %s", e.text);
-			break;
-		}
-		(void)pthread_mutex_lock(&m->lock);
-		old = m->tls[kind];
-		m->tls[kind] = next;
-		(void)pthread_mutex_unlock(&m->lock);
-		if (old != NULL)
-			tls_context_free(old);
-	}
-	(void)close(dir);
-}
-
-static void
-check_tls(struct mtad *m)
-{
-	struct stat st;
-	int64_t stamp;
-
-	if (stat(setup.tls, &st) != 0)
-		return;
-	stamp = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
-	if (stamp == tls_stamp)
-		return;
-	tls_stamp = stamp;
-	load_tls(m);
-}
 
 static uint64_t
 minimum_free(const struct settings *set)
@@ -307,7 +187,7 @@ tick(struct worker *w)
 	atomic_store(&m->queue_full, is_queue_full(set));
 	spool_writer_set_minimum_free(m->spool, minimum_free(set));
 	settings_free(set);
-	check_tls(m);
+	tls_server_tick(&m->tls);
 }
 
 static int
@@ -324,6 +204,11 @@ worker_start(struct worker *w, struct err *e)
 	if (!w->is_inherited)
 		limits_join(m->limits, w->index);
 	(void)pthread_mutex_init(&m->lock, NULL);
+	m->tls.dir = setup.tls;
+	m->tls.keys = setup.keys;
+	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++)
+		m->tls.purposes[kind] = kinds[kind].name;
+	tls_server_start(&m->tls);
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "mtad");

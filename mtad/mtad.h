@@ -16,7 +16,7 @@
 #include "directory/directory.h"
 #include "mail/address.h"
 #include "net/stream.h"
-#include "net/tls.h"
+#include "net/tls_server.h"
 #include "policy/policy.h"
 #include "proc/limits.h"
 #include "proc/service.h"
@@ -54,9 +54,10 @@ struct mtad {
 	struct limits *limits;
 	atomic_bool queue_full;
 
-	pthread_mutex_t lock;                /* of what follows */
-	struct tls_context *tls[MTAD_KINDS]; /* NULL: no certificate */
-	struct session *sessions;            /* a ring list's first */
+	struct tls_server tls; /* by enum mtad_kind */
+
+	pthread_mutex_t lock;     /* of what follows */
+	struct session *sessions; /* a ring list's first */
 };
 
 /* Where a session is; bits, for the verb table. */

@@ -247,12 +247,10 @@ smtp_helo(void *session, struct slice args)
 static bool
 offers_tls(struct session *s)
 {
-	bool has;
+	struct tls_context *ctx = tls_server_get(&s->mtad->tls, s->kind);
 
-	(void)pthread_mutex_lock(&s->mtad->lock);
-	has = s->kind != MTAD_LOCAL && s->mtad->tls[s->kind] != NULL;
-	(void)pthread_mutex_unlock(&s->mtad->lock);
-	return has && s->stream.tls == NULL;
+	tls_context_free(ctx);
+	return ctx != NULL && s->stream.tls == NULL;
 }
 
 static int
@@ -345,14 +343,9 @@ smtp_help(void *session, struct slice args)
 static int
 start_tls(struct session *s, struct err *e)
 {
-	struct tls_context *ctx;
+	struct tls_context *ctx = tls_server_get(&s->mtad->tls, s->kind);
 	int rc;
 
-	(void)pthread_mutex_lock(&s->mtad->lock);
-	ctx = s->mtad->tls[s->kind];
-	if (ctx != NULL)
-		ctx = tls_context_ref(ctx);
-	(void)pthread_mutex_unlock(&s->mtad->lock);
 	if (ctx == NULL)
 		return err_set(e, ERR_TEMP, "no certificate");
 	stream_set_timeout(&s->stream,

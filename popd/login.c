@@ -298,7 +298,7 @@ pop3_stls(void *session, struct slice args)
 	(void)args;
 	if (s->stream.tls != NULL)
 		return pop3_err(s, "TLS is on already");
-	ctx = popd_tls(s->popd);
+	ctx = tls_server_get(&s->popd->tls, 0);
 	if (ctx == NULL)
 		return pop3_err(s, "[SYS/TEMP] no certificate");
 	rc = pop3_ok(s, "begin TLS");

@@ -13,7 +13,7 @@
 #include "directory/accountd.h"
 #include "directory/directory.h"
 #include "net/stream.h"
-#include "net/tls.h"
+#include "net/tls_server.h"
 #include "proc/limits.h"
 #include "proc/service.h"
 
@@ -37,10 +37,9 @@ struct popd {
 	struct directory *directory;
 	struct accountd *accountd;
 	struct mailbox_store store;
-	struct timespec tls_changed; /* the main thread's */
 	struct limits *limits;
-	pthread_mutex_t lock; /* of what follows */
-	struct tls_context *tls;
+	struct tls_server tls; /* one kind */
+	pthread_mutex_t lock;  /* of what follows */
 	struct session *sessions;
 };
 
@@ -85,9 +84,6 @@ int pop3_err(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
  */
 int pop3_read_line(struct session *s, size_t max, struct slice *line_out,
     struct err *e) MUST_CHECK;
-
-/* The TLS context now in force, a reference; NULL: no certificate. */
-struct tls_context *popd_tls(struct popd *p);
 
 /* --- login.c: the verbs of AUTHORIZATION ---------------------------------------- */
 

@@ -422,7 +422,7 @@ log_logout(const struct session *s)
 static int
 start_tls(struct session *s)
 {
-	struct tls_context *ctx = popd_tls(s->popd);
+	struct tls_context *ctx = tls_server_get(&s->popd->tls, 0);
 	struct err e;
 	int rc = -1;
 

@@ -25,10 +25,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "directory/config.h"
+#include "directory/setup.h"
 #include "net/tls.h"
 #include "proc/privilege.h"
-#include "proc/service.h"
 
 #include "queue/age.h"
 #include "queue/arrived.h"
@@ -71,11 +70,10 @@ enum {
 };
 
 static struct {
-	char directory[CONFIG_PATH_SIZE], spool[CONFIG_PATH_SIZE],
-	    run[CONFIG_PATH_SIZE], log[CONFIG_PATH_SIZE],
-	    mail_root[CONFIG_PATH_SIZE], ca_file[CONFIG_PATH_SIZE];
-	const char *read_paths[5], *write_paths[6];
+	struct setup common;
+	const char *spool, *run;
 	uid_t web_uid;
+	char ca_file[CONFIG_PATH_SIZE];
 } setup; /* by configure(), before workers are forked */
 
 static struct runner runner; /* of the worker */
@@ -83,62 +81,39 @@ static struct runner runner; /* of the worker */
 static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
-	struct settings *s;
-	struct config c;
+	struct setup *s = &setup.common;
+	struct settings *set;
 
-	if (config_load(state_dir, &c, e) != 0 ||
-	    directory_read_settings(state_dir, &s, e) != 0)
+	if (setup_begin(s, state_dir, out, &set, e) != 0)
 		return -1;
-	memset(out, 0, sizeof(*out));
-	out->enabled = settings_bool(s, SET_QUEUE_ENABLED);
-	out->log_days = settings_int(s, SET_LOG_DAYS);
+	out->enabled = settings_bool(set, SET_QUEUE_ENABLED);
 	snprintf(setup.ca_file, sizeof(setup.ca_file), "%s",
-	    settings_text(s, SET_REMOTE_CA_FILE));
-	settings_free(s);
+	    settings_text(set, SET_REMOTE_CA_FILE));
+	settings_free(set);
 	out->workers = 1;
 	out->connections = CONTROL_CONNECTIONS;
-	snprintf(out->user, sizeof(out->user), "%s", c.user_queue);
-	if (privilege_find_uid(c.user_web, &setup.web_uid, e) != 0)
+	snprintf(out->user, sizeof(out->user), "%s", s->config.user_queue);
+	if (privilege_find_uid(s->config.user_web, &setup.web_uid, e) != 0 ||
+	    setup_listen_at(s, "run/queue.sock", SOCK_SEQPACKET,
+		out->user[0] != '\0' ? 0666 : 0600, 0, out, e) != 0)
 		return -1;
-	out->listener_count = 1;
-	out->listeners[0].socktype = SOCK_SEQPACKET;
-	out->listeners[0].mode = c.user_queue[0] != '\0' ? 0666 : 0600;
-	if (config_path(&c, out->listeners[0].path,
-		sizeof(out->listeners[0].path), e, "run/queue.sock") != 0 ||
-	    config_path(&c, out->log_dir, sizeof(out->log_dir), e,
-		"log/queue-runner") != 0 ||
-	    config_path(&c, setup.directory, sizeof(setup.directory), e,
-		"directory") != 0 ||
-	    config_path(&c, setup.spool, sizeof(setup.spool), e, "spool") !=
-		0 ||
-	    config_path(&c, setup.run, sizeof(setup.run), e, "run") != 0)
-		return -1;
-	snprintf(setup.log, sizeof(setup.log), "%s", out->log_dir);
-	snprintf(setup.mail_root, sizeof(setup.mail_root), "%s", c.mail_root);
-	setup.read_paths[0] = setup.directory;
-	setup.read_paths[1] = "/etc";
-	setup.read_paths[2] = "/usr";
+	setup_paths(s, "log/queue-runner", out);
+	(void)setup_read(s, "directory");
+	(void)setup_read(s, "/etc");
+	(void)setup_read(s, "/usr");
 	if (setup.ca_file[0] != '\0')
-		setup.read_paths[3] = setup.ca_file;
-	setup.write_paths[0] = setup.spool;
-	setup.write_paths[1] = setup.mail_root;
-	setup.write_paths[2] = setup.run;
-	setup.write_paths[3] = setup.log;
-	setup.write_paths[4] = "/dev/shm"; /* the live marks */
-	out->read_paths = setup.read_paths;
-	out->write_paths = setup.write_paths;
+		(void)setup_read(s, setup.ca_file);
+	setup.spool = setup_write(s, "spool");
+	(void)setup_write(s, s->config.mail_root);
+	setup.run = setup_write(s, "run");
+	(void)setup_write(s, "/dev/shm"); /* the live marks */
 	return 0;
 }
 
 static bool
 changed(const char *state_dir)
 {
-	static uint64_t seen;
-	uint64_t now = directory_stamp(state_dir);
-	bool differs = now != seen;
-
-	seen = now;
-	return differs;
+	return setup_changed(&setup.common, state_dir);
 }
 
 /* --- Claiming ---------------------------------------------------------------- */
@@ -405,9 +380,10 @@ open_all(struct runner *r, struct err *e)
 	int fd;
 
 	snprintf(notify, sizeof(notify), "%s/notify.sock", setup.spool);
-	fd = open(setup.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(
+	    setup.common.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_errno(e, "%s", setup.mail_root);
+		return err_errno(e, "%s", setup.common.config.mail_root);
 	r->mail_root_fd = fd;
 	r->mailboxes = mailboxes_new(fd);
 	r->staging = staging_new(fd);

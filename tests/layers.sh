@@ -20,6 +20,7 @@ may_include() {
 	policy)		echo "base mail policy" ;;
 	directory)	echo "base net mail directory" ;;
 	gather)		echo "base net mail directory policy" ;;
+	setup)		echo "base net proc mail directory" ;;
 	mime)		echo "base net mail directory mime" ;;
 	web)		echo "base net mail directory mime web" ;;
 	maildir)	echo "base mail maildir $sql" ;;
@@ -36,12 +37,13 @@ may_include() {
 }
 
 # The layer a file belongs to.  policy is pure; policy/gather fills its struct
-# from the directory, for all that judge.  The queue folder holds two: the spool library
+# from the directory, for all that judge; directory/setup speaks of daemons.  The queue folder holds two: the spool library
 # that others may use, and the runner, which nobody may.
 layer_of() {
 	case $1 in
 	queue/spool* | queue/envelope*)	echo spool ;;
 	common/policy/gather.* | common/policy/route.*)	echo gather ;;
+	common/directory/setup.*)	echo setup ;;
 	common/*)			echo "$1" | cut -d/ -f2 ;;
 	*)				echo "$1" | cut -d/ -f1 ;;
 	esac
