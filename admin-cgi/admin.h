@@ -214,6 +214,8 @@ void export_get(struct web_request *r, struct web_response *w);
 
 /* --- domains.c ------------------------------------------------------------------- */
 
+/* Rows of "domain list": `shown` is how a name is written where it differs. */
+void domains_shape(json_t *items);
 void domains_page(struct web_request *r, struct web_response *w);
 void domain_new_page(struct web_request *r, struct web_response *w);
 void domain_new_post(struct web_request *r, struct web_response *w);

@@ -35,41 +35,76 @@ admins_page(struct web_request *r, struct web_response *w)
 
 /* --- The audit log --------------------------------------------------------------- */
 
-static json_t *
-compact(struct web_request *r, const json_t *value)
+/* As it was recorded; in the pool. */
+static const char *
+raw_text(struct web_request *r, const json_t *value)
 {
 	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	json_t *out =
-	    json_string(text != NULL ? pool_strdup(&r->pool, text) : "");
+	const char *out = text != NULL ? pool_strdup(&r->pool, text) : "";
 
 	free(text);
 	return out;
 }
 
-/* Only what differs between the two, where both are there. */
-static void
-add_changes(struct web_request *r, const json_t *entry, json_t *row)
+/* What a member is called: a field of the directory, or a setting. */
+static const char *
+key_words(struct web_request *r, const char *key)
 {
-	const json_t *before = json_object_get(entry, "before");
-	json_t *after = json_object_get(entry, "after"), *value;
-	json_t *changes = json_array();
+	const char *words = ops_words(r, "field", key);
+
+	return strcmp(words, key) != 0 ? words : ops_words(r, "setting", key);
+}
+
+/* A value for people: no quotes and brackets.  In the pool. */
+static const char *
+value_words(struct web_request *r, json_t *value)
+{
+	const char *out = "", *key;
+	json_t *one;
+	size_t i;
+
+	if (json_is_string(value))
+		return json_string_value(value);
+	if (json_is_boolean(value))
+		return ops_words(
+		    r, "value", json_is_true(value) ? "yes" : "no");
+	json_array_foreach(value, i, one)
+		out = pool_printf(&r->pool, "%s%s%s", out, i > 0 ? ", " : "",
+		    value_words(r, one));
+	json_object_foreach(value, key, one)
+		out = pool_printf(&r->pool, "%s%s%s: %s", out,
+		    out[0] != '\0' ? "; " : "", key_words(r, key),
+		    value_words(r, one));
+	if (json_is_array(value) || json_is_object(value))
+		return out[0] != '\0' ? out : "\xe2\x80\x93";
+	return json_is_number(value) ? raw_text(r, value) : "";
+}
+
+static void
+add_change(struct web_request *r, json_t *changes, const char *key,
+    json_t *before, json_t *after)
+{
+	json_array_append_new(changes,
+	    json_pack("{ss,ss,ss}", "key", key, "before",
+		value_words(r, before), "after", value_words(r, after)));
+}
+
+/* Only what differs between the two, where both are there. */
+static json_t *
+changes_of(struct web_request *r, json_t *before, json_t *after)
+{
+	json_t *changes = json_array(), *value;
 	const char *key;
 
-	json_object_set_new(row, "changes", changes);
 	json_object_foreach(after, key, value) {
-		const json_t *was = json_object_get(before, key);
+		json_t *was = json_object_get(before, key);
 
-		if (was != NULL && json_equal(was, value))
-			continue;
-		json_array_append_new(changes,
-		    json_pack("{ss,so,so}", "key", key, "before",
-			was != NULL ? compact(r, was) : json_string(""),
-			"after", compact(r, value)));
+		if (was == NULL || !json_equal(was, value))
+			add_change(r, changes, key_words(r, key), was, value);
 	}
 	if (after == NULL && before != NULL)
-		json_array_append_new(changes,
-		    json_pack("{ss,so,ss}", "key", "", "before",
-			compact(r, before), "after", ""));
+		add_change(r, changes, "", before, NULL);
+	return changes;
 }
 
 static json_t *
@@ -79,17 +114,20 @@ audit_rows(struct web_request *r, const json_t *items)
 	size_t i;
 
 	json_array_foreach(items, i, entry) {
-		json_t *row = json_pack("{sO,sO?,sO,sO?}", "actor",
+		const char *verb = ops_text(entry, "verb");
+		json_t *row = json_pack("{sO,sO?,ss,ss,sO?,so,ss}", "actor",
 		    json_object_get(entry, "actor"), "ip",
-		    json_object_get(entry, "ip"), "verb",
-		    json_object_get(entry, "verb"), "target",
-		    json_object_get(entry, "target"));
+		    json_object_get(entry, "ip"), "verb", verb, "words",
+		    ops_words(r, "verb", verb), "target",
+		    json_object_get(entry, "target"), "changes",
+		    changes_of(r, json_object_get(entry, "before"),
+			json_object_get(entry, "after")),
+		    "raw", raw_text(r, entry));
 
 		if (row == NULL)
 			continue; /* a damaged line */
 		ops_put_time(row, "at",
 		    json_string_value(json_object_get(entry, "time")));
-		add_changes(r, entry, row);
 		json_array_append_new(rows, row);
 	}
 	return rows;

@@ -205,8 +205,6 @@ find_state(struct web_request *r, struct web_response *w, const char *domain,
 	return 0;
 }
 
-/* --- The pages ---------------------------------------------------------------------- */
-
 static void
 shape_records(struct web_request *r, json_t *page, json_t *records, bool full)
 {
@@ -237,6 +235,36 @@ shape_records(struct web_request *r, json_t *page, json_t *records, bool full)
 	json_object_set_new(
 	    page, "all", json_integer((json_int_t)json_array_size(records)));
 }
+
+json_t *
+dns_last(struct web_request *r, const char *domain)
+{
+	json_t *reply, *records, *out = NULL;
+	struct err e;
+
+	if (runner_ask(r,
+		json_pack("{s:s,s:s,s:{s:s}}", "verb", "tool last", "tool",
+		    "domain", "args", "domain", domain),
+		&reply, &e) != 0)
+		return NULL;
+	records = json_object_get(json_object_get(reply, "result"), "records");
+	if (json_array_size(records) > 0) {
+		out = json_object();
+		shape_records(r, out, records, false);
+		json_object_set_new(out, "tone",
+		    json_string(
+			json_integer_value(json_object_get(out, "need")) > 0
+			    ? "warn"
+			    : json_integer_value(
+				  json_object_get(out, "unknown")) > 0
+			    ? ""
+			    : "good"));
+	}
+	json_decref(reply);
+	return out;
+}
+
+/* --- The pages ---------------------------------------------------------------------- */
 
 void
 dns_page(struct web_request *r, struct web_response *w)

@@ -58,21 +58,29 @@ about(const struct web_request *r, const char *verb)
 /* --- The list ------------------------------------------------------------------- */
 
 void
-domains_page(struct web_request *r, struct web_response *w)
+domains_shape(json_t *items)
 {
 	char shown[4 * ADDRESS_DOMAIN_MAX];
-	json_t *reply, *values, *one;
 	const char *name;
+	json_t *one;
 	size_t i;
 
-	if (admin_need(r, w, list_request(r, "domain list"), &reply) != 0)
-		return;
-	json_array_foreach(json_object_get(reply, "items"), i, one) {
+	json_array_foreach(items, i, one) {
 		name = json_string_value(json_object_get(one, "name"));
 		domain_display(name, shown, sizeof(shown));
 		if (strcmp(name, shown) != 0)
 			json_object_set_new(one, "shown", json_string(shown));
 	}
+}
+
+void
+domains_page(struct web_request *r, struct web_response *w)
+{
+	json_t *reply, *values;
+
+	if (admin_need(r, w, list_request(r, "domain list"), &reply) != 0)
+		return;
+	domains_shape(json_object_get(reply, "items"));
 	values =
 	    list_values(r, reply, json_incref(json_object_get(reply, "items")));
 	json_decref(reply);

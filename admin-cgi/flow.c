@@ -29,6 +29,9 @@ enum {
 	CHART_HEIGHT = 180,
 	BAR_STEP = 30,
 	BAR_WIDTH = 24,
+	SPARK_WIDTH = 86,
+	SPARK_BOTTOM = 26,
+	SPARK_HEIGHT = 24,
 };
 
 enum kind {
@@ -285,6 +288,29 @@ hour_json(const struct flow *f, size_t i, uint32_t top)
 	    BAR_WIDTH);
 }
 
+/* A kind's hours as the points of a polyline; a flat one when there are none. */
+static json_t *
+spark_json(const struct flow *f, enum kind kind)
+{
+	char points[HOURS * 16] = "";
+	uint32_t top = 1;
+	size_t len = 0;
+
+	for (size_t h = 0; h < HOURS; h++)
+		if (f->hours[h][kind] > top)
+			top = f->hours[h][kind];
+	for (int i = 0; i < HOURS; i++) {
+		int64_t hour = f->newest - (HOURS - 1) + i;
+		uint32_t n = f->hours[hour % HOURS][kind];
+
+		len += (size_t)snprintf(points + len, sizeof(points) - len,
+		    "%s%.1f,%.1f", i > 0 ? " " : "",
+		    1 + (double)i * SPARK_WIDTH / (HOURS - 1),
+		    SPARK_BOTTOM - (double)n * SPARK_HEIGHT / (double)top);
+	}
+	return json_string(points);
+}
+
 struct counted {
 	const char *text;
 	uint32_t count;
@@ -330,10 +356,12 @@ flow_json(struct flow *f)
 	totals(f, sums, &top);
 	for (size_t i = 0; i < HOURS; i++)
 		json_array_append_new(hours, hour_json(f, i, top));
-	out = json_pack("{so,so,si,si,si,si,si}", "hours", hours, "reasons",
-	    reasons_json(f), "top", (int)top, "delivered", (int)sums[DELIVERED],
-	    "sent", (int)sums[SENT], "waiting", (int)sums[WAITING], "refused",
-	    (int)sums[REFUSED]);
+	out = json_pack("{so,so,s{so,so,so},si,si,si,si,si}", "hours", hours,
+	    "reasons", reasons_json(f), "spark", "delivered",
+	    spark_json(f, DELIVERED), "sent", spark_json(f, SENT), "refused",
+	    spark_json(f, REFUSED), "top", (int)top, "delivered",
+	    (int)sums[DELIVERED], "sent", (int)sums[SENT], "waiting",
+	    (int)sums[WAITING], "refused", (int)sums[REFUSED]);
 	pthread_mutex_unlock(&f->lock);
 	return out;
 }

@@ -21,7 +21,8 @@ bool flow_read(struct flow *f);
 
 /*
  * New values for a page: hours[24]{hour, delivered, sent, waiting, refused,
- * and the bars of the chart}, totals, reasons[]{text, count}, label.
+ * and the bars of the chart}, totals, reasons[]{text, count}, label, and
+ * spark{delivered, sent, refused}: the points of a line 88 wide and 28 high.
  */
 json_t *flow_json(struct flow *f);
 

@@ -152,8 +152,11 @@ shape_event(struct web_request *r, json_t *event)
 			is_own |= strcmp(key, own[i]) == 0;
 		if (!is_own)
 			json_array_append_new(pairs,
-			    json_pack("{s:s,s:O}", "key", key, "value", value));
+			    json_pack("{s:s,s:s,s:O}", "key", key, "name",
+				ops_words(r, "key", key), "value", value));
 	}
+	json_object_set_new(event, "program_words",
+	    json_string(ops_words(r, "program", ops_text(event, "program"))));
 	json_object_set_new(event, "pairs", pairs);
 	json_object_set_new(
 	    event, "words", json_string(ops_event_words(r, event)));

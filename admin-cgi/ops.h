@@ -77,6 +77,12 @@ void checks_page(struct web_request *r, struct web_response *w);
 void checks_post(struct web_request *r, struct web_response *w);
 
 /* --- dns.c ------------------------------------------------------------------------ */
+
+/*
+ * How the last look at a domain's DNS ended (new): {need, unknown, all, tone};
+ * NULL: nobody has looked since the runner was started.
+ */
+json_t *dns_last(struct web_request *r, const char *domain);
 void dns_page(struct web_request *r, struct web_response *w);
 void dns_post(struct web_request *r, struct web_response *w);
 void dns_zone_get(struct web_request *r, struct web_response *w);

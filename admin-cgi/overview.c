@@ -11,10 +11,12 @@
 #include "admin-cgi/admin.h"
 #include "admin-cgi/flow.h"
 #include "admin-cgi/health.h"
+#include "admin-cgi/ops.h"
 
 enum {
 	DISK_BAD = 96, /* percent */
 	STAT_FRESH_MS = 5000,
+	DOMAINS_SHOWN = 6,
 };
 
 /* One thing to do: the texts todo.<key> and todo.<key>.next. */
@@ -234,6 +236,35 @@ add_trial(struct web_request *r, json_t *todo)
 	json_decref(reply);
 }
 
+/* --- Domains ------------------------------------------------------------------------- */
+
+static void
+add_domains(struct web_request *r, json_t *page)
+{
+	json_t *reply, *items, *one;
+	struct err e;
+	size_t i;
+
+	if (admin_ask(r,
+		json_pack(
+		    "{ss,si}", "verb", "domain list", "limit", DOMAINS_SHOWN),
+		&reply, &e) != 0)
+		return;
+	items = json_object_get(reply, "items");
+	domains_shape(items);
+	json_array_foreach(items, i, one) {
+		json_t *dns = dns_last(
+		    r, json_string_value(json_object_get(one, "name")));
+
+		if (dns != NULL)
+			json_object_set_new(one, "dns", dns);
+	}
+	json_object_set_new(page, "domains",
+	    json_pack("{sO,sb}", "rows", items, "more",
+		json_object_get(reply, "next") != NULL));
+	json_decref(reply);
+}
+
 /* --- The page ------------------------------------------------------------------------ */
 
 static void
@@ -252,6 +283,7 @@ send_server(struct web_request *r, struct web_response *w, json_t *page)
 	add_queue(r, all, page, todo);
 	add_disk(r, all, page, todo);
 	add_seen(r, todo);
+	add_domains(r, page);
 	add_waiting(r, todo);
 	settings_free(all);
 	json_object_set_new(page, "flow", flow_json(admin_of(r)->flow));

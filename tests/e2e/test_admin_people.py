@@ -476,6 +476,14 @@ class People(unittest.TestCase):
         self.assertIn("Audited Name", page.text)
         self.assertIn("127.0.0.1", page.text)
         self.assertIn(ADMIN, page.text)
+        self.assertIn("<b>User changed</b>", page.text)
+        self.assertIn("Name: <s>", page.text)
+        raw = page.text.split("As recorded")[1].split("</details>")[0]
+        self.assertIn("&quot;verb&quot;:&quot;user set&quot;", raw)
+        self.s.cli("set", "log.keep_days", "31")
+        page = wait_until(lambda: (lambda p: "log.keep_days" in p.text and p)(
+            self.admin.get("/admin/audit?what=setting")))
+        self.assertIn("<b>Setting changed</b>", page.text)
         dora = self.sign_in("dora@example.org")
         self.assertIn("Audited Name",
                       dora.get("/admin/d/example.org/audit").text)
@@ -770,7 +778,8 @@ class People(unittest.TestCase):
     def test_services_and_flow(self):
         import smtplib
         page = self.admin.get("/admin/")
-        for text in ("SMTP server", "Mail flow", "Needs attention"):
+        for text in ("SMTP server", "Mail flow", "Needs attention",
+                     'class="spark"', 'href="/admin/d/example.org/dns"'):
             self.assertIn(text, page.text)
         with smtplib.SMTP(self.s.host, self.s.port["smtp"]) as c:
             try:
