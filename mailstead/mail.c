@@ -29,7 +29,8 @@ const struct command commands_mail[] = {
 	    false, command_check },
 	{ "mailbox",
 	    "list|views ADDRESS; show ADDRESS ID; check|repair|recount [ADDRESS]; "
-	    "aside ADDRESS; purge [--days N]; move DIRECTORY",
+	    "aside|back ADDRESS; left; purge [--days N] [--address A]; move "
+	    "DIRECTORY",
 	    "Look into a mailbox (the audit log tells); check the store; "
 	    "what deleted users left; move all to another disk.",
 	    false, command_mailbox },

@@ -542,6 +542,10 @@ command_mailbox(struct cli *c)
 		return recount(c);
 	if (strcmp(verb, "aside") == 0)
 		return left_aside(c);
+	if (strcmp(verb, "left") == 0)
+		return left_list(c);
+	if (strcmp(verb, "back") == 0)
+		return left_back(c);
 	if (strcmp(verb, "purge") == 0)
 		return left_purge(c);
 	if (strcmp(verb, "move") == 0)

@@ -112,10 +112,49 @@ class MailboxCommand(unittest.TestCase):
         self.s.user(ANN, PASSWORD, "--aside-mailbox")
         self.assertFalse(self.box.exists())
 
+        # put aside twice; the later is the one that comes back
+        left = self.s.json("mailbox", "left")
+        self.assertEqual([x["address"] for x in left], [ANN, ANN])
+        self.assertIn("T", left[0]["aside_at"])
+        self.s.cli("user", "delete", ANN)
+        p = self.s.run_cli("mailbox", "back", ANN)
+        self.assertEqual((p.returncode, self.box.exists()), (1, False))
+        self.s.user(ANN)
+        self.assertEqual(
+            self.s.run_cli("mailbox", "back", "admin@example.org").returncode,
+            1)
+        newest = max((self.box.parent / ".left").iterdir(),
+                     key=lambda p: p.name)
+        (newest / "cur").mkdir(exist_ok=True)
+        (newest / "cur/1700000009.M9.h,S=4,W=5:2,S").write_text("abc\n")
+        for sub in ("new", "tmp"):
+            (newest / sub).mkdir(exist_ok=True)
+        (users / ".left" / f"ann.db~{newest.name.split('~')[1]}").write_text("x")
+        self.s.cli("mailbox", "back", ANN)
+        self.assertTrue(
+            (self.box / "cur/1700000009.M9.h,S=4,W=5:2,S").exists())
+        self.assertEqual((users / "ann.db").read_text(), "x")
+        self.assertEqual(
+            self.s.json("user", "show", ANN)["used_messages"], 1)
+        p = self.s.run_cli("mailbox", "back", ANN)  # another one is there now
+        self.assertEqual(p.returncode, 1)
+        self.assertIn("a mailbox already", p.stderr)
+        self.s.cli("user", "delete", ANN)
+        stamp = newest.name.split("~")[1]
+        (self.box.parent / ".left" / f"ann.dbx~{stamp}").mkdir()
+        (self.box.parent / ".left" / f"ann.db~{stamp}").mkdir()
+        for other in ("other@example.org", "an@example.org",
+                      "ann@other.example"):
+            self.assertEqual(self.s.json("mailbox", "purge", "--days", "0",
+                                         "--address", other), [])
+        gone = self.s.json("mailbox", "purge", "--days", "0", "--address", ANN)
+        self.assertEqual(len(gone), 4, gone)
+        self.assertEqual(len(list((self.box.parent / ".left").iterdir())), 2)
+
         self.assertEqual(self.s.json("mailbox", "purge"), [])
         gone = [x["path"] for x in self.s.json("mailbox", "purge", "--days",
                                                "0")]
-        self.assertEqual(len(gone), 3, gone)
+        self.assertEqual(len(gone), 2, gone)
         self.assertEqual(list((self.box.parent / ".left").iterdir()), [])
         self.assertEqual(list((users / ".left").iterdir()), [])
 
