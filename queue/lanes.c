@@ -24,7 +24,9 @@ enum {
 	TURN_MAX = 20,        /* deliveries a slot makes while others wait */
 	IDLE_MAX = 256,       /* connections kept open, all lanes together */
 	IDLE_MS = 5000,
-	FORGET_MS = 600000, /* an unused lane, and that it failed before */
+	FORGET_MS = 600000, /* an unused lane, and that it failed before, */
+	LANES_MANY = 4000,  /* but sooner when there are many */
+	FORGET_SOON_MS = 5000,
 	CEILING_MS = 60000, /* how long a refused connection is minded */
 	DEAD_FIRST_MS = 15000,
 	LETTERS_PER_BULK = 3,
@@ -199,10 +201,14 @@ set_well(struct lanes *l, struct lane *lane, bool well)
 		return;
 	unready(l, lane);
 	lane->well = well;
-	if (well)
-		l->unsure_active -= lane->active;
-	else
+	if (!well) {
 		l->unsure_active += lane->active;
+		return;
+	}
+	/* another that is not well may have a slot now */
+	l->unsure_active -= lane->active;
+	if (l->waiting > 0 && l->ready[0].count > 0)
+		pthread_cond_signal(&l->work);
 }
 
 static struct lane **
@@ -490,10 +496,11 @@ close_all(struct idle *i)
 }
 
 static bool
-is_unused(const struct lane *lane, int64_t now)
+is_unused(const struct lanes *l, const struct lane *lane, int64_t now)
 {
 	return lane->queued == 0 && lane->active == 0 && lane->idle == NULL &&
-	    now - lane->used_ms > FORGET_MS;
+	    now - lane->used_ms >
+	    (l->lanes > LANES_MANY ? FORGET_SOON_MS : FORGET_MS);
 }
 
 void
@@ -509,7 +516,7 @@ lanes_tick(struct lanes *l)
 		for (p = &l->buckets[i]; (lane = *p) != NULL;) {
 			collect_idle(l, lane, now - IDLE_MS, &old);
 			place(l, lane);
-			if (!is_unused(lane, now)) {
+			if (!is_unused(l, lane, now)) {
 				p = &lane->chain;
 				continue;
 			}
