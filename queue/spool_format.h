@@ -101,6 +101,7 @@ bool writer_name_is_valid(const char *name);
 enum spool_record_flags {
 	RECORD_LARGE_BODY = 1,     /* the body is large/<id> */
 	RECORD_LARGE_ENVELOPE = 2, /* the envelope is large/<id>.env */
+	RECORD_REPORT = 4,         /* its sender is null; letters go first */
 };
 
 /* A record: header, body, envelope (what is inline of them), zero padding. */

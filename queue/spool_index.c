@@ -17,7 +17,8 @@
 #include "queue/spool_internal.h"
 
 enum {
-	RETRY_TURN = 8, /* one due retry for so many new ones */
+	RETRY_TURN = 8,  /* one due retry for so many new ones */
+	REPORT_TURN = 4, /* one report for three letters */
 	CLOCK_STEP_MS = 1000,
 };
 
@@ -215,30 +216,54 @@ heap_add(struct spool *s, struct spool_entry *en)
 
 /* --- states -------------------------------------------------------------------- */
 
+static struct ready_queue *
+ready_queue(struct spool *s, const struct spool_entry *en)
+{
+	return &s->ready[(en->flags & RECORD_REPORT) != 0];
+}
+
 static void
 ready_remove(struct spool *s, struct spool_entry *en)
 {
+	struct ready_queue *q = ready_queue(s, en);
+
 	if (en->prev != NULL)
 		en->prev->next = en->next;
 	else
-		s->ready_first = en->next;
+		q->first = en->next;
 	if (en->next != NULL)
 		en->next->prev = en->prev;
 	else
-		s->ready_last = en->prev;
+		q->last = en->prev;
 	en->prev = en->next = NULL;
 }
 
 static void
 ready_add(struct spool *s, struct spool_entry *en)
 {
-	en->prev = s->ready_last;
+	struct ready_queue *q = ready_queue(s, en);
+
+	en->prev = q->last;
 	en->next = NULL;
-	if (s->ready_last != NULL)
-		s->ready_last->next = en;
+	if (q->last != NULL)
+		q->last->next = en;
 	else
-		s->ready_first = en;
-	s->ready_last = en;
+		q->first = en;
+	q->last = en;
+}
+
+/* A flood of reports delays no letter (E11), nor letters a report for ever. */
+static struct spool_entry *
+next_ready(struct spool *s)
+{
+	struct spool_entry *letter = s->ready[0].first;
+	struct spool_entry *report = s->ready[1].first;
+
+	if (letter != NULL && report != NULL)
+		return s->report_turn++ % REPORT_TURN == REPORT_TURN - 1
+		    ? report
+		    : letter;
+	return letter != NULL ? letter : report;
 }
 
 void
@@ -271,12 +296,12 @@ spool_index_follow_clock(struct spool *s, int64_t back_ms)
 struct spool_entry *
 index_next_due(struct spool *s, int64_t now_ms, int64_t *until_ms_out)
 {
-	struct spool_entry *due = s->heap_count > 0 ? s->heap[0] : NULL;
-	struct spool_entry *fresh = s->ready_first;
+	struct spool_entry *due = s->heap_count > 0 ? s->heap[0] : NULL, *fresh;
 
 	*until_ms_out = INT64_MAX;
 	if (s->gate == SPOOL_NOTHING)
 		return NULL;
+	fresh = next_ready(s);
 	if (s->gate == SPOOL_NEW_ONLY)
 		return fresh;
 	if (due != NULL && due->next_try_ms > now_ms) {

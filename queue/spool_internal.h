@@ -118,6 +118,10 @@ struct spool_end {
 	bool failed;         /* could not be done; goes back */
 };
 
+struct ready_queue {
+	struct spool_entry *first, *last;
+};
+
 struct spool {
 	struct spool_dirs dirs;
 	int lock_fd;
@@ -133,14 +137,15 @@ struct spool {
 	unsigned scan_waiters;
 	uint64_t wakes;
 	enum spool_gate gate;
-	unsigned turn; /* new ones and retries take turns */
+	unsigned turn;        /* new ones and retries take turns, */
+	unsigned report_turn; /* letters and reports */
 	int64_t rescan_ms;
 	int64_t wall_ahead_ms; /* of the monotonic clock, at the last look */
 	int64_t set_back_ms;   /* by how much it was set back altogether */
 
 	struct spool_entry *by_id;
-	uint64_t name_seed; /* of the outlines; const */
-	struct spool_entry *ready_first, *ready_last;
+	uint64_t name_seed;          /* of the outlines; const */
+	struct ready_queue ready[2]; /* letters, reports */
 	struct spool_entry **heap;
 	size_t heap_count, heap_alloc;
 	size_t state_counts[ENTRY_STATES];

@@ -698,6 +698,9 @@ add_envelope(struct spool_message *m, struct envelope *v, struct err *e)
 	size_t start = m->buf.len;
 	size_t len;
 
+	if (v->sender[0] == '\0')
+		m->record.flags |= RECORD_REPORT;
+
 	v->body_size = m->record.body_size;
 	if (v->local_prefix > v->body_size)
 		return err_set(e, ERR_PERM, "body shorter than its prefix");

@@ -210,6 +210,37 @@ hold_and_release(void **state)
 	spool_close(s);
 }
 
+/* Letters pass the reports that came before them, but not all of them. */
+static void
+test_e11_letters_before_reports(void **state)
+{
+	struct spool_writer *w = writer("mtad-0");
+	struct spool *s = runner();
+	struct spool_message *m;
+	struct spool_item *it;
+	char order[9] = "";
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct envelope v = { .sender = i < 4 ? "" : "a@example.org",
+			.accepted_ms = clock_wall_ms() };
+
+		envelope_add(&v)->address = "b@example.org";
+		assert_int_equal(spool_begin(w, &m, &e), 0);
+		assert_int_equal(spool_commit(m, &v, &e), 0);
+		envelope_release(&v);
+	}
+	for (size_t i = 0; i < 8; i++) {
+		it = claim(s, 2000);
+		order[i] = it->envelope.sender[0] == '\0' ? 'r' : 'l';
+		spool_settle(it);
+	}
+	assert_string_equal(order, "lllrlrrr");
+	spool_writer_close(w);
+	spool_close(s);
+}
+
 static int
 count_sync(void *arg, struct err *e)
 {
@@ -1018,6 +1049,7 @@ main(void)
 		T(defer_and_retry),
 		T(hold_and_release),
 		T(many_at_once),
+		T(test_e11_letters_before_reports),
 		T(pages_and_groups),
 		T(not_before_and_take_back),
 		T(the_same_id_counts_once),
