@@ -268,6 +268,7 @@ spool_wake(struct spool *s)
 	(void)pthread_mutex_lock(&s->lock);
 	s->wakes++;
 	(void)pthread_cond_broadcast(&s->changed);
+	(void)pthread_cond_broadcast(&s->flushed);
 	(void)pthread_mutex_unlock(&s->lock);
 	(void)!write(s->wake_fd, &one, sizeof(one));
 }

@@ -90,13 +90,14 @@ spool_flush_wait(struct spool *s, int timeout_ms, struct err *e)
 {
 	int64_t until = clock_mono_ms() + timeout_ms;
 	struct timespec ts = { until / 1000, until % 1000 * 1000000 };
-	uint64_t number;
+	uint64_t number, wakes;
 	bool done;
 
 	(void)pthread_mutex_lock(&s->lock);
 	number = s->flushes_begun + 1;
+	wakes = s->wakes;
 	while (s->state_counts[ENTRY_PENDING] > 0 && s->flushes_done < number &&
-	    clock_left_ms(until) > 0) {
+	    s->wakes == wakes && clock_left_ms(until) > 0) {
 		s->flush_asked = true;
 		(void)pthread_cond_timedwait(&s->flushed, &s->lock, &ts);
 	}
@@ -204,7 +205,11 @@ store_end(struct spool *s, struct spool_end *end, struct err *e)
 	    s, dir, &n, buf_slice(&end->envelope), false, e);
 }
 
-/* To where it is not; done before, perhaps, by a flush that then failed. */
+/*
+ * Its new name; the old one goes last, as with what is written anew, since no
+ * rename between directories is one step on every disk.  It may be there, by a
+ * flush that then failed.
+ */
 static int
 store_move(struct spool *s, struct spool_end *end, struct err *e)
 {
@@ -215,9 +220,8 @@ store_move(struct spool *s, struct spool_end *end, struct err *e)
 	envelope_name_put(name, &n);
 	n.next_ms = end->next_try_ms;
 	envelope_name_put(next, &n);
-	if (renameat(files_dir(s, from), name, files_dir(s, to), next) == 0 ||
-	    (errno == ENOENT &&
-		faccessat(files_dir(s, to), next, F_OK, 0) == 0))
+	if (linkat(files_dir(s, from), name, files_dir(s, to), next, 0) == 0 ||
+	    errno == EEXIST)
 		return 0;
 	return err_errno(
 	    e, "move from %s/", from == DIR_HOLD ? "hold" : "deferred");
@@ -279,7 +283,7 @@ store_all(struct spool *s, struct spool_end *ends, struct err *e)
 		struct err why;
 		int rc = 0;
 
-		end->failed = false; /* its file may not have gone last time */
+		end->failed = false; /* a file may not have gone last time */
 		if (end->action == END_SETTLE)
 			continue;
 		if (end->action == END_CORRUPT)
@@ -361,7 +365,7 @@ drop_bodies(struct spool *s, struct spool_end *end)
 	(void)snprintf(name, sizeof(name), "%s.env", en->id);
 	if (en->flags & RECORD_LARGE_ENVELOPE)
 		rc |= drop_file(s->dirs.large, name);
-	if (end->action == END_DEFER || end->action == END_HOLD)
+	if (end->action != END_SETTLE && end->action != END_CORRUPT)
 		return rc;
 	if (en->place == PLACE_FILES || (en->flags & RECORD_LARGE_BODY))
 		rc |= drop_file(s->dirs.large, en->id);
@@ -382,16 +386,13 @@ drop_all(struct spool *s, struct spool_end *ends)
 	bool dropped = false;
 
 	for (struct spool_end *end = ends; end != NULL; end = end->next) {
-		if (end->action == END_MOVE)
-			continue;
 		dropped |= end->entry->serial > 0;
 		end->failed = drop_envelope(s, end) < 0;
 	}
 	if (dropped && (fsync(s->dirs.deferred) < 0 || fsync(s->dirs.hold) < 0))
 		log_error("spool: cannot flush deferred/");
 	for (struct spool_end *end = ends; end != NULL; end = end->next) {
-		if (end->action != END_MOVE && !end->failed &&
-		    drop_bodies(s, end) < 0)
+		if (!end->failed && drop_bodies(s, end) < 0)
 			log_error(
 			    "spool: cannot remove files of %s", end->entry->id);
 	}
@@ -453,7 +454,8 @@ finish_all(struct spool *s, struct spool_end *ends, size_t *settled_out)
 
 		ends = end->next;
 		/* Its file would not go: the mark holds until it does. */
-		if (end->failed && end->action == END_SETTLE) {
+		if (end->failed &&
+		    (end->action == END_SETTLE || end->action == END_MOVE)) {
 			return_end(s, end);
 			count_refused(s);
 			continue;

@@ -70,7 +70,7 @@ enum spool_gate {
 
 void spool_set_gate(struct spool *s, enum spool_gate gate);
 
-/* Let every spool_claim() that waits return at once; for stopping. */
+/* Let all who wait here return at once; for stopping. */
 void spool_wake(struct spool *s);
 
 /*

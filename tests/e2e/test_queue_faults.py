@@ -286,7 +286,7 @@ class Many(unittest.TestCase):
         def counts():
             answer = lab.control(verb='groups')
             return answer['deferred'], answer['held']
-        lab.faults.add('rename', errno.EIO, '/hold/', times=3)
+        lab.faults.add('link', errno.EIO, '/hold/', times=3)
         done = act('hold')
         self.assertEqual((done.returncode, done.stdout), (3, ''))
         self.assertIn('the disk did not take all of it', done.stderr)
