@@ -361,7 +361,8 @@ put_texts(const struct message *m, struct buf *text_out, json_t *out)
 	message_walk(m, gather, &t);
 	text = slice_trim(buf_slice(&t.plain)).len > 0 ? &t.plain : &t.html;
 	json_object_set_new(out, "snippet", snippet_json(buf_slice(text)));
-	buf_addc(text, '\n');
+	if (t.others.len > 0)
+		buf_addc(text, '\n');
 	buf_addslice(text, buf_slice(&t.others));
 	buf_cut_utf8(text, MIME_SEARCH_TEXT_MAX);
 	buf_addslice(text_out, buf_slice(text));
