@@ -12,6 +12,7 @@
 
 #include "base/compiler.h"
 #include "base/mem.h"
+#include "base/num.h"
 
 #include "parse/charset.h"
 #include "parse/link.h"
@@ -24,6 +25,7 @@ enum {
 	LINK_TEXT_MAX = 1024, /* looked at for where it pretends to lead */
 	SCRATCH_MAX = 16 * 1024,
 	PASSES_MAX = 6,
+	QUOTES_MAX = 20, /* marks of a line of text */
 	CHUNK = 4096,
 };
 
@@ -111,7 +113,8 @@ struct pass {
 	size_t link_depth;   /* ...and its place on the stack */
 	size_t hidden_depth; /* of the outermost hidden element */
 	bool text_only;
-	bool ended; /* beyond a limit: write no more */
+	unsigned quotes, pre; /* text_only: blockquotes and pres around */
+	bool ended;           /* beyond a limit: write no more */
 };
 
 /* Stand-ins of the same length (U+FDD0, U+FDD1) within this file. */
@@ -459,6 +462,51 @@ add_released(struct slice s, struct buf *out)
 	}
 }
 
+/* --- As plain text ------------------------------------------------------------ */
+
+static bool
+at_line_start(const struct pass *p)
+{
+	return p->out->len == 0 || p->out->data[p->out->len - 1] == '\n';
+}
+
+static void
+new_line(struct pass *p)
+{
+	if (!at_line_start(p) && p->out->data[p->out->len - 1] == ' ')
+		buf_truncate(p->out, p->out->len - 1);
+	if (!at_line_start(p))
+		buf_addc(p->out, '\n');
+}
+
+/* What counts how deep one is in an element of this name, or NULL. */
+static unsigned *
+nesting(struct pass *p, const struct element *el)
+{
+	if (strcmp(el->name, "blockquote") == 0)
+		return &p->quotes;
+	return strcmp(el->name, "pre") == 0 ? &p->pre : NULL;
+}
+
+/* As they are seen: runs of space are one, quotes have their marks. */
+static void
+add_words(struct pass *p, struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char held = held_character(slice_skip(s, i)), c = s.data[i];
+
+		if (p->pre == 0 && c == ' ' &&
+		    (at_line_start(p) || p->out->data[p->out->len - 1] == ' '))
+			continue;
+		if (at_line_start(p) && c != '\n')
+			for (size_t n = 0; n < num_min(p->quotes, QUOTES_MAX);
+			     n++)
+				buf_addstr(p->out, "> ");
+		buf_addc(p->out, held != '\0' ? held : c);
+		i += held != '\0' ? strlen(HELD_LESS) - 1 : 0;
+	}
+}
+
 /* Text comes in crumbs; it is written when something else follows. */
 static void
 flush_text(struct pass *p)
@@ -468,22 +516,15 @@ flush_text(struct pass *p)
 	if (p->text.len == 0)
 		return;
 	buf_init(&clean, p->text.len * 3 + 1);
-	charset_scrub(buf_slice(&p->text), p->text_only, &clean);
+	charset_scrub(buf_slice(&p->text), p->text_only && p->pre == 0, &clean);
 	if (p->link_depth > 0)
 		add_released(buf_slice(&clean), &p->link_text);
 	if (p->text_only)
-		add_released(buf_slice(&clean), p->out);
+		add_words(p, buf_slice(&clean));
 	else
 		add_escaped(buf_slice(&clean), p->out);
 	buf_release(&clean);
 	buf_reset(&p->text);
-}
-
-static void
-new_line(struct pass *p)
-{
-	if (p->out->len > 0 && p->out->data[p->out->len - 1] != '\n')
-		buf_addc(p->out, '\n');
 }
 
 static void
@@ -557,6 +598,8 @@ on_start(void *ctx, const xmlChar *name, const xmlChar **list)
 	} else if (p->text_only) {
 		if (el->flags & BLOCK)
 			new_line(p);
+		if (nesting(p, el) != NULL)
+			++*nesting(p, el);
 	} else if (!is_dropped(el, list) && p->depth < SANITISE_DEPTH_MAX) {
 		start_written(p, el, list);
 	}
@@ -589,6 +632,8 @@ on_end(void *ctx, const xmlChar *name)
 	flush_text(p);
 	if (p->text_only && (el->flags & BLOCK))
 		new_line(p);
+	if (p->text_only && nesting(p, el) != NULL && *nesting(p, el) > 0)
+		--*nesting(p, el);
 	if (el->flags & (EMPTY | DROP))
 		return;
 	while (i > 0 && p->open[i - 1] != el)

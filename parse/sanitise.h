@@ -50,7 +50,10 @@ enum {
 void sanitise_html(struct slice html, const struct sanitise_options *options,
     struct buf *out, struct sanitise_info *info);
 
-/* What a reader would see of it, as plain text for search. */
+/*
+ * What a reader would see of it, as plain text: a block a line, quotes with
+ * "> " before each.
+ */
 void sanitise_to_text(struct slice html, struct buf *out);
 
 #endif /* PARSE_SANITISE_H */

@@ -289,7 +289,8 @@ static void
 thread_to(struct original *o, struct draft *d, bool reply, bool again)
 {
 	const json_t *ids = json_object_get(o->summary, "references");
-	const char *id = json_text(o->summary, "message_id");
+	const char *all_of_id = json_text(o->summary, "message_id");
+	const char *id = strchr(all_of_id, ' ') == NULL ? all_of_id : "";
 	size_t count = json_array_size(ids);
 	struct buf all;
 

@@ -395,6 +395,7 @@ draft_begin_sending(
 
 	if (mailbox_open_folder(r, ".Drafts", true, &m, e) != 0)
 		return -1;
+	maildir_tidy(&m, clock_wall_ms());
 	(void)snprintf(
 	    name, sizeof(name), "%s.%08x.sent", d->did, hash_typed(d));
 	*fd_out = openat(

@@ -31,6 +31,7 @@ class Stage(unittest.TestCase):
     def setUpClass(cls):
         cls.s = Server()
         cls.s.start()
+        cls.s.set("dns.servers", "127.0.0.1:9")  # nobody: asks no one outside
         for user in ("ann", "bob"):
             cls.s.user(f"{user}@example.org", PASSWORD, "--name",
                        user.title() + " Harper")

@@ -752,6 +752,23 @@ class Writing(unittest.TestCase):
         self.assertFalse([p for p in self.folder("bob", "Drafts")
                           if b"Re: Parts" in p.read_bytes()])
 
+    def test_quote_of_a_designed_message(self):
+        self.s.user("jan@example.org")
+        m = EmailMessage()
+        m["From"], m["To"] = "Sue <sue@far.example>", "jan@example.org"
+        m["Message-ID"] = "no id at all"
+        m["Subject"] = "designed"
+        m.set_content("<p>My\n  own <b>words</b></p><blockquote>old"
+                      "<blockquote>older</blockquote></blockquote><pre>a\n"
+                      "  b</pre>", subtype="html")
+        with smtplib.SMTP(self.s.host, self.s.port["smtp"], timeout=30) as c:
+            c.send_message(m)
+        self.s.wait_messages("jan@example.org", 1)
+        f = self.answer(self.browser("jan"), "reply").fields()
+        self.assertRegex(f["text"], r"wrote:\n> My own words\n>> old\n"
+                         r">>> older\n> a\n>   b\n$")
+        self.assertEqual((f["in_reply_to"], f["references"]), ("", ""))
+
     def test_threads_by_in_reply_to_and_own_mail(self):
         b = self.browser("ann")
         self.deliver("ann@example.org", Subject="no references",

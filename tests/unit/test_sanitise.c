@@ -464,6 +464,13 @@ test_text(void **state)
 				   "&lt; b &amp; c</p><br>end"),
 	    &out);
 	assert_string_equal(out.data, "one two\na < b & c\nend\n");
+	buf_reset(&out);
+	sanitise_to_text(SLICE_LIT("<p>my\n   own </p>\n <blockquote>q1 "
+				   "<b>x</b><blockquote><p>q2</p></blockquote>"
+				   "q1\n</blockquote><pre>a\n  b</pre>c"),
+	    &out);
+	assert_string_equal(
+	    out.data, "my own\n> q1 x\n> > q2\n> q1\na\n  b\nc\n");
 	buf_release(&out);
 }
 
