@@ -258,6 +258,9 @@ class Lists(unittest.TestCase):
         page = self.b.get("/webmail/search?f_from=zoe&f_words=lunch&f_to=")
         self.assertEqual(page.header("Location"),
                          "/webmail/search?q=lunch%20from%3A%22zoe%22")
+        # the form goes on from what was looked for
+        page = self.list("search?q=lunch+-zoe")
+        self.assertIn('name="f_words" value="lunch -zoe"', page.text)
         page = self.list("search?q=lunch")
         page = self.act(page, do="trash", id=rows(page)[0][0])
         self.assertEqual(subjects(page), [])
