@@ -218,6 +218,7 @@ nameless(const char *type)
 		const char *type, *key;
 	} known[] = { { "message/rfc822", "read.message_file" },
 		{ "message/delivery-status", "read.report_file" },
+		{ "message/disposition-notification", "read.receipt_file" },
 		{ "text/calendar", "read.calendar_file" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {

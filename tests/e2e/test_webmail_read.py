@@ -296,6 +296,13 @@ END:VCALENDAR
             "Original-Message-ID": "<asked@else.example>",
             "Disposition": "manual-action/MDN-sent-manually; displayed"})
         self.assertFalse(m.defects or words.defects or report.defects)
+        bob = self.sign_in("bob@example.org")
+        page = bob.get("/webmail/m/inbox").text
+        page = bob.get(re.search(r'class="go" href="([^"]+)"', page).group(1))
+        self.assertIn("Your message to ann@example.org was displayed",
+                      page.text)
+        self.assertRegex(page.text, r'dir="auto">Receipt</a>')
+        self.assertNotIn("asks for a receipt", page.text)
         # other programs see it, and it goes where the message goes
         keywords = self.s.mailbox("ann@example.org") / "dovecot-keywords"
         self.assertIn("$MDNSent", keywords.read_text())
