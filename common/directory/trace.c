@@ -15,6 +15,16 @@ enum {
 	FIELD_SIZE = 1200,
 };
 
+/* Keys of JSON are in snake_case, those of the log may have a hyphen. */
+static void
+to_snake_case(char *key)
+{
+	for (; *key != '\0'; key++) {
+		if (*key == '-')
+			*key = '_';
+	}
+}
+
 static json_t *
 event_json(const struct log_event *event)
 {
@@ -27,6 +37,8 @@ event_json(const struct log_event *event)
 	    event->line, &at, key, sizeof(key), value, sizeof(value))) {
 		json_t *text =
 		    strcmp(value, "-") != 0 ? json_string(value) : NULL;
+
+		to_snake_case(key);
 		if (text != NULL)
 			json_object_set_new(o, key, text);
 		if (strcmp(key, "time") == 0)

@@ -176,6 +176,7 @@ service_status_read(const char *state_dir, const char *name,
 {
 	struct scoreboard *b;
 	char path[PATH_SIZE];
+	ssize_t got;
 	int rc = 0, fd;
 
 	memset(out, 0, sizeof(*out));
@@ -185,10 +186,12 @@ service_status_read(const char *state_dir, const char *name,
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
 	b = malloc(sizeof(*b));
-	if (b == NULL || read(fd, b, sizeof(*b)) != (ssize_t)sizeof(*b) ||
-	    b->magic != SCOREBOARD_MAGIC || b->state > SERVICE_STOPPING ||
+	got = b != NULL ? read(fd, b, sizeof(*b)) : -1;
+	if (got != (ssize_t)sizeof(*b) || b->magic != SCOREBOARD_MAGIC ||
+	    b->state > SERVICE_STOPPING ||
 	    b->listener_count > SERVICE_LISTENERS_MAX) {
-		if (is_held(fd)) /* its supervisor is about to write it */
+		/* its supervisor is about to write it, or even to lock it */
+		if (got == 0 || is_held(fd))
 			out->state = SERVICE_STARTING;
 		else
 			rc = err_set(e, ERR_TEMP, "%s: not readable now", path);

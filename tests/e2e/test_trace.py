@@ -30,6 +30,9 @@ class Trace(unittest.TestCase):
             for e in story["events"]:
                 self.assertRegex(e["time"], r"^\d{4}-\d\d-\d\dT[\d:.]+Z$")
                 self.assertIn(e["program"], ("mtad", "queue-runner"))
+                self.assertFalse([k for k in e if "-" in k], "snake_case")
+            self.assertEqual(story["events"][1]["message_id"],
+                             story["message_id"])
             for what in ("stranger@elsewhere.example",
                          "<one@elsewhere.example>"):
                 self.assertEqual([t["id"] for t in s.json("trace", what)],

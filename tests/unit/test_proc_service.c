@@ -84,6 +84,10 @@ test_damaged_status(void **state)
 	assert_int_equal(
 	    file_replace(AT_FDCWD, path, 0600, "rubbish", 7, &e), 0);
 	assert_int_equal(service_status_read(dir, "fixture", &st, &e), -1);
+	/* made, and neither locked nor written yet */
+	assert_int_equal(file_replace(AT_FDCWD, path, 0600, "", 0, &e), 0);
+	assert_int_equal(service_status_read(dir, "fixture", &st, &e), 0);
+	assert_int_equal(st.state, SERVICE_STARTING);
 	supervisor = launch(NULL);
 	while (service_status_read(dir, "fixture", &st, &e) != 0)
 		nap_ms(5);
