@@ -35,11 +35,10 @@ int
 secrets_dkim_list(struct secrets *s, const char *domain,
     struct dkim_row out[DKIM_KEYS_MAX], struct err *e)
 {
-	struct sql *db = secrets_lock(s);
 	struct sql_rows *r;
 	int got = -1, count = 0;
 
-	r = sql_query(db, e,
+	r = secrets_query(s, e,
 	    "SELECT selector, algorithm, state, created_ms, changed_ms,"
 	    " public_key FROM dkim_key WHERE domain = ?1"
 	    " ORDER BY created_ms, selector LIMIT 32",
@@ -47,32 +46,23 @@ secrets_dkim_list(struct secrets *s, const char *domain,
 	while (
 	    r != NULL && count < DKIM_KEYS_MAX && (got = sql_next(r, e)) == 1)
 		count += take_row(r, &out[count]);
-	sql_done(r);
-	secrets_unlock(s);
-	return got < 0 ? -1 : count;
+	return secrets_done(s, r, got < 0 ? -1 : count);
 }
 
 int
 secrets_dkim_has(
     struct secrets *s, const char *domain, const char *selector, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
-	struct sql_rows *r = sql_query(db, e,
+	return secrets_has(s, e,
 	    "SELECT 1 FROM dkim_key WHERE domain = ?1 AND selector = ?2", "ss",
 	    domain, selector);
-	int got = r ? sql_next(r, e) : -1;
-
-	sql_done(r);
-	secrets_unlock(s);
-	return got;
 }
 
 int
 secrets_dkim_active(struct secrets *s, const char *domain, const char *selector,
     struct buf *out, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
-	struct sql_rows *r = sql_query(db, e,
+	struct sql_rows *r = secrets_query(s, e,
 	    "SELECT private_key FROM dkim_key"
 	    " WHERE domain = ?1 AND selector = ?2 AND state = 'active'",
 	    "ss", domain, selector);
@@ -80,18 +70,15 @@ secrets_dkim_active(struct secrets *s, const char *domain, const char *selector,
 
 	if (got == 1)
 		buf_addslice(out, sql_blob(r, 0));
-	sql_done(r);
-	secrets_unlock(s);
-	return got;
+	return secrets_done(s, r, got);
 }
 
 int
 secrets_dkim_add(struct secrets *s, const char *domain, const char *selector,
     const char *state, const struct dkim_new_key *key, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
 	int64_t now = clock_wall_ms();
-	int r = sql_run(db, e,
+	int r = secrets_run(s, e,
 	    "INSERT INTO dkim_key (domain, selector, algorithm, state,"
 	    " private_key, public_key, created_ms, changed_ms)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -99,7 +86,6 @@ secrets_dkim_add(struct secrets *s, const char *domain, const char *selector,
 	    slice_of((const char *)key->private_key, key->private_len),
 	    slice_of((const char *)key->public_key, key->public_len), now, now);
 
-	secrets_unlock(s);
 	return r < 0 ? -1 : 0;
 }
 
@@ -107,26 +93,18 @@ int
 secrets_dkim_set_state(struct secrets *s, const char *domain,
     const char *selector, const char *state, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
-	int r = sql_run(db, e,
+	return secrets_run(s, e,
 	    "UPDATE dkim_key SET state = ?3, changed_ms = ?4"
 	    " WHERE domain = ?1 AND selector = ?2",
 	    "sssi", domain, selector, state, clock_wall_ms());
-
-	secrets_unlock(s);
-	return r < 0 ? -1 : r > 0;
 }
 
 int
 secrets_dkim_delete(
     struct secrets *s, const char *domain, const char *selector, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
-	int r = sql_run(db, e,
+	return secrets_run(s, e,
 	    "DELETE FROM dkim_key WHERE domain = ?1"
 	    " AND (?2 IS NULL OR selector = ?2)",
 	    "ss", domain, selector);
-
-	secrets_unlock(s);
-	return r < 0 ? -1 : r > 0;
 }

@@ -118,6 +118,13 @@ key_slice(const uint8_t *data, size_t len)
 	return slice_of((const char *)data, len);
 }
 
+/* For who does not ask how many rows a change found. */
+static int
+done(int rows)
+{
+	return rows < 0 ? -1 : 0;
+}
+
 /* --- Life ------------------------------------------------------------------- */
 
 static int
@@ -231,6 +238,54 @@ secrets_unlock(struct secrets *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+int
+secrets_run(
+    struct secrets *s, struct err *e, const char *query, const char *types, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, types);
+	r = sql_vrun(secrets_lock(s), e, query, types, ap);
+	va_end(ap);
+	secrets_unlock(s);
+	return r;
+}
+
+struct sql_rows *
+secrets_query(
+    struct secrets *s, struct err *e, const char *query, const char *types, ...)
+{
+	struct sql_rows *r;
+	va_list ap;
+
+	va_start(ap, types);
+	r = sql_vquery(secrets_lock(s), e, query, types, ap);
+	va_end(ap);
+	return r;
+}
+
+int
+secrets_done(struct secrets *s, struct sql_rows *r, int got)
+{
+	sql_done(r);
+	secrets_unlock(s);
+	return got;
+}
+
+int
+secrets_has(
+    struct secrets *s, struct err *e, const char *query, const char *types, ...)
+{
+	struct sql_rows *r;
+	va_list ap;
+
+	va_start(ap, types);
+	r = sql_vquery(secrets_lock(s), e, query, types, ap);
+	va_end(ap);
+	return secrets_done(s, r, r != NULL ? sql_next(r, e) : -1);
+}
+
 const uint8_t *
 secrets_server_key(const struct secrets *s)
 {
@@ -271,8 +326,7 @@ secrets_password(struct secrets *s, int64_t account_id,
 	struct sql_rows *r;
 	int got;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e,
+	r = secrets_query(s, e,
 	    "SELECT hash, scram_salt, scram_iterations, scram_stored_key,"
 	    " scram_server_key, must_change FROM password"
 	    " WHERE account_id = ?1",
@@ -280,9 +334,7 @@ secrets_password(struct secrets *s, int64_t account_id,
 	got = r ? sql_next(r, e) : -1;
 	if (got == 1)
 		got = take_password(r, out, e);
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
+	return secrets_done(s, r, got);
 }
 
 /* Under the lock: run `first` and `second`, or neither. */
@@ -359,8 +411,7 @@ secrets_list_views(
 	struct sql_rows *rows;
 	int r = -1;
 
-	pthread_mutex_lock(&s->lock);
-	rows = sql_query(s->db, e,
+	rows = secrets_query(s, e,
 	    "SELECT time_ms, actor, what FROM mailbox_view"
 	    " WHERE account_id = ?1 ORDER BY id DESC",
 	    "i", account_id);
@@ -370,9 +421,7 @@ secrets_list_views(
 		    json_pack("{ss,ss,ss}", "time", when, "actor",
 			sql_text(rows, 1), "what", sql_text(rows, 2)));
 	}
-	sql_done(rows);
-	pthread_mutex_unlock(&s->lock);
-	return r;
+	return secrets_done(s, rows, r);
 }
 
 /* --- Names whose mailbox may still be there --------------------------------------- */
@@ -381,42 +430,24 @@ int
 secrets_leave(
     struct secrets *s, const char *address, int64_t account_id, struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "INSERT OR REPLACE INTO left_mailbox"
 	    " (address, account_id, deleted_ms) VALUES (?1, ?2, ?3)",
-	    "sii", address, account_id, clock_wall_ms());
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    "sii", address, account_id, clock_wall_ms()));
 }
 
 int
 secrets_is_left(struct secrets *s, const char *address, struct err *e)
 {
-	struct sql_rows *rows;
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	rows = sql_query(s->db, e,
+	return secrets_has(s, e,
 	    "SELECT 1 FROM left_mailbox WHERE address = ?1", "s", address);
-	r = rows != NULL ? sql_next(rows, e) : -1;
-	sql_done(rows);
-	pthread_mutex_unlock(&s->lock);
-	return r;
 }
 
 int
 secrets_settle(struct secrets *s, const char *address, struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e, "DELETE FROM left_mailbox WHERE address = ?1",
-	    "s", address);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	return done(secrets_run(
+	    s, e, "DELETE FROM left_mailbox WHERE address = ?1", "s", address));
 }
 
 int
@@ -446,46 +477,24 @@ secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
 	return r;
 }
 
-/* Is there a row?  For queries of an account and a blob. */
-static int
-exists(struct secrets *s, const char *query, int64_t account_id,
-    struct slice blob, int64_t number, struct err *e)
-{
-	struct sql_rows *r;
-	int got;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e, query, "ibi", account_id, blob, number);
-	got = r ? sql_next(r, e) : -1;
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
-}
-
 int
 secrets_has_app_password(struct secrets *s, int64_t account_id,
     const uint8_t mac[SECRET_KEY_LEN], struct err *e)
 {
-	return exists(s,
-	    "SELECT 1 FROM app_password WHERE account_id = ?1 AND mac = ?2"
-	    " AND created_ms >= ?3",
-	    account_id, key_slice(mac, SECRET_KEY_LEN), 0, e);
+	return secrets_has(s, e,
+	    "SELECT 1 FROM app_password WHERE account_id = ?1 AND mac = ?2",
+	    "ib", account_id, key_slice(mac, SECRET_KEY_LEN));
 }
 
 int
 secrets_add_app_password(struct secrets *s, int64_t account_id,
     const char *name, const uint8_t mac[SECRET_KEY_LEN], struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "INSERT INTO app_password (account_id, name, mac, created_ms)"
 	    " VALUES (?1, ?2, ?3, ?4)",
 	    "isbi", account_id, name, key_slice(mac, SECRET_KEY_LEN),
-	    clock_wall_ms());
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    clock_wall_ms()));
 }
 
 static json_t *
@@ -504,8 +513,7 @@ secrets_list_app_passwords(
 	struct sql_rows *r;
 	int got = -1;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e,
+	r = secrets_query(s, e,
 	    "SELECT id, name, created_ms FROM app_password"
 	    " WHERE account_id = ?1 ORDER BY id",
 	    "i", account_id);
@@ -514,31 +522,16 @@ secrets_list_app_passwords(
 		    json_pack("{sI,ss,so}", "id", (json_int_t)sql_int(r, 0),
 			"name", sql_text(r, 1), "created_at",
 			time_json(sql_int(r, 2))));
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
-}
-
-/* Changed rows of a query of two numbers: 0 = was not there. */
-static int
-run_two(
-    struct secrets *s, const char *query, int64_t a, int64_t b, struct err *e)
-{
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e, query, "ii", a, b);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : r > 0;
+	return secrets_done(s, r, got);
 }
 
 int
 secrets_delete_app_password(
     struct secrets *s, int64_t account_id, int64_t id, struct err *e)
 {
-	return run_two(s,
-	    "DELETE FROM app_password WHERE account_id = ?1 AND id = ?2",
-	    account_id, id, e);
+	return secrets_run(s, e,
+	    "DELETE FROM app_password WHERE account_id = ?1 AND id = ?2", "ii",
+	    account_id, id);
 }
 
 /* --- Known addresses --------------------------------------------------------- */
@@ -547,10 +540,11 @@ int
 secrets_knows_address(struct secrets *s, int64_t account_id,
     const struct ip *ip, int64_t since_ms, struct err *e)
 {
-	return exists(s,
+	return secrets_has(s, e,
 	    "SELECT 1 FROM known_address WHERE account_id = ?1 AND ip = ?2"
 	    " AND seen_ms >= ?3",
-	    account_id, key_slice(ip->bytes, sizeof(ip->bytes)), since_ms, e);
+	    "ibi", account_id, key_slice(ip->bytes, sizeof(ip->bytes)),
+	    since_ms);
 }
 
 /* At most one write a day for each. */
@@ -563,13 +557,11 @@ secrets_note_address(struct secrets *s, int64_t account_id, const struct ip *ip,
 
 	if (r != 0)
 		return r < 0 ? -1 : 0;
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "INSERT OR REPLACE INTO known_address (account_id, ip, seen_ms)"
 	    " VALUES (?1, ?2, ?3)",
-	    "ibi", account_id, key_slice(ip->bytes, sizeof(ip->bytes)), now_ms);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    "ibi", account_id, key_slice(ip->bytes, sizeof(ip->bytes)),
+	    now_ms));
 }
 
 /* --- Web sessions ------------------------------------------------------------ */
@@ -579,18 +571,13 @@ secrets_add_session(struct secrets *s, const uint8_t token_hash[SECRET_KEY_LEN],
     const struct web_session *w, const char *ip, const char *agent,
     struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "INSERT INTO session (token_hash, account_id, program, ip, agent,"
 	    " created_ms, rotated_ms, seen_ms, expires_ms, idle_ms, fresh_ms)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?6)",
 	    "bisssiiii", key_slice(token_hash, SECRET_KEY_LEN), w->account_id,
 	    w->program, ip, agent, w->created_ms, w->seen_ms, w->expires_ms,
-	    w->idle_ms);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    w->idle_ms));
 }
 
 int
@@ -601,8 +588,7 @@ secrets_find_session(struct secrets *s,
 	struct sql_rows *r;
 	int got;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e,
+	r = secrets_query(s, e,
 	    "SELECT id, account_id, created_ms, seen_ms, expires_ms, idle_ms,"
 	    " program, rotated_ms, token_hash <> ?1, old_until_ms,"
 	    " ip, fresh_ms"
@@ -619,17 +605,15 @@ secrets_find_session(struct secrets *s,
 		snprintf(
 		    out->program, sizeof(out->program), "%s", sql_text(r, 6));
 	}
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
+	return secrets_done(s, r, got);
 }
 
 int
 secrets_touch_session(
     struct secrets *s, int64_t id, int64_t now_ms, struct err *e)
 {
-	return run_two(
-	    s, "UPDATE session SET seen_ms = ?2 WHERE id = ?1", id, now_ms, e);
+	return secrets_run(s, e,
+	    "UPDATE session SET seen_ms = ?2 WHERE id = ?1", "ii", id, now_ms);
 }
 
 int
@@ -637,32 +621,28 @@ secrets_rotate_session(struct secrets *s, int64_t id,
     const uint8_t token_hash[SECRET_KEY_LEN],
     const uint8_t old_hash[SECRET_KEY_LEN], int64_t now_ms, struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "UPDATE session SET token_hash = ?1, old_hash = ?2,"
 	    " rotated_ms = ?3, old_until_ms = expires_ms WHERE id = ?4",
 	    "bbii", key_slice(token_hash, SECRET_KEY_LEN),
-	    key_slice(old_hash, SECRET_KEY_LEN), now_ms, id);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    key_slice(old_hash, SECRET_KEY_LEN), now_ms, id));
 }
 
 int
 secrets_end_old_token(
     struct secrets *s, int64_t id, int64_t until_ms, struct err *e)
 {
-	return run_two(s, "UPDATE session SET old_until_ms = ?2 WHERE id = ?1",
-	    id, until_ms, e);
+	return secrets_run(s, e,
+	    "UPDATE session SET old_until_ms = ?2 WHERE id = ?1", "ii", id,
+	    until_ms);
 }
 
 int
 secrets_freshen_session(
     struct secrets *s, int64_t id, int64_t now_ms, struct err *e)
 {
-	return run_two(
-	    s, "UPDATE session SET fresh_ms = ?2 WHERE id = ?1", id, now_ms, e);
+	return secrets_run(s, e,
+	    "UPDATE session SET fresh_ms = ?2 WHERE id = ?1", "ii", id, now_ms);
 }
 
 int
@@ -672,8 +652,7 @@ secrets_list_sessions(
 	struct sql_rows *r;
 	int got = -1;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e,
+	r = secrets_query(s, e,
 	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms, agent"
 	    " FROM session WHERE account_id = ?1 AND program NOT LIKE '%+code'"
 	    " ORDER BY id DESC LIMIT 100",
@@ -686,35 +665,30 @@ secrets_list_sessions(
 			time_json(sql_int(r, 3)), "seen_at",
 			time_json(sql_int(r, 4)), "expires_at",
 			time_json(sql_int(r, 5)), "agent", sql_text(r, 6)));
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
+	return secrets_done(s, r, got);
 }
 
 int
 secrets_end_session(
     struct secrets *s, int64_t account_id, int64_t id, struct err *e)
 {
-	return run_two(s,
+	return secrets_run(s, e,
 	    "DELETE FROM session WHERE account_id = ?1"
 	    " AND (id = ?2 OR ?2 = 0)",
-	    account_id, id, e);
+	    "ii", account_id, id);
 }
 
 int
 secrets_sweep(
     struct secrets *s, int64_t now_ms, int64_t addresses_ms, struct err *e)
 {
-	int r = run_two(s,
-	    "DELETE FROM session WHERE expires_ms <= ?1"
-	    " OR (idle_ms > 0 AND seen_ms + idle_ms <= ?2)",
-	    now_ms, now_ms, e);
-
-	if (r >= 0)
-		r = run_two(s,
-		    "DELETE FROM known_address WHERE seen_ms < ?1 AND ?2 = 0",
-		    addresses_ms, 0, e);
-	return r < 0 ? -1 : 0;
+	if (secrets_run(s, e,
+		"DELETE FROM session WHERE expires_ms <= ?1"
+		" OR (idle_ms > 0 AND seen_ms + idle_ms <= ?1)",
+		"i", now_ms) < 0)
+		return -1;
+	return done(secrets_run(s, e,
+	    "DELETE FROM known_address WHERE seen_ms < ?1", "i", addresses_ms));
 }
 
 /* --- Credentials ------------------------------------------------------------- */
@@ -726,8 +700,7 @@ secrets_credential(
 	struct sql_rows *r;
 	int got;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(s->db, e,
+	r = secrets_query(s, e,
 	    "SELECT user, password FROM credential WHERE name = ?1", "s", name);
 	got = r ? sql_next(r, e) : -1;
 	if (got == 1) {
@@ -735,36 +708,24 @@ secrets_credential(
 		json_object_set_new(
 		    out, "password", json_string(sql_text(r, 1)));
 	}
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
+	return secrets_done(s, r, got);
 }
 
 int
 secrets_set_credential(struct secrets *s, const char *name, const char *user,
     const char *password, struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(s->db, e,
+	return done(secrets_run(s, e,
 	    "INSERT OR REPLACE INTO credential (name, user, password)"
 	    " VALUES (?1, ?2, ?3)",
-	    "sss", name, user, password);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : 0;
+	    "sss", name, user, password));
 }
 
 int
 secrets_delete_credential(struct secrets *s, const char *name, struct err *e)
 {
-	int r;
-
-	pthread_mutex_lock(&s->lock);
-	r = sql_run(
-	    s->db, e, "DELETE FROM credential WHERE name = ?1", "s", name);
-	pthread_mutex_unlock(&s->lock);
-	return r < 0 ? -1 : r > 0;
+	return secrets_run(
+	    s, e, "DELETE FROM credential WHERE name = ?1", "s", name);
 }
 
 int
@@ -773,14 +734,11 @@ secrets_list_credentials(struct secrets *s, json_t *items, struct err *e)
 	struct sql_rows *r;
 	int got = -1;
 
-	pthread_mutex_lock(&s->lock);
-	r = sql_query(
-	    s->db, e, "SELECT name, user FROM credential ORDER BY name", "");
+	r = secrets_query(
+	    s, e, "SELECT name, user FROM credential ORDER BY name", "");
 	while (r != NULL && (got = sql_next(r, e)) == 1)
 		json_array_append_new(items,
 		    json_pack("{ss,ss}", "name", sql_text(r, 0), "user",
 			sql_text(r, 1)));
-	sql_done(r);
-	pthread_mutex_unlock(&s->lock);
-	return got;
+	return secrets_done(s, r, got);
 }

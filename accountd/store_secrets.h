@@ -34,10 +34,27 @@ void secrets_close(struct secrets *s);
 /* As sql_is_gone(), of secrets.db. */
 bool secrets_is_gone(const struct secrets *s);
 
-/* The connection, locked: for store_dkim.c. */
-struct sql;
+/*
+ * For who keeps more in it (store_dkim.c, totp.c).  The connection, locked:
+ */
 struct sql *secrets_lock(struct secrets *s) MUST_CHECK;
 void secrets_unlock(struct secrets *s);
+
+/* One change, as sql_run(): how many rows, or -1. */
+int secrets_run(struct secrets *s, struct err *e, const char *query,
+    const char *types, ...) MUST_CHECK;
+
+/* Is there a row?  1, 0, -1. */
+int secrets_has(struct secrets *s, struct err *e, const char *query,
+    const char *types, ...) MUST_CHECK;
+
+/*
+ * As sql_query() and sql_done().  Also where the answer is NULL the lock is
+ * held until secrets_done(), which returns `got`.
+ */
+struct sql_rows *secrets_query(struct secrets *s, struct err *e,
+    const char *query, const char *types, ...) MUST_CHECK;
+int secrets_done(struct secrets *s, struct sql_rows *r, int got);
 
 /* This server's own secret, made with the file. */
 const uint8_t *secrets_server_key(const struct secrets *s);

@@ -400,8 +400,8 @@ bind_all(sqlite3_stmt *stmt, const char *types, va_list ap)
 	return r;
 }
 
-static struct sql_rows *
-start(struct sql *db, struct err *e, const char *query, const char *types,
+struct sql_rows *
+sql_vquery(struct sql *db, struct err *e, const char *query, const char *types,
     va_list ap)
 {
 	struct sql_rows *s = prepare(db, query, e);
@@ -428,22 +428,18 @@ sql_query(
 	va_list ap;
 
 	va_start(ap, types);
-	s = start(db, e, query, types, ap);
+	s = sql_vquery(db, e, query, types, ap);
 	va_end(ap);
 	return s;
 }
 
 int
-sql_run(
-    struct sql *db, struct err *e, const char *query, const char *types, ...)
+sql_vrun(struct sql *db, struct err *e, const char *query, const char *types,
+    va_list ap)
 {
-	struct sql_rows *s;
-	va_list ap;
+	struct sql_rows *s = sql_vquery(db, e, query, types, ap);
 	int r;
 
-	va_start(ap, types);
-	s = start(db, e, query, types, ap);
-	va_end(ap);
 	if (s == NULL)
 		return -1;
 	r = sqlite3_step(s->stmt);
@@ -453,6 +449,19 @@ sql_run(
 	if (r != SQLITE_DONE && r != SQLITE_ROW)
 		return -1;
 	return sqlite3_changes(db->handle);
+}
+
+int
+sql_run(
+    struct sql *db, struct err *e, const char *query, const char *types, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, types);
+	r = sql_vrun(db, e, query, types, ap);
+	va_end(ap);
+	return r;
 }
 
 int

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -72,6 +73,8 @@ int sql_migrate(struct sql *db, uint32_t application, const char *const *steps,
 /* Run a query that has no rows: number of changed rows, or -1. */
 int sql_run(struct sql *db, struct err *e, const char *query, const char *types,
     ...) MUST_CHECK;
+int sql_vrun(struct sql *db, struct err *e, const char *query,
+    const char *types, va_list ap) MUST_CHECK;
 
 /*
  * Queries may use wild(pattern, text...): does one of the texts fit the
@@ -84,6 +87,8 @@ int sql_run(struct sql *db, struct err *e, const char *query, const char *types,
  */
 struct sql_rows *sql_query(struct sql *db, struct err *e, const char *query,
     const char *types, ...) MUST_CHECK;
+struct sql_rows *sql_vquery(struct sql *db, struct err *e, const char *query,
+    const char *types, va_list ap);
 int sql_next(struct sql_rows *s, struct err *e) MUST_CHECK;
 void sql_done(struct sql_rows *s);
 
