@@ -512,6 +512,25 @@ log_settings(const struct request *q)
 	}
 }
 
+/* What the log and the audit log say in place of a secret setting's value. */
+static void
+hide_secrets(json_t *settings, const char *instead)
+{
+	const struct setting *s;
+	const char *name;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe(settings, next, name, value)
+	{
+		s = setting_find(name);
+		if (s != NULL && setting_is_secret(s) &&
+		    json_string_length(value) > 0)
+			json_object_set_new(
+			    settings, name, json_string(instead));
+	}
+}
+
 static int
 run_write(struct request *q, const struct verb *v, struct err *e)
 {
@@ -519,9 +538,16 @@ run_write(struct request *q, const struct verb *v, struct err *e)
 
 	if (sql_begin(db, e) != 0)
 		return -1;
-	if (check_rights(q, v, e) != 0 || v->run(q, e) != 0 ||
-	    ((v->flags & VERB_QUIET) == 0 && !q->quiet &&
-		write_audit(q, e) != 0)) {
+	if (check_rights(q, v, e) != 0 || v->run(q, e) != 0) {
+		sql_rollback(db);
+		return -1;
+	}
+	if (q->has_settings) {
+		hide_secrets(q->before, "(hidden)");
+		hide_secrets(q->after, "(a new one, hidden)");
+	}
+	if ((v->flags & VERB_QUIET) == 0 && !q->quiet &&
+	    write_audit(q, e) != 0) {
 		sql_rollback(db);
 		return -1;
 	}

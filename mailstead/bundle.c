@@ -136,7 +136,10 @@ put_settings(FILE *out, struct cli *c)
 		if (strcmp(value, s->fallback) == 0)
 			continue;
 		fprintf(out, "%s = ", s->name);
-		redact(out, value, strlen(value));
+		if (setting_is_secret(s))
+			fputs("(hidden)", out);
+		else
+			redact(out, value, strlen(value));
 		fputc('\n', out);
 	}
 	settings_free(now);

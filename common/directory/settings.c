@@ -61,6 +61,12 @@ setting_id_of(const struct setting *s)
 }
 
 bool
+setting_is_secret(const struct setting *s)
+{
+	return setting_id_of(s) == SET_SIGNUP_CODE;
+}
+
+bool
 setting_is_risky(const struct setting *s)
 {
 	static const enum setting_id risky[] = {

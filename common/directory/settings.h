@@ -70,6 +70,9 @@ enum setting_id setting_id_of(const struct setting *s);
  */
 bool setting_is_risky(const struct setting *s);
 
+/* Is its value a password?  Then no log, audit line or bundle has it. */
+bool setting_is_secret(const struct setting *s);
+
 /*
  * Check a text and bring it to its canonical form ("50 MiB" -> "52428800").
  * ERR_PERM with the reason a person can use.

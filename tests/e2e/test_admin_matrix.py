@@ -4,6 +4,7 @@ The list of routes comes from the router's own table (tests/tools/admin_routes),
 so a new page is in it by itself.  Rows N04 and N05 of the threats."""
 
 import re
+import sqlite3
 import subprocess
 import sys
 import unittest
@@ -19,6 +20,8 @@ OWN = {"d": "example.org", "u": "ann@example.org", "l": "news@example.org",
        "a": "sales@example.org"}
 OTHER = {"d": "other.example", "u": "olga@other.example",
          "l": "club@other.example", "a": "shop@other.example"}
+STRANGERS = {"nobody", "webmail's", "forged", "ended", "expired",
+             "of who lost the role", "of who is disabled"}
 DONE = {200, 303, 400, 403, 409, 422}
 
 
@@ -68,6 +71,7 @@ class Matrix(unittest.TestCase):
             "queue", "show", OWN["queue"]).returncode == 0)
         cls.socket = s.state / "run/web/admin.sock"
         cls.routes = list(routes())
+        cls.tried = set()
         cls.browsers = {role: cls.sign_in(user)
                         for role, user in ROLES.items()}
 
@@ -84,7 +88,10 @@ class Matrix(unittest.TestCase):
         assert b.page.status == 200, page.body
         return b
 
-    def ask(self, b, method, path, token=True):
+    def ask(self, b, method, path, token=True, note=None):
+        """One request; `note`: (route, who asks) for the count at the end."""
+        if note is not None:
+            self.tried.add(note)
         if method == "GET":
             return b.get("/admin" + path)
         return b.post("/admin" + path, {}, b.page if token else None)
@@ -97,16 +104,17 @@ class Matrix(unittest.TestCase):
 
     def test_N04_each_role(self):
         for method, path, who in self.signed_routes():
-            if path == "/logout":
-                continue
             for role, b in self.browsers.items():
                 objects = OWN
+                if path == "/logout":
+                    b = self.sign_in(ROLES[role])
                 if path.endswith("/delete"):
                     objects = {"d": f"victim-{role}.example",
                                "u": f"victim-{role}@example.org"}
                 where = fill(path, objects)
                 with self.subTest(method=method, path=where, role=role):
-                    page = self.ask(b, method, where)
+                    page = self.ask(b, method, where, note=(
+                        method, path, role))
                     if who & {role, "signed"}:
                         self.assertIn(page.status, DONE, page.text[:2000])
                     else:
@@ -131,7 +139,8 @@ class Matrix(unittest.TestCase):
                 continue
             with self.subTest(path=path):
                 page = self.ask(self.browsers["server"], method,
-                                fill(path, OWN), token=False)
+                                fill(path, OWN), token=False, note=(
+                                    method, path, "no form token"))
                 self.assertEqual(page.status, 403)
 
     def strangers(self):
@@ -150,6 +159,15 @@ class Matrix(unittest.TestCase):
         left = self.sign_in("left@example.org")
         self.s.cli("user", "set", "left@example.org", "roles=")
         yield "of who lost the role", dict(left.cookies)
+        old = self.sign_in(ROLES["server"])
+        db = sqlite3.connect(self.s.state / "directory/secrets.db")
+        with db:
+            changed = db.execute(
+                "UPDATE session SET expires_ms = 1 WHERE id ="
+                " (SELECT max(id) FROM session)").rowcount
+        db.close()
+        assert changed == 1
+        yield "expired", dict(old.cookies)
         self.s.cli("user", "set", "left@example.org", "roles=domain_admin")
         left = self.sign_in("left@example.org")
         self.s.cli("user", "disable", "left@example.org")
@@ -162,7 +180,8 @@ class Matrix(unittest.TestCase):
                     b = Browser(self.socket)
                     b.cookies = dict(cookies)
                     b.page = self.browsers["server"].page
-                    page = self.ask(b, method, fill(path, OWN))
+                    page = self.ask(b, method, fill(path, OWN), note=(
+                        method, path, name))
                     self.assertEqual(page.status, 401)
 
     def test_N05_other_programs(self):
@@ -170,6 +189,32 @@ class Matrix(unittest.TestCase):
         w = Browser(self.s.state / "run/web/webmail.sock")
         w.cookies = {"wm": self.browsers["server"].cookies["adm"]}
         self.assertEqual(w.get("/webmail/m/inbox").status, 401)
+
+    def test_N04_open_routes(self):
+        """What asks for no session is the way in, and nothing else."""
+        opened = [r for r in self.routes if r[2] == {"open"}]
+        self.assertEqual({r[1] for r in opened},
+                         {"/login", "/login/2", "/login/3"})
+        for method, path, _ in opened:
+            b = Browser(self.socket)
+            page = self.ask(b, "GET", path, note=(method, path, "nobody"))
+            self.assertIn(page.status, {200, 303})
+            if method == "POST":
+                b.page = page
+                self.assertIn(self.ask(b, "POST", path).status,
+                              {200, 303, 401, 403, 422})
+
+    def test_zz_all_of_it_was_tried(self):
+        """Runs last; what the tests above asked, against the table."""
+        wanted = set()
+        for method, path, who in self.routes:
+            askers = {"nobody"} if who == {"open"} else STRANGERS | set(ROLES)
+            if method == "POST" and who != {"open"}:
+                askers = askers | {"no form token"}
+            wanted |= {(method, path, asker) for asker in askers}
+        print(f"{len(self.routes)} routes, {len(wanted & self.tried)} of "
+              f"{len(wanted)} pairs of route and asker tried")
+        self.assertEqual(wanted - self.tried, set())
 
     def test_the_frame_has_no_dead_links(self):
         """Whatever the navigation offers to a role, the role may open."""

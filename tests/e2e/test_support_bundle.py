@@ -1,29 +1,72 @@
 """`mailstead support-bundle`, and that planted secrets are nowhere."""
 
+import base64
 import os
 import poplib
 import smtplib
+import sqlite3
 import ssl
+import subprocess
 import sys
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import Server  # noqa: E402
+from lib.server import BIN, Server  # noqa: E402
+from test_admin_people import totp  # noqa: E402
 
 CANARY = "kanarienvogel-7731-zwitschert"
 WRONG = "falscher-kanarienvogel-9942"
+CREDENTIAL = "kanarienvogel-beim-anbieter-5512"
+CODE = "kanarienvogel-einladung-3307"
 
 
 class Bundle(unittest.TestCase):
+    def plant(self, s):
+        """Secrets of every other kind, by the command line."""
+        s.cli("credential", "set", "isp", "--user", "ann",
+              input=CREDENTIAL + "\n")
+        s.cli("set", "signup.code", CODE)
+        s.user("ann@example.org")
+        app = s.json("app-password", "add", "ann@example.org", "--name",
+                     "phone")["password"]
+        key = s.json("totp", "begin", "ann@example.org")["secret"]
+        codes = s.json("totp", "confirm", "ann@example.org", totp(key))
+        s.cli("dkim", "add", "example.org", "planted")
+        db = sqlite3.connect(s.state / "directory/secrets.db")
+        keys = [k for k, in db.execute("SELECT private_key FROM dkim_key")]
+        hashes = [h for row in db.execute("SELECT * FROM password")
+                  for h in row if isinstance(h, str) and h.startswith("$")]
+        db.close()
+        self.assertTrue(keys and hashes)
+        return [CREDENTIAL, CODE, app, key, *codes["recovery_codes"], *hashes,
+                *(base64.b64encode(k).decode()[4:40] for k in keys)]
+
+    def look_at_pages(self, b, secrets):
+        """No page of the administration repeats one; the code is shown to who
+        may set it."""
+        out = subprocess.run(
+            [str(BIN.parent / "tests/tools/admin_routes")],
+            capture_output=True, text=True, check=True).stdout
+        for line in out.splitlines():
+            method, path, _ = line.split(" ")
+            where = path.replace("{}", {"d": "example.org"}.get(
+                path.split("/")[1], "bob@example.org"), 1)
+            if method != "GET" or "{}" in where:
+                continue
+            page = b.get("/admin" + where)
+            for secret in set(secrets) - {CODE}:
+                self.assertNotIn(secret, page.text, where)
+        self.assertNotIn(CODE, b.get("/admin/audit").text)
+
     def test_O02_canaries_are_nowhere(self):
         """Passwords, right and wrong, a session's token and a message's text
         through every way in; then every log, the bundle, temporary files."""
         with Server() as s:
             s.user("bob@example.org", CANARY, "--role", "server_admin")
             context = ssl._create_unverified_context()
-            secrets = [CANARY, WRONG]
+            secrets = [CANARY, WRONG, *self.plant(s)]
             for password in (CANARY, WRONG):
                 with smtplib.SMTP(s.host, s.port["submission"]) as c:
                     c.starttls(context=context)
@@ -51,6 +94,8 @@ class Bundle(unittest.TestCase):
                     self.assertNotIn(password, page.text)
                     secrets += [v for v in b.cookies.values()
                                 if len(v) > 20]
+                    if password == CANARY and prefix == "admin":
+                        self.look_at_pages(b, secrets)
             s.wait_messages("bob@example.org", 1)
             s.run_cli("tool", "console", s.host, str(s.port["pop3s"]), "--tls",
                       "--pop3", "USER bob@example.org", "PASS " + CANARY,
@@ -66,9 +111,16 @@ class Bundle(unittest.TestCase):
             self.assertIn("b***@example.org", text)
             self.assertNotIn("bob@example.org", text)
             places = [bundle, s.output]
-            for top in ("log", "cache", "run"):
-                for folder, _, names in os.walk(s.state / top):
+            for top in [s.state / t for t in ("log", "cache", "run")] + [
+                    s.top / "tmp"]:
+                for folder, _, names in os.walk(top):
                     places += [Path(folder) / n for n in names]
+            # the directory is read by all daemons; its one code is a setting
+            db = s.state / "directory/directory.db"
+            for place in (db, db.with_name("directory.db-wal")):
+                data = place.read_bytes()
+                for secret in set(secrets) - {CODE}:
+                    self.assertNotIn(secret.encode(), data, place)
             for place in places:
                 if not place.is_file():
                     continue
@@ -78,7 +130,11 @@ class Bundle(unittest.TestCase):
             for pid in s.pids():
                 for name in ("cmdline", "environ"):
                     data = Path(f"/proc/{pid}/{name}").read_bytes()
-                    self.assertNotIn(CANARY.encode(), data)
+                    for secret in secrets:
+                        self.assertNotIn(secret.encode(), data)
+                # what is in memory stays there
+                limits = Path(f"/proc/{pid}/limits").read_text()
+                self.assertRegex(limits, r"Max core file size +0 ")
             # it never writes over a file
             self.assertEqual(s.run_cli("support-bundle",
                                        str(bundle)).returncode, 1)
