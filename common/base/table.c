@@ -85,7 +85,9 @@ row(struct table *c, struct pool *pool, struct buf *text, const char **fields,
 		}
 		if (count == TABLE_FIELDS_MAX || buf_overflowed(text)) {
 			take_line(c);
-			return err_set(e, ERR_SYNTAX, "too many fields");
+			return err_set(e, ERR_SYNTAX,
+			    count == TABLE_FIELDS_MAX ? "too many fields"
+						      : "the line is too long");
 		}
 		if (memchr(text->data ? text->data : "", '\0', text->len) !=
 			NULL ||

@@ -72,6 +72,10 @@ user_csv_init(struct user_csv *c, struct slice text, struct err *e)
 		if (c->columns[i] < 0)
 			return err_set(
 			    e, ERR_SYNTAX, "unknown column \"%s\"", fields[i]);
+		for (size_t k = 0; k < i; k++)
+			if (c->columns[k] == c->columns[i])
+				return err_set(e, ERR_SYNTAX,
+				    "two columns are named \"%s\"", fields[i]);
 		has_address |= c->columns[i] == 0;
 		c->has_roles |=
 		    strcmp(columns[c->columns[i]].name, "roles") == 0;
@@ -103,6 +107,18 @@ words(const char *text)
 	return list;
 }
 
+/*
+ * A name that a spreadsheet would run as a formula, which users could leave
+ * for their administrator: it goes out with a quote mark before it, and such
+ * a mark is taken away again.
+ */
+static bool
+is_formula(const char *name)
+{
+	name += strspn(name, "'");
+	return name[0] != '\0' && strchr("=+-@", name[0]) != NULL;
+}
+
 static json_t *
 user_of(struct user_csv *c, const char **fields, size_t count)
 {
@@ -114,6 +130,9 @@ user_of(struct user_csv *c, const char **fields, size_t count)
 
 		if (fields[i][0] == '\0')
 			continue;
+		if (strcmp(k->name, "name") == 0 && fields[i][0] == '\'' &&
+		    is_formula(fields[i] + 1))
+			fields[i]++;
 		if (k->place == IN_LIST)
 			json_object_set_new(user, k->name, words(fields[i]));
 		else
@@ -187,6 +206,17 @@ put_value(struct buf *out, const json_t *value)
 		buf_addf(out, "%s%s", i > 0 ? " " : "", json_string_value(one));
 }
 
+static void
+put_name(struct buf *out, const char *name)
+{
+	struct buf text;
+
+	buf_init(&text, 4096);
+	buf_addf(&text, "%s%s", is_formula(name) ? "'" : "", name);
+	table_put(out, text.data);
+	buf_release(&text);
+}
+
 void
 user_csv_put(struct buf *out, const json_t *user)
 {
@@ -199,7 +229,11 @@ user_csv_put(struct buf *out, const json_t *user)
 
 		if (i > 0)
 			buf_addc(out, ',');
-		if (strcmp(columns[i].name, "disabled") == 0 && until != NULL)
+		if (strcmp(columns[i].name, "name") == 0)
+			put_name(out,
+			    json_string_value(json_object_get(user, "name")));
+		else if (strcmp(columns[i].name, "disabled") == 0 &&
+		    until != NULL)
 			put_value(out, until);
 		else
 			put_value(out, json_object_get(from, columns[i].name));

@@ -676,6 +676,60 @@ class People(unittest.TestCase):
         self.s.cli("totp", "confirm", "theo@example.org", totp(key))
         self.s.cli("totp", "remove", "theo@example.org")
 
+    def test_a_hostile_table(self):
+        """Each line by itself: what cannot be read is refused, the rest is
+        in, whatever program and country the table comes from."""
+        import subprocess
+        from lib.server import BIN
+
+        def read(data):
+            p = subprocess.run(
+                [str(BIN / "mailstead"), "--state", str(self.s.state),
+                 "user", "import", "-"], input=data, capture_output=True,
+                timeout=60)
+            return p.returncode, (p.stdout + p.stderr).decode()
+
+        head = b"address,name\r\n"
+        at = b"@example.org"
+        for data, code, why in (
+                (b"\xef\xbb\xbf" + head + b"h1" + at + b",Bom", 0, "1 added"),
+                (head + b"h2" + at + b",J\xf6rg\r\nh3" + at + b",x", 1,
+                 "not UTF-8"),
+                (head + b"h4" + at + b",a\0b\r\nh5" + at + b",x", 1,
+                 "1 added, 1 refused"),
+                (head + b"h6" + at + b",\"open\r\nh7" + at + b",x\r\n", 1,
+                 "a quote does not end"),
+                (head + b"h8" + at + b"," + b"x" * 100000 + b"\r\nh9" + at, 1,
+                 "the line is too long"),
+                ("address,name\r\nx@y.example,x".encode("utf-16"), 1,
+                 "names the columns"),
+                (b"a" * (1 << 20), 1, "names the columns"),
+                (b"address,name,NAME\nha" + at + b",x,y", 1,
+                 'two columns are named "NAME"'),
+                (head + "jörg@example.org,x".encode(), 1, "beyond ASCII"),
+                (head + b"hb" + at + b",=cmd|' /C calc'!A0\nhc" + at +
+                 b",'@x\nhd" + at + b",O'Hara\n", 0, "3 added")):
+            with self.subTest(data=data[:60]):
+                got, text = read(data)
+                self.assertEqual((got, why in text), (code, True), text)
+        for user, there in (("h3", 0), ("h5", 0), ("h7", 1), ("h9", 0),
+                            ("ha", 1)):
+            self.assertEqual(self.s.run_cli(
+                "user", "show", user + "@example.org").returncode, there)
+        # what a spreadsheet would run comes out harmless, and in again whole
+        out = self.s.cli("user", "export", "example.org")
+        self.assertIn("hb@example.org,'=cmd|", out)
+        self.assertIn("hd@example.org,O'Hara,", out)
+        for user in ("hb", "hc", "hd"):
+            self.s.cli("user", "delete", user + "@example.org")
+        rows = [r for r in out.splitlines()
+                if r.startswith(("address", "hb@", "hc@", "hd@"))]
+        self.s.cli("user", "import", "-", input="\n".join(rows))
+        self.assertEqual(
+            [self.shown("user", "show", f"{u}@example.org")["name"]
+             for u in ("hb", "hc", "hd")],
+            ["=cmd|' /C calc'!A0", "@x", "O'Hara"])
+
     def test_a_table_with_roles(self):
         where = "/admin/users/import"
         table = ("address,roles,disabled\r\n"
