@@ -6,24 +6,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, ServerTest  # noqa: E402
 
 ADMIN = "admin@example.org"
 
 
-class Admin(unittest.TestCase):
+class Admin(ServerTest):
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
+        super().setUpClass()
         cls.s.user("ann@example.org")
         cls.socket = cls.s.state / "run/web/admin.sock"
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def try_sign_in(self, user, password=PASSWORD, **more):
         b = Browser(self.socket, **more)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import BIN, PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import BIN, PASSWORD, ServerTest, wait_until  # noqa: E402
 
 ROLES = {"server": "admin@example.org", "domain": "dora@example.org",
          "list": "lisa@example.org"}
@@ -40,11 +40,13 @@ def fill(path, objects):
     return out.replace("{}", "x")
 
 
-class Matrix(unittest.TestCase):
+class Matrix(ServerTest):
+    settings = {"queue.suspended": "remote"}
+
     @classmethod
     def setUpClass(cls):
-        cls.s = s = Server(settings={"queue.suspended": "remote"})
-        s.start()
+        super().setUpClass()
+        s = cls.s
         s.cli("domain", "add", "other.example")
         for user in ("ann@example.org", "dora@example.org", "lisa@example.org",
                      "olga@other.example", "left@example.org"):
@@ -76,16 +78,10 @@ class Matrix(unittest.TestCase):
                         for role, user in ROLES.items()}
 
     @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
-
-    @classmethod
     def sign_in(cls, user):
         b = Browser(cls.socket).sign_in(user, PASSWORD, "/admin", "/me")
         b.page = b.get("/admin/me")
-        assert b.page.status == 200, page.body
+        assert b.page.status == 200, b.page.body
         return b
 
     def ask(self, b, method, path, token=True, note=None):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, Server, ServerTest, wait_until  # noqa: E402
 
 ADMIN = "admin@example.org"
 U = "/admin/u/ann@example.org"
@@ -29,22 +29,16 @@ def totp(secret, step=0):
                      % 1000000)
 
 
-class People(unittest.TestCase):
+class People(ServerTest):
+    settings = {"auth.delay_after": "1000"}
+    users = ("ann", "bob", "dora", "tom")
+
     @classmethod
     def setUpClass(cls):
-        cls.s = Server(settings={"auth.delay_after": "1000"})
-        cls.s.start()
-        for user in ("ann", "bob", "dora", "tom"):
-            cls.s.user(f"{user}@example.org")
+        super().setUpClass()
         cls.s.cli("user", "set", "dora@example.org", "roles=domain_admin")
         cls.socket = cls.s.state / "run/web/admin.sock"
         cls.admin = cls.sign_in(ADMIN)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     @classmethod
     def try_sign_in(cls, user, password=PASSWORD):

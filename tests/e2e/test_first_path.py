@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, ServerTest  # noqa: E402
 
 
 def trusting():
@@ -28,22 +28,15 @@ def message(sender, to, subject="hello", text="Hello there.\n"):
     return m
 
 
-class FirstPath(unittest.TestCase):
+class FirstPath(ServerTest):
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
+        super().setUpClass()
         cls.s.cli("domain", "add", "example.net")
         cls.s.cli("domain", "add", "example.com", "--alias-of", "example.org")
         for address in ("ann@example.org", "bob@example.org",
                         "bob@example.net"):
             cls.s.user(address)
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def setUp(self):
         for address in ("ann@example.org", "bob@example.org",

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 
 METRICS = 9154
 ADMIN = "admin@example.org"
@@ -33,20 +33,11 @@ def make_certificate(folder, name, days):
     return str(cert), str(key)
 
 
-class Monitoring(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.s = Server(settings={
-            "dns.self_check": "no", "dns.servers": "127.0.0.1:9",
-            "alert.interval": "1", "metrics.port": METRICS,
-            "metrics.addresses": "127.0.0.1"})
-        cls.s.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
+class Monitoring(ServerTest):
+    settings = {
+        "dns.self_check": "no", "dns.servers": "127.0.0.1:9",
+        "alert.interval": "1", "metrics.port": METRICS,
+        "metrics.addresses": "127.0.0.1"}
 
     def ask(self, request, source="127.0.0.1"):
         with socket.create_connection(

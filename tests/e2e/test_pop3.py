@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.dialogue import Connection  # noqa: E402
-from lib.server import (PASSWORD, SLOW, Server, wait_steady,  # noqa: E402
-                        wait_until)
+from lib.server import (  # noqa: E402
+    PASSWORD, SLOW, ServerTest, wait_steady, wait_until)
 from test_pop3_dialogues import b64, wire  # noqa: E402
 
 # The sequences of the model in `make check`; a long run sets this higher.
@@ -70,19 +70,9 @@ class Client(Connection):
                 for line in self.raw_until_dot().split(b"\r\n")[:-1]]
 
 
-class Pop3(unittest.TestCase):
+class Pop3(ServerTest):
+    settings = {"auth.plaintext_networks": "127.0.0.0/8"}
     accounts = 0
-
-    @classmethod
-    def setUpClass(cls):
-        cls.s = Server(settings={"auth.plaintext_networks": "127.0.0.0/8"})
-        cls.s.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def setUp(self):
         # an account for each, so that late sessions of others do no harm

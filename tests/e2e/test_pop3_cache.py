@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.server import Server  # noqa: E402
+from lib.server import ServerTest  # noqa: E402
 from test_pop3 import Client  # noqa: E402
 
 COUNT = 1200
@@ -44,17 +44,8 @@ class Copy:
         return self.magic + struct.pack("=I", crc32c(rest)) + rest
 
 
-class Cache(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.s = Server(settings={"auth.plaintext_networks": "127.0.0.0/8"})
-        cls.s.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
+class Cache(ServerTest):
+    settings = {"auth.plaintext_networks": "127.0.0.0/8"}
 
     def make_box(self, user, foreign=False):
         self.address = f"{user}@example.org"

@@ -10,23 +10,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser, Letter, request  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 
 
-class Webmail(unittest.TestCase):
+class Webmail(ServerTest):
+    users = ("ann", "bob", "carl")
+
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
-        for user in ("ann", "bob", "carl"):
-            cls.s.user(f"{user}@example.org")
+        super().setUpClass()
         cls.socket = cls.s.state / "run/web/webmail.sock"
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def sign_in(self, user):
         b = Browser(self.socket)

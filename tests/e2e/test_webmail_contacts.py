@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server  # noqa: E402
+from lib.server import PASSWORD, ServerTest  # noqa: E402
 
 CANARY = '"><img src=x onerror=alert(1)>'
 
@@ -58,18 +58,11 @@ class Fields(HTMLParser):
             self.area = None
 
 
-class Contacts(unittest.TestCase):
+class Contacts(ServerTest):
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
+        super().setUpClass()
         cls.n = 0
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def setUp(self):
         """A new user for each test."""

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 
 
 def rows(page):
@@ -30,18 +30,11 @@ def subjects(page):
     return [row[1] for row in rows(page)]
 
 
-class Lists(unittest.TestCase):
+class Lists(ServerTest):
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
+        super().setUpClass()
         cls.users = 0
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def setUp(self):
         type(self).users += 1

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent),
                 str(Path(__file__).resolve().parents[1] / "xss")]
 from lib.fastcgi import Browser, Letter  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 from vectors import seeds  # noqa: E402
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000010000000108060000"
@@ -49,21 +49,14 @@ FRAME = set("""a abbr b big blockquote br caption center cite code col colgroup 
     tbody td tfoot th thead tr tt u ul var""".split())
 
 
-class Reading(unittest.TestCase):
+class Reading(ServerTest):
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
+        super().setUpClass()
         cls.s.user("ann@example.org")
         cls.s.user("bob@example.org")
         cls.ann = cls.sign_in("ann@example.org")
         cls.count, cls.start = 0, int(time.time()) - 10000
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     @classmethod
     def sign_in(cls, user):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser, Letter, pair, record, stream  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.findall(
@@ -23,13 +23,12 @@ FORM = "application/x-www-form-urlencoded"
 SECRET = "canary-of-ann"
 
 
-class Routes(unittest.TestCase):
+class Routes(ServerTest):
+    users = ("ann", "bob")
+
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
-        for user in ("ann", "bob"):
-            cls.s.user(f"{user}@example.org")
+        super().setUpClass()
         cls.socket = cls.s.state / "run/web/webmail.sock"
         cls.ann = cls.browser("ann").send_at_once()
         Letter(cls.ann).post("send", to="ann@example.org", subject=SECRET,
@@ -48,12 +47,6 @@ class Routes(unittest.TestCase):
                 "/webmail/contacts").text) or [None, "1"])[1],
         }
         cls.ids["c"] = cls.ids["v"]
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     @classmethod
     def browser(cls, user):

@@ -9,28 +9,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  , Letter# noqa: E402
-from lib.server import PASSWORD, Server, wait_steady, wait_until  # noqa: E402
+from lib.server import (  # noqa: E402
+    PASSWORD, ServerTest, wait_steady, wait_until)
 
 WRONG = "not the password at all"
 
 
-class Sessions(unittest.TestCase):
+class Sessions(ServerTest):
+    users = ("ann", "bob")
+
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
-        for user in ("ann", "bob"):
-            cls.s.user(f"{user}@example.org")
+        super().setUpClass()
         cls.s.cli("domain", "add", "second.example")
         cls.s.user("ann@second.example", PASSWORD)
         cls.socket = cls.s.state / "run/web/webmail.sock"
         cls.admin_socket = cls.s.state / "run/web/admin.sock"
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def sign_in(self, user="ann@example.org", password=PASSWORD, more=None,
                 **headers):

@@ -9,27 +9,20 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
 
 CANARY = '"><img src=x onerror=alert(1)>'
 
 
-class Settings(unittest.TestCase):
+class Settings(ServerTest):
+    users = ("ann", "bob", "carl", "dora")
+
     @classmethod
     def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
-        for user in ("ann", "bob", "carl", "dora"):
-            cls.s.user(f"{user}@example.org")
+        super().setUpClass()
         cls.s.cli("alias", "add", "team@example.org", "ann@example.org",
                   "bob@example.org")
         cls.socket = cls.s.state / "run/web/webmail.sock"
-
-    @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
 
     def browser(self, user="ann", password=PASSWORD):
         return Browser(self.socket).sign_in(f"{user}@example.org", password)

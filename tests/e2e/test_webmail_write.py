@@ -16,28 +16,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from lib.fakedns import FakeDNS  # noqa: E402
 from lib.fastcgi import Browser, Letter  # noqa: E402
-from lib.server import PASSWORD, Server, wait_steady, wait_until  # noqa: E402
+from lib.server import (  # noqa: E402
+    PASSWORD, ServerTest, wait_steady, wait_until)
 
 
 def parse(raw):
     return message_from_bytes(raw, policy=policy.default)
 
 
-class Writing(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.s = Server()
-        cls.s.start()
-        for user in ("ann", "bob", "carl", "dora"):
-            cls.s.user(f"{user}@example.org")
-        cls.s.cli("alias", "add", "sales@example.org", "ann@example.org")
-        cls.socket = cls.s.state / "run/web/webmail.sock"
+class Writing(ServerTest):
+    users = ("ann", "bob", "carl", "dora")
 
     @classmethod
-    def tearDownClass(cls):
-        code = cls.s.stop()
-        cls.s.close()
-        assert code == 0, f"run ended with {code}"
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.s.cli("alias", "add", "sales@example.org", "ann@example.org")
+        cls.socket = cls.s.state / "run/web/webmail.sock"
 
     def browser(self, user, undo="0"):
         return Browser(self.socket).sign_in(

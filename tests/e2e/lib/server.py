@@ -18,6 +18,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -252,3 +253,23 @@ class Server:
         """Wait for a line matching the regular expression; the match."""
         return wait_until(lambda: re.search(pattern, self.log(program)),
                           timeout, f"log of {program}: {pattern}")
+
+
+class ServerTest(unittest.TestCase):
+    """Tests that share one running server, self.s."""
+
+    settings = None
+    users = ()  # of example.org
+
+    @classmethod
+    def setUpClass(cls):
+        cls.s = Server(settings=cls.settings)
+        cls.addClassCleanup(cls.s.close)
+        cls.s.start()
+        for user in cls.users:
+            cls.s.user(f"{user}@example.org")
+
+    @classmethod
+    def tearDownClass(cls):
+        code = cls.s.stop()
+        assert code == 0, f"run ended with {code}"
