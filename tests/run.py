@@ -28,7 +28,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT = 300
-AT_ONCE = 2
+# Most items wait for servers, and the long ones come first.
+AT_ONCE = 3
+ORDER = ('browser', 'e2e', 'layers', 'rows', 'rfc', 'unit', 'fuzz')
 
 
 class Item:
@@ -141,6 +143,7 @@ def main():
     env = environment(args)
     items = [item for item in all_items(args.build)
              if not args.only or args.only in item.name or fnmatch.fnmatch(item.name, args.only)]
+    items.sort(key=lambda item: ORDER.index(item.name.partition('/')[0]))
     totals = [0, 0, 0]
     printing = threading.Lock()
 
