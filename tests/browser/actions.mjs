@@ -28,7 +28,7 @@ if (script)
 	await step('a new user is asked for the time zone, once', async () => {
 		await inbox();
 		const offer = page.locator('form[data-zone]');
-		if (!await offer.count()) // another run of these asked
+		if (!await offer.count()) // another run of these was asked
 			return;
 		await offer.locator('button.pri').click();
 		await page.waitForURL('**/m/inbox');
@@ -37,6 +37,7 @@ if (script)
 		const here = await page.evaluate(() => Intl.DateTimeFormat()
 		    .resolvedOptions().timeZone);
 		must(await page.inputValue('#zone') === here, 'another zone');
+		await inbox();
 	});
 await step('the last row can be reached', async () => {
 	await page.click('a.go:has-text("Letter number 0")');
@@ -185,7 +186,7 @@ await step('an answer nobody wrote leaves no draft', async () => {
 	await inbox();
 	await page.click('a.go:has-text("Letter number 3")');
 	for (const verb of ['reply', 'reply-all', 'forward']) {
-		await page.locator(verb === 'reply' ? '.acts button.btn'
+		await page.locator(verb === 'reply' ? '[data-key=r]'
 		    : `.acts button[formaction$="/${verb}"]`).first().click();
 		await page.waitForURL('**/d/**');
 		await page.locator('#text').focus();
@@ -223,7 +224,7 @@ if (script)
 		const word = await page.evaluate(
 		    () => String(getSelection()).trim());
 		must(word.length > 1, 'nothing selected');
-		await page.locator('.msg[open] .acts button').first().click();
+		await page.locator('.msg[open] [data-key=r]').last().click();
 		await page.waitForSelector('#write');
 		must((await page.inputValue('#text')).trim()
 		    .endsWith(`wrote:\n> ${word}`), 'another quote');
@@ -232,7 +233,7 @@ if (script)
 		await page.click('a.go:has-text("A sale")');
 		await page.frameLocator('iframe.frame').first().locator('b')
 		    .dblclick();
-		await page.locator('.msg[open] .acts button').first().click();
+		await page.locator('.msg[open] [data-key=r]').last().click();
 		await page.waitForSelector('#write');
 		must((await page.inputValue('#text')).trim()
 		    .endsWith('wrote:\n> Sunday'), 'not out of the frame');
