@@ -158,7 +158,8 @@ def main():
             if failed:
                 print(output.rstrip('\n'), flush=True)
 
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    at_once = 2 if args.san else AT_ONCE  # sanitizers want the processor
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         for done in [pool.submit(run_and_print, item) for item in items]:
             done.result()
     passed, failed, skipped = totals
