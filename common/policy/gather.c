@@ -14,6 +14,10 @@
 #include "mail/srs.h"
 #include "net/dns.h"
 
+enum {
+	ONLY_TARGET_STEPS = 5 /* from alias to alias; a circle ends too */
+};
+
 void
 policy_gather_client(struct policy_input *in, const struct settings *set,
     const struct ip *client, enum policy_listener listener)
@@ -45,6 +49,8 @@ policy_gather_client(struct policy_input *in, const struct settings *set,
 		.verify_domain = settings_bool(set, SET_SENDER_VERIFY_DOMAIN),
 		.blank_sender = settings_bool(set, SET_SENDER_BLANK),
 		.quota_reject = settings_choice(set, SET_QUOTA_FULL) == 1,
+		.disabled_deliver =
+		    settings_choice(set, SET_ACCOUNT_DISABLED_MAIL) == 1,
 		.smarthost_always =
 		    settings_choice(set, SET_SMARTHOST_MODE) == 1,
 	};
@@ -156,17 +162,51 @@ is_member(
 }
 
 static void
-gather_target(struct policy_input *in, const struct dir_target *t,
-    const struct address *sender, struct pool *pool)
+gather_account(struct policy_input *in, const struct dir_account *a)
+{
+	in->account_disabled = a->disabled;
+	/* who forwards everything fills no mailbox */
+	in->quota_full =
+	    a->quota_full && (a->forward_count == 0 || a->forward_keep);
+}
+
+/*
+ * Of an alias or catch-all with one target: what that one cannot take is
+ * refused in the session too, or it would go back to a stranger later.
+ */
+static void
+gather_only_target(struct policy_input *in, struct directory *d,
+    const struct dir_target *first, struct pool *pool)
+{
+	struct dir_target t = *first;
+	struct address to;
+	struct err e;
+
+	for (int step = 0; step < ONLY_TARGET_STEPS; step++) {
+		if (t.kind == TARGET_LIST || t.target_count != 1 ||
+		    address_parse(slice_str(t.targets[0]), ADDRESS_UTF8, pool,
+			&to, &e) != 0 ||
+		    to.is_literal ||
+		    dir_resolve(d, slice_str(to.local), to.domain, pool, &t,
+			&e) != DIR_FOUND)
+			return;
+		in->domain_disabled = in->domain_disabled || t.domain.disabled;
+		if (t.kind == TARGET_ACCOUNT) {
+			gather_account(in, &t.account);
+			return;
+		}
+	}
+}
+
+static void
+gather_target(struct policy_input *in, struct directory *d,
+    const struct dir_target *t, const struct address *sender, struct pool *pool)
 {
 	in->domain_disabled = t->domain.disabled;
 	switch (t->kind) {
 	case TARGET_ACCOUNT:
 		in->kind = POLICY_RCPT_MAILBOX;
-		in->account_disabled = t->account.disabled;
-		/* who forwards everything fills no mailbox */
-		in->quota_full = t->account.quota_full &&
-		    (t->account.forward_count == 0 || t->account.forward_keep);
+		gather_account(in, &t->account);
 		break;
 	case TARGET_LIST:
 		in->kind = POLICY_RCPT_LIST;
@@ -179,6 +219,7 @@ gather_target(struct policy_input *in, const struct dir_target *t,
 	case TARGET_CATCH_ALL:
 	case TARGET_FORWARD:
 		in->kind = POLICY_RCPT_ALIAS;
+		gather_only_target(in, d, t, pool);
 		break;
 	}
 }
@@ -216,7 +257,7 @@ policy_gather_recipient(struct policy_input *in, struct directory *d,
 		    target_out->domain.disabled;
 		break;
 	case DIR_FOUND:
-		gather_target(in, target_out, a->sender, pool);
+		gather_target(in, d, target_out, a->sender, pool);
 		break;
 	}
 	return 0;

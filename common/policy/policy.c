@@ -172,13 +172,13 @@ policy_sender(const struct policy_input *in)
 static struct policy_verdict
 judge_local(const struct policy_input *in)
 {
-	if (in->domain_disabled)
+	if (in->domain_disabled && !in->disabled_deliver)
 		return refuse(550, "5.2.1", "Domain is disabled",
 		    "recipient.domain-disabled", "domain is disabled");
 	if (in->kind == POLICY_RCPT_UNKNOWN)
 		return refuse(550, "5.1.1", "Mailbox does not exist",
 		    "recipient.unknown", "no such mailbox");
-	if (in->account_disabled)
+	if (in->account_disabled && !in->disabled_deliver)
 		return refuse(550, "5.2.1", "Mailbox is disabled",
 		    "recipient.disabled", "account is disabled");
 	if (in->quota_full && in->quota_reject)
@@ -357,6 +357,7 @@ policy_describe(const struct policy_input *in, struct buf *out)
 	describe_flag(out, "verify_domain", in->verify_domain);
 	describe_flag(out, "blank_sender", in->blank_sender);
 	describe_flag(out, "quota_reject", in->quota_reject);
+	describe_flag(out, "disabled_deliver", in->disabled_deliver);
 	describe_flag(out, "smarthost_always", in->smarthost_always);
 	describe_flag(out, "queue_full", in->queue_full);
 	describe_flag(out, "over_rate", in->over_rate);

@@ -97,6 +97,7 @@ struct policy_input {
 	bool verify_domain;    /* sender.verify_domain */
 	bool blank_sender;     /* sender.blank */
 	bool quota_reject;     /* quota.full */
+	bool disabled_deliver; /* account.disabled_mail */
 	bool smarthost_always; /* smarthost.mode */
 	bool queue_full;
 	bool over_rate; /* limit.messages_per_... */

@@ -180,6 +180,22 @@ class Modes(SmtpCase):
         self.server.cli("user", "disable", "gone@example.org")
         time.sleep(SEEN)
         self.assertEqual(self.relay(to="gone@example.org"), 550)
+        # nor does a stranger learn it later from whom it stands for
+        self.server.cli("alias", "add", "sole@example.org",
+                        "gone@example.org")
+        self.server.cli("alias", "add", "via@example.org", "sole@example.org")
+        self.server.cli("alias", "add", "both@example.org",
+                        "gone@example.org", "bob@example.org")
+        self.server.cli("domain", "add", "all.test")
+        self.server.cli("domain", "set", "all.test",
+                        "catchall=gone@example.org")
+        time.sleep(SEEN)
+        for to, code in (("sole@example.org", 550), ("via@example.org", 550),
+                         ("both@example.org", 250), ("any@all.test", 550)):
+            self.assertEqual(self.relay(to=to), code, to)
+        self.change("account.disabled_mail", "deliver", "reject")
+        for to in ("gone@example.org", "any@all.test"):
+            self.assertEqual(self.relay(to=to), 250, to)
 
 
 class Proxies(SmtpCase):
