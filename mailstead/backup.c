@@ -26,6 +26,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 
 #include "maildir/maildir.h"
@@ -307,6 +308,12 @@ command_backup(struct cli *c)
 		return CLI_USAGE;
 	umask(077);
 	rc = make(c, &b, keep, &note, &e);
+	/* what could not be finished shall not fill the disk meanwhile */
+	struct err ignored;
+	if (rc != 0 && b.partial != NULL &&
+	    faccessat(b.fd, ".partial", F_OK, 0) == 0 &&
+	    maildir_remove_tree(b.fd, ".partial", &ignored) != 0)
+		log_warning("%s", ignored.text);
 	if (rc == 0 && c->json)
 		cli_print_json(note);
 	else if (rc == 0)

@@ -182,6 +182,35 @@ class Backup(unittest.TestCase):
         self.assertEqual(status["name"], three.name)
         self.assertGreater(note["linked"], 0)
 
+    def test_one_that_fails_or_is_killed(self):
+        """Nothing is left to fill the disk, and the next one is whole."""
+        import signal
+        import subprocess
+        from lib.server import BIN
+        bad = self.s.state / "users/example.org/bad.db"
+        bad.parent.mkdir(parents=True)
+        bad.write_bytes(b"no database" * 1000)
+        p = self.s.run_cli("backup", str(self.copies))
+        self.assertNotEqual(p.returncode, 0)
+        self.assertIn("bad.db", p.stderr)
+        self.assertEqual(list(self.copies.iterdir()), [])
+        bad.unlink()
+        box = self.s.mailbox("bob@example.org")
+        for sub in ("new", "cur", "tmp"):
+            (box / sub).mkdir(parents=True)
+        for n in range(2000):
+            (box / "cur" / f"1700{n:06}.M.h,S=4:2,S").write_text("abc\n")
+        command = [str(BIN / "mailstead"), "--state", str(self.s.state),
+                   "backup", str(self.copies)]
+        killed = subprocess.Popen(command)
+        wait_until((self.copies / ".partial").exists, 10, "the copy")
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        copy, _ = self.backup()
+        self.assertNotIn(".partial", [f.name for f in self.copies.iterdir()])
+        self.assertEqual(len(list(
+            (copy / "mail/example.org/bob/cur").iterdir())), 2000)
+
     def test_parts(self):
         s = self.s
         s.start()
