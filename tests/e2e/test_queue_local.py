@@ -119,7 +119,8 @@ class Delivery(unittest.TestCase):
         with QueueLab(settings={'quota.full': 'reject'}, users=[EVE]) as lab:
             lab.ask(verb='user set', address=BOB, set={'quota_messages': '100'})
             flood = threading.Thread(target=lab.submit, args=('', [BOB]),
-                                     kwargs={'count': REPORTS})
+                                     kwargs={'count': REPORTS,
+                                             'writer': 'flood'})
             flood.start()
             letters, alive = [], True
             while alive:

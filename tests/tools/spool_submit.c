@@ -2,7 +2,7 @@
  * Put messages straight into a spool, without an SMTP server: for tests of the
  * runner, where envelopes are wanted that no client could make.
  *
- *	spool_submit SPOOL < orders
+ *	spool_submit SPOOL [WRITER] < orders
  *
  * reads JSON orders, one a line: {"sender", "recipients": [...], "body",
  * "flags", "notify", "original", "envid", "accepted_ms", "count",
@@ -97,10 +97,11 @@ main(int argc, char **argv)
 	struct err e;
 	int rc = 0;
 
-	if (argc != 2)
+	if (argc != 2 && argc != 3)
 		return 2;
 	snprintf(notify, sizeof(notify), "%s/notify.sock", argv[1]);
-	if (spool_writer_open(argv[1], "submit", notify, 0, &w, &e) != 0) {
+	if (spool_writer_open(argv[1], argc == 3 ? argv[2] : "submit", notify,
+		0, &w, &e) != 0) {
 		fprintf(stderr, "%s\n", e.text);
 		return 1;
 	}

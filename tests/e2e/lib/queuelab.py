@@ -145,10 +145,11 @@ class QueueLab:
             s.send(json.dumps(request).encode())
             return json.loads(s.recv(65536))
 
-    def submit(self, sender, recipients, body='Subject: test\n\nhello\n', **more):
+    def submit(self, sender, recipients, body='Subject: test\n\nhello\n',
+               writer='submit', **more):
         order = dict(sender=sender, recipients=list(recipients), body=body, **more)
         done = subprocess.run(
-            [BUILD / 'tests/tools/spool_submit', self.state / 'spool'],
+            [BUILD / 'tests/tools/spool_submit', self.state / 'spool', writer],
             input=json.dumps(order), text=True, capture_output=True, check=True)
         return done.stdout.split()
 
