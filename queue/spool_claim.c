@@ -19,6 +19,7 @@
 
 enum {
 	RESCAN_MS = 1000,
+	LOOK_MS = 100,
 	CRASHES_MAX = 3, /* I4 */
 };
 
@@ -167,8 +168,22 @@ wait_for_more(struct spool *s, int wait_ms, struct err *e)
 	(void)pthread_mutex_unlock(&s->lock);
 	rc = listen_once(s, wait_ms, e);
 	(void)pthread_mutex_lock(&s->lock);
+	s->looked_ms = clock_mono_ms();
 	scan_leave(s);
 	return rc;
+}
+
+/*
+ * Under the lock: new letters are read also while something is due, or they
+ * would come behind all that is.
+ */
+static int
+look_meanwhile(struct spool *s, struct err *e)
+{
+	if (s->scanning || s->scan_waiters > 0 ||
+	    clock_mono_ms() - s->looked_ms < LOOK_MS)
+		return 0;
+	return wait_for_more(s, 0, e);
 }
 
 int
@@ -183,7 +198,7 @@ spool_claim(
 	*out = NULL;
 	(void)pthread_mutex_lock(&s->lock);
 	wakes = s->wakes;
-	while (rc == 0) {
+	while ((rc = look_meanwhile(s, e)) == 0) {
 		int64_t until, now = read_clock(s);
 		struct spool_entry *en = index_next_due(s, now, &until);
 		struct spool_item *it;
@@ -197,6 +212,8 @@ spool_claim(
 			looked = true;
 			rc = wait_for_more(
 			    s, wait_time(deadline, until, now), e);
+			if (rc < 0)
+				break;
 			continue;
 		}
 		spool_index_set(s, en, ENTRY_CLAIMED);

@@ -140,6 +140,7 @@ struct spool {
 	unsigned turn;        /* new ones and retries take turns, */
 	unsigned report_turn; /* letters and reports */
 	int64_t rescan_ms;
+	int64_t looked_ms;     /* at the journal */
 	int64_t wall_ahead_ms; /* of the monotonic clock, at the last look */
 	int64_t set_back_ms;   /* by how much it was set back altogether */
 
