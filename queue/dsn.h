@@ -48,4 +48,7 @@ void dsn_build(const struct dsn *d, struct buf *out);
 struct job;
 int dsn_report(struct job *j) MUST_CHECK;
 
+/* Reports that a runner sent before it died, as its marks say. */
+void dsn_recover(struct job *j);
+
 #endif /* QUEUE_DSN_H */

@@ -2,9 +2,10 @@
  * When a report is due, to whom, and into the spool with it; see dsn.h.
  *
  * A report is committed before the message it speaks of is settled.  Its id
- * follows from that message and the recipients it is about, so that a runner
- * that died in between does not report twice (threats.md I05).  Runs on
- * whatever thread finishes the job; nobody else works on it then.
+ * follows from that message and the recipients it is about, and its marks say
+ * that it was told: so a runner that died in between does not report twice,
+ * neither while the report is in the queue nor later (threats.md I05).  Runs
+ * on whatever thread finishes the job; nobody else works on it then.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +222,17 @@ mark_told(struct envelope_recipient *r, enum dsn_kind kind)
 		r->notify &= ~(uint32_t)NOTIFY_SUCCESS;
 }
 
+void
+dsn_recover(struct job *j)
+{
+	struct envelope *v = &j->item->envelope;
+
+	for (size_t i = 0; i < v->recipient_count; i++)
+		for (unsigned kind = DSN_FAILURE; kind <= DSN_SUCCESS; kind++)
+			if (spool_mark_get_told(j->item, i) & 1U << kind)
+				mark_told(&v->recipients[i], kind);
+}
+
 static int
 report(struct job *j, enum dsn_kind kind, const char *postmaster)
 {
@@ -248,8 +260,10 @@ report(struct job *j, enum dsn_kind kind, const char *postmaster)
 		report_id(&d, id);
 		rc = send_report(j, &d);
 	}
-	for (i = 0; rc == 0 && i < d.count; i++)
+	for (i = 0; rc == 0 && i < d.count; i++) {
+		spool_mark_told(j->item, which[i], (uint8_t)(1U << kind));
 		mark_told(&v->recipients[which[i]], kind);
+	}
 	free(which);
 	return rc;
 }

@@ -136,8 +136,10 @@ job_record(struct job *j, size_t recipient, const struct outcome *o)
 	r->status = pool_strdup(&j->item->pool, o->status);
 	r->reply = pool_strdup(&j->item->pool, o->text);
 	r->remote = pool_strdup(&j->item->pool, o->remote);
-	if (o->dsn_passed) /* the remote server reports success itself */
+	if (o->dsn_passed) { /* the remote server reports success itself */
+		spool_mark_told(j->item, recipient, 1U << DSN_SUCCESS);
 		r->notify &= ~(uint32_t)NOTIFY_SUCCESS;
+	}
 	j->recorded = true;
 	if (o->retry_now)
 		j->retry_now = true;
@@ -179,6 +181,12 @@ job_recover(struct job *j)
 		case SPOOL_MARK_FAILED:
 			r->state = RECIPIENT_FAILED;
 			r->code = code;
+			r->status = pool_strdup(&j->item->pool, "5.0.0");
+			r->reply = pool_printf(&j->item->pool,
+			    "failed with code %u; the server's log has the "
+			    "words",
+			    code);
+			r->remote = NULL;
 			break;
 		case SPOOL_MARK_NONE:
 		case SPOOL_MARK_STARTED:
@@ -187,6 +195,7 @@ job_recover(struct job *j)
 			break;
 		}
 	}
+	dsn_recover(j);
 }
 
 void

@@ -236,7 +236,23 @@ spool_mark(struct spool_item *it, size_t recipient, enum spool_mark m,
 	    (old & 0xff) == SPOOL_MARK_STORED)
 		return;
 	atomic_store(&it->marks->marks[recipient],
-	    (uint32_t)m | (uint32_t)outcome << 16);
+	    (uint32_t)m | (old & MARKS_TOLD) | (uint32_t)outcome << 16);
+}
+
+void
+spool_mark_told(struct spool_item *it, size_t recipient, uint8_t flags)
+{
+	assert(recipient < it->marks->count);
+	atomic_fetch_or(
+	    &it->marks->marks[recipient], (uint32_t)flags << MARKS_TOLD_SHIFT);
+}
+
+uint8_t
+spool_mark_get_told(const struct spool_item *it, size_t recipient)
+{
+	assert(recipient < it->marks->count);
+	return (atomic_load(&it->marks->marks[recipient]) & MARKS_TOLD) >>
+	    MARKS_TOLD_SHIFT;
 }
 
 enum spool_mark

@@ -41,11 +41,13 @@ struct spool_marks {
 	_Atomic uint8_t crashes; /* brackets that killed a runner */
 	_Atomic uint8_t end;     /* enum marks_end, asked for and not flushed */
 	uint8_t zero;
-	_Atomic uint32_t marks[]; /* mark | outcome << 16 */
+	_Atomic uint32_t marks[]; /* mark | told << 8 | outcome << 16 */
 };
 
 enum {
-	MARKS_CLASSES = 32
+	MARKS_CLASSES = 32,
+	MARKS_TOLD_SHIFT = 8,
+	MARKS_TOLD = 0xff << MARKS_TOLD_SHIFT
 };
 
 struct marks_header {

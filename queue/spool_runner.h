@@ -121,6 +121,13 @@ enum spool_mark spool_mark_get(
     const struct spool_item *it, size_t recipient, uint16_t *outcome_out);
 
 /*
+ * Beside the mark up to eight flags of the caller's, only ever added: of the
+ * reports about this recipient that went out (1 << enum dsn_kind).
+ */
+void spool_mark_told(struct spool_item *it, size_t recipient, uint8_t flags);
+uint8_t spool_mark_get_told(const struct spool_item *it, size_t recipient);
+
+/*
  * Bracket work on the message's bytes that might kill the process (parsing),
  * never waiting.  A runner that dies inside counts; at three the message goes
  * to corrupt/ by itself at the next claim.

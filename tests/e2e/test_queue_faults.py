@@ -444,6 +444,40 @@ class Mailbox(unittest.TestCase):
         self.assertEqual(len(self.names()), 1)
         self.assertEqual(len(self.mx.messages), 1)
 
+    def test_I05_reported_once_although_the_report_is_gone(self):
+        """Its message waits for another recipient and cannot be put off;
+        nothing of the report is left when the third runner looks at it."""
+        lab = self.lab
+        lab.set('queue.retry', '1h')
+        self.mx.replies = {'RCPT': '451 4.3.0 later'}
+        message, = lab.submit(BOB, ['no@far.example', 'later@far.example'],
+                              'Subject: tag-1\n\nthe end\n')
+        lab.wait(lambda: list((lab.state / 'spool/deferred').iterdir()))
+        self.mx.replies = {'RCPT': lambda to: '550 5.1.1 no' if '<no@' in to
+                           else '451 4.3.0 later'}
+        rule = lab.faults.add('create', errno.EIO, '/deferred/')
+        lab.retry()
+        lab.wait(lambda: lab.seen and lab.faults.hits(rule))
+        report = re.search(r' (\S+) event=accept .* report=', lab.log())[1]
+
+        def is_gone(message):
+            try:
+                return lab.is_gone(message)
+            except OSError:
+                return False
+        self.kill()
+        segment = lab.state / 'spool/journal/queue-runner-0.seg'
+        self.assertTrue(segment.exists())
+        lab.revive()
+        lab.wait(lambda: not segment.exists() and is_gone(report))
+        self.kill()
+        lab.faults.clear()
+        self.mx.replies = {}
+        lab.revive()
+        lab.wait(lambda: is_gone(message))
+        self.assertEqual(len(lab.seen), 1)
+        self.assertEqual(len(self.mx.messages), 1)
+
     def status(self):
         return subprocess.run([BIN / 'mailstead', '--state', self.lab.state, 'status'],
                               capture_output=True, text=True).stdout
