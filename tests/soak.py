@@ -19,6 +19,7 @@ LONG = (
     ("tests/e2e/test_queue_local.py", {"QUEUE_REPORTS": "100000",
                                        "QUEUE_MEMBERS": "50000"}),
     ("tests/soak/kills.py", {}),
+    ("tests/e2e/test_ledger.py", {"SOAK_MINUTES": "60"}),
     ("tests/powercut/run.py", {}),
 )
 
@@ -29,7 +30,7 @@ def main():
     arguments = parser.parse_args()
     failed = 0
     for name, extra in LONG:
-        env = {**os.environ, **extra,
+        env = {**extra, **os.environ,
                "MAILSTEAD_BUILD": str(ROOT / arguments.build)}
         code = subprocess.run(["/usr/bin/python3", str(ROOT / name)],
                               env=env, cwd=ROOT).returncode
