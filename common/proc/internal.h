@@ -19,7 +19,7 @@
  * is how others tell a running service from an old file.
  */
 enum {
-	SCOREBOARD_VERSION = 1,
+	SCOREBOARD_VERSION = 2, /* of the layout */
 	WORKERS_MAX = 64,
 	RETIRED_MAX = 4 * WORKERS_MAX
 };

@@ -187,7 +187,11 @@ service_status_read(const char *state_dir, const char *name,
 		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
 	b = malloc(sizeof(*b));
 	got = b != NULL ? read(fd, b, sizeof(*b)) : -1;
-	if (got != (ssize_t)sizeof(*b) || b->magic != SCOREBOARD_MAGIC ||
+	/* first, for one of another version has another size */
+	if (got >= (ssize_t)offsetof(struct scoreboard, pid) &&
+	    b->magic == SCOREBOARD_MAGIC && b->version != SCOREBOARD_VERSION) {
+		rc = err_set(e, ERR_PERM, "%s: of another version", path);
+	} else if (got != (ssize_t)sizeof(*b) || b->magic != SCOREBOARD_MAGIC ||
 	    b->state > SERVICE_STOPPING ||
 	    b->listener_count > SERVICE_LISTENERS_MAX) {
 		/* its supervisor is about to write it, or even to lock it */
@@ -195,8 +199,6 @@ service_status_read(const char *state_dir, const char *name,
 			out->state = SERVICE_STARTING;
 		else
 			rc = err_set(e, ERR_TEMP, "%s: not readable now", path);
-	} else if (b->version != SCOREBOARD_VERSION) {
-		rc = err_set(e, ERR_PERM, "%s: of another version", path);
 	} else if (is_held(fd)) {
 		fill_status(b, out);
 	}

@@ -94,6 +94,30 @@ test_damaged_status(void **state)
 	wait_state(SERVICE_RUNNING);
 }
 
+/* As the daemons of the version before or after it look to a command. */
+static void
+test_status_of_another_version(void **state)
+{
+	struct service_status st;
+	struct err e;
+	char path[sizeof(dir) + 24];
+	uint32_t words[3];
+	int fd;
+
+	(void)state;
+	start();
+	(void)snprintf(path, sizeof(path), "%s/run/fixture.stat", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(read(fd, words, sizeof(words)), sizeof(words));
+	(void)close(fd);
+	words[1]++;
+	(void)snprintf(path, sizeof(path), "%s/run/other.stat", dir);
+	assert_int_equal(
+	    file_replace(AT_FDCWD, path, 0600, words, sizeof(words), &e), 0);
+	assert_int_equal(service_status_read(dir, "other", &st, &e), -1);
+	assert_int_equal(e.kind, ERR_PERM);
+}
+
 static void
 test_killed_worker(void **state)
 {
@@ -445,6 +469,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_status),
 		TEST(test_damaged_status),
+		TEST(test_status_of_another_version),
 		TEST(test_killed_worker),
 		TEST(test_crash_loop),
 		TEST(test_stop),
