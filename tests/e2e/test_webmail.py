@@ -143,7 +143,7 @@ class Webmail(ServerTest):
                      {"HTTP_ORIGIN": "https://evil.example"}):
             self.assertEqual(ann.post(uri, fields, page, **more).status, 403)
         for path in ("/webmail/settings/writing", "/webmail/settings/account",
-                     uri + "/files", uri + "/files/0/drop",
+                     uri + "/files", uri + "/check",
                      "/webmail/undo-send/01M8JPSBN593GYJMXBGFY7ZJP0"):
             self.assertEqual(ann.post(path, {"undo": "0"}).status, 403, path)
         good = ann.post(uri, dict(fields, subject="own"), page,
