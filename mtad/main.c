@@ -208,7 +208,8 @@ worker_start(struct worker *w, struct err *e)
 	m->tls.keys = setup.keys;
 	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++)
 		m->tls.purposes[kind] = kinds[kind].name;
-	tls_server_start(&m->tls);
+	if (tls_server_start(&m->tls, e) != 0)
+		log_warning("no TLS: %s", e->text);
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "mtad");

@@ -90,12 +90,13 @@ worker_start(struct worker *w, struct err *e)
 	    setup.common.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->store.mail_root_fd < 0)
 		return err_errno(e, "%s", setup.common.config.mail_root);
-	if (directory_open(w->state_dir, &p->directory, e) != 0)
-		return -1;
 	p->tls.dir = setup.tls;
 	p->tls.keys = setup.keys;
 	p->tls.purposes[0] = "pop3";
-	tls_server_start(&p->tls);
+	/* nobody signs in without */
+	if (tls_server_start(&p->tls, e) != 0 ||
+	    directory_open(w->state_dir, &p->directory, e) != 0)
+		return -1;
 	p->accountd = accountd_new(w->state_dir, "popd");
 	w->data = p;
 	return 0;

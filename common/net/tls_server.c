@@ -12,16 +12,13 @@
 #include "base/log.h"
 
 static int
-load(struct tls_server *s, int dir, size_t kind)
+load(struct tls_server *s, int dir, size_t kind, struct err *e)
 {
 	struct tls_context *next, *old;
-	struct err e;
 
-	if (tls_server_context_new(
-		dir, s->keys, s->purposes[kind], &next, &e) != 0) {
-		log_warning("TLS certificates: %s", e.text);
+	if (tls_server_context_new(dir, s->keys, s->purposes[kind], &next, e) !=
+	    0)
 		return -1;
-	}
 	(void)pthread_mutex_lock(&s->lock);
 	old = s->contexts[kind];
 	s->contexts[kind] = next;
@@ -30,36 +27,44 @@ load(struct tls_server *s, int dir, size_t kind)
 	return 0;
 }
 
-void
-tls_server_tick(struct tls_server *s)
+/* What lies there, if it is not what was seen last. */
+static int
+look(struct tls_server *s, struct err *e)
 {
 	struct stat st;
-	int64_t stamp;
-	int dir;
+	int64_t stamp = -1;
+	int dir, rc = 0;
 
-	if (stat(s->dir, &st) != 0)
-		return;
-	stamp = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+	if (stat(s->dir, &st) == 0)
+		stamp = (int64_t)st.st_mtim.tv_sec * 1000000000 +
+		    st.st_mtim.tv_nsec;
 	if (stamp == s->stamp)
-		return;
-	s->stamp = stamp;
+		return 0;
+	s->stamp = stamp; /* what is wrong is said once */
 	dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0) {
-		log_warning("no TLS: cannot open %s", s->dir);
-		return;
-	}
-	for (size_t i = 0; i < TLS_SERVER_KINDS; i++) {
-		if (s->purposes[i] != NULL && load(s, dir, i) != 0)
-			break;
-	}
+	if (dir < 0)
+		return err_errno(e, "%s", s->dir);
+	for (size_t i = 0; rc == 0 && i < TLS_SERVER_KINDS; i++)
+		if (s->purposes[i] != NULL)
+			rc = load(s, dir, i, e);
 	(void)close(dir);
+	return rc;
 }
 
 void
-tls_server_start(struct tls_server *s)
+tls_server_tick(struct tls_server *s)
+{
+	struct err e;
+
+	if (look(s, &e) != 0)
+		log_warning("TLS certificates: %s", e.text);
+}
+
+int
+tls_server_start(struct tls_server *s, struct err *e)
 {
 	(void)pthread_mutex_init(&s->lock, NULL);
-	tls_server_tick(s);
+	return look(s, e);
 }
 
 struct tls_context *

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
+#include "base/err.h"
 #include "net/tls.h"
 
 /*
@@ -25,8 +27,11 @@ struct tls_server {
 	struct tls_context *contexts[TLS_SERVER_KINDS]; /* under the lock */
 };
 
-/* The caller has set `dir`, `keys` and `purposes`. */
-void tls_server_start(struct tls_server *s);
+/*
+ * The caller has set `dir`, `keys` and `purposes`.  -1: no certificate can be
+ * read; the caller may go on without TLS until one can.
+ */
+int tls_server_start(struct tls_server *s, struct err *e) MUST_CHECK;
 
 /* On the worker's tick: load again what has changed. */
 void tls_server_tick(struct tls_server *s);
