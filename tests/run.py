@@ -29,7 +29,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT = 300
 # Most items wait for servers, and the long ones come first.
-AT_ONCE = 3
+AT_ONCE = 2
 ORDER = ('browser', 'e2e', 'layers', 'rows', 'rfc', 'unit', 'fuzz')
 
 
@@ -158,8 +158,7 @@ def main():
             if failed:
                 print(output.rstrip('\n'), flush=True)
 
-    at_once = 2 if args.san else AT_ONCE  # sanitizers want the processor
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         for done in [pool.submit(run_and_print, item) for item in items]:
             done.result()
     passed, failed, skipped = totals

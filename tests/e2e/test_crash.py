@@ -152,6 +152,13 @@ class Administration(unittest.TestCase):
             return p if p.returncode in (0, 1) else None
         return wait_until(asked, 20, " ".join(words))
 
+    def connect(self):
+        """It may be mtad that was killed."""
+        try:
+            return smtplib.SMTP(self.s.host, self.s.port["smtp"], timeout=60)
+        except OSError:
+            return None
+
     def is_there(self, kind, name):
         return self.ask(kind, "show", name).returncode == 0
 
@@ -163,8 +170,7 @@ class Administration(unittest.TestCase):
             there = self.is_there("user", user)
             self.assertEqual(self.ask("user", "add", user).returncode,
                              int(there))
-            with smtplib.SMTP(self.s.host, self.s.port["smtp"],
-                              timeout=60) as c:
+            with wait_until(self.connect, 20, "mtad again") as c:
                 c.sendmail("a@far.example", [user], "Subject: x\r\n\r\nx\r\n")
             self.s.wait_messages(user, 1, 20)
         self.f.each_call(self, lambda k: f"add-{k}@example.org",
