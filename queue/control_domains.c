@@ -34,15 +34,6 @@ enum {
 	MINUTE_MS = 60000,
 };
 
-/* What others say of a domain; the answers' words. */
-enum verdict {
-	UNKNOWN,
-	GOOD,
-	NOWHERE,
-	NO_SERVER,
-	REFUSES,
-};
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned looking; /* requests, under lock like the two below */
 
@@ -55,7 +46,7 @@ static struct {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	uint32_t servers; /* who said so */
 	int64_t until_ms;
-	enum verdict verdict;
+	enum dns_mail verdict;
 } kept[KEPT];
 
 static size_t
@@ -81,11 +72,11 @@ may_look_up(const char *account)
 	return may;
 }
 
-static enum verdict
+static enum dns_mail
 remembered(const char *domain, uint32_t servers)
 {
 	size_t i = place(domain, KEPT);
-	enum verdict v = UNKNOWN;
+	enum dns_mail v = DNS_MAIL_UNKNOWN;
 
 	pthread_mutex_lock(&lock);
 	if (kept[i].until_ms > clock_mono_ms() && kept[i].servers == servers &&
@@ -96,74 +87,37 @@ remembered(const char *domain, uint32_t servers)
 }
 
 static void
-remember(const char *domain, uint32_t servers, enum verdict v)
+remember(const char *domain, uint32_t servers, enum dns_mail v)
 {
 	size_t i = place(domain, KEPT);
 
 	pthread_mutex_lock(&lock);
 	snprintf(kept[i].domain, sizeof(kept[i].domain), "%s", domain);
 	kept[i].servers = servers;
-	kept[i].until_ms = clock_mono_ms() + (v == GOOD ? GOOD_MS : BAD_MS);
+	kept[i].until_ms =
+	    clock_mono_ms() + (v == DNS_MAIL_GOOD ? GOOD_MS : BAD_MS);
 	kept[i].verdict = v;
 	pthread_mutex_unlock(&lock);
 }
 
-/* Without MX records the domain's own addresses count (RFC 5321 5.1). */
-static enum verdict
-look_for_address(
-    const struct dns_config *dns, const char *domain, struct pool *pool)
-{
-	struct dns_ip_list list;
-	enum dns_status v4 = dns_ip(dns, domain, false, pool, &list);
-	enum dns_status v6 =
-	    v4 == DNS_OK ? DNS_OK : dns_ip(dns, domain, true, pool, &list);
-
-	if (v4 == DNS_OK || v6 == DNS_OK)
-		return GOOD;
-	return v4 == DNS_TEMP || v6 == DNS_TEMP ? UNKNOWN : NO_SERVER;
-}
-
-static enum verdict
-look_up(const struct dns_config *dns, const char *domain)
-{
-	struct pool pool = { 0 };
-	struct dns_mx_list mx;
-	enum verdict v = UNKNOWN;
-
-	switch (dns_mx(dns, domain, &pool, &mx)) {
-	case DNS_OK: /* a null MX: RFC 7505 */
-		v = mx.count == 1 && mx.items[0].name[0] == '\0' ? REFUSES
-								 : GOOD;
-		break;
-	case DNS_NXDOMAIN:
-		v = NOWHERE;
-		break;
-	case DNS_NODATA:
-		v = look_for_address(dns, domain, &pool);
-		break;
-	case DNS_TEMP:
-		break;
-	}
-	pool_release(&pool);
-	return v;
-}
-
-static enum verdict
+static enum dns_mail
 judge(const struct settings *s, const struct dns_config *dns,
     const char *account, const char *domain)
 {
 	const char *text = settings_text(s, SET_DNS_SERVERS);
 	uint32_t servers = crc32c(0, text, strlen(text));
-	enum verdict v = remembered(domain, servers);
+	enum dns_mail v = remembered(domain, servers);
+	struct pool pool = { 0 };
 	struct route route;
 
 	route_plan(s, account, domain, 0, &route);
-	if (v != UNKNOWN || route.host[0] != '\0' || domain[0] == '[')
-		return route.host[0] != '\0' ? UNKNOWN : v;
+	if (v != DNS_MAIL_UNKNOWN || route.host[0] != '\0' || domain[0] == '[')
+		return route.host[0] != '\0' ? DNS_MAIL_UNKNOWN : v;
 	if (!may_look_up(account))
-		return UNKNOWN;
-	v = look_up(dns, domain);
-	if (v != UNKNOWN)
+		return DNS_MAIL_UNKNOWN;
+	v = dns_takes_mail(dns, domain, &pool);
+	pool_release(&pool);
+	if (v != DNS_MAIL_UNKNOWN)
 		remember(domain, servers, v);
 	return v;
 }
@@ -171,9 +125,9 @@ judge(const struct settings *s, const struct dns_config *dns,
 static json_t *
 judge_all(const struct settings *s, const char *account, const json_t *domains)
 {
-	static const char *const words[] = { [NOWHERE] = "nowhere",
-		[NO_SERVER] = "no-server",
-		[REFUSES] = "refuses" };
+	static const char *const words[] = { [DNS_MAIL_NO_DOMAIN] = "nowhere",
+		[DNS_MAIL_NO_HOST] = "no-server",
+		[DNS_MAIL_NULL_MX] = "refuses" };
 	int64_t until = clock_mono_ms() + LIMIT_MS;
 	json_t *bad = json_array();
 	struct dns_config dns;
@@ -192,13 +146,13 @@ judge_all(const struct settings *s, const char *account, const json_t *domains)
 		const char *text =
 		    json_string_value(json_array_get(domains, i));
 		char domain[ADDRESS_DOMAIN_MAX + 1];
-		enum verdict v;
+		enum dns_mail v;
 
 		if (text == NULL ||
 		    domain_normalise(slice_str(text), domain, &e) != 0)
 			continue;
 		v = judge(s, &dns, account, domain);
-		if (v > GOOD)
+		if (v > DNS_MAIL_GOOD)
 			json_array_append_new(bad,
 			    json_pack(
 				"{s:s, s:s}", "domain", text, "why", words[v]));

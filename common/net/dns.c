@@ -556,6 +556,36 @@ dns_ip(const struct dns_config *c, const char *name, bool v6, struct pool *pool,
 	return status;
 }
 
+enum dns_mail
+dns_takes_mail(
+    const struct dns_config *c, const char *domain, struct pool *pool)
+{
+	struct dns_mx_list mx;
+	struct dns_ip_list ips;
+	bool failed = false;
+
+	switch (dns_mx(c, domain, pool, &mx)) {
+	case DNS_OK:
+		return mx.count == 1 && mx.items[0].name[0] == '\0'
+		    ? DNS_MAIL_NULL_MX
+		    : DNS_MAIL_GOOD;
+	case DNS_NXDOMAIN:
+		return DNS_MAIL_NO_DOMAIN;
+	case DNS_TEMP:
+		return DNS_MAIL_UNKNOWN;
+	case DNS_NODATA:
+		break;
+	}
+	for (int v6 = 0; v6 <= 1; v6++) {
+		enum dns_status status = dns_ip(c, domain, v6 != 0, pool, &ips);
+
+		if (status == DNS_OK)
+			return DNS_MAIL_GOOD;
+		failed = failed || status == DNS_TEMP;
+	}
+	return failed ? DNS_MAIL_UNKNOWN : DNS_MAIL_NO_HOST;
+}
+
 enum dns_status
 dns_txt(const struct dns_config *c, const char *name, struct pool *pool,
     struct dns_text_list *out)

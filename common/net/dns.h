@@ -93,6 +93,20 @@ enum dns_status dns_confirmed_name(const struct dns_config *c,
     const struct ip *ip, struct pool *pool, char **name_out);
 
 /*
+ * Has mail to a domain any way?  Without MX records its own addresses count
+ * (RFC 5321 5.1).
+ */
+enum dns_mail {
+	DNS_MAIL_UNKNOWN, /* cannot be known now */
+	DNS_MAIL_GOOD,
+	DNS_MAIL_NO_DOMAIN,
+	DNS_MAIL_NO_HOST, /* the domain exists: no MX, A or AAAA */
+	DNS_MAIL_NULL_MX, /* it takes none (RFC 7505) */
+};
+enum dns_mail dns_takes_mail(
+    const struct dns_config *c, const char *domain, struct pool *pool);
+
+/*
  * The half of the above that takes an answer apart, without asking anybody:
  * what `answer` says of `name`.  Only records that belong to the name, or to
  * the end of its CNAME chain, count.  DNS_TEMP for a message that is no

@@ -98,40 +98,17 @@ policy_gather_sender(struct policy_input *in, struct directory *d,
 	return r == DIR_TEMP ? -1 : 0;
 }
 
-static enum policy_sender_dns
-verify_domain(
-    const struct dns_config *dns, const char *domain, struct pool *pool)
-{
-	struct dns_mx_list mx;
-	struct dns_ip_list ips;
-	bool failed = false;
-
-	switch (dns_mx(dns, domain, pool, &mx)) {
-	case DNS_OK:
-		return mx.count == 1 && mx.items[0].name[0] == '\0'
-		    ? POLICY_DNS_NULL_MX
-		    : POLICY_DNS_GOOD;
-	case DNS_NXDOMAIN:
-		return POLICY_DNS_NO_DOMAIN;
-	case DNS_TEMP:
-		return POLICY_DNS_FAILED;
-	case DNS_NODATA:
-		break;
-	}
-	for (int v6 = 0; v6 <= 1; v6++) {
-		enum dns_status r = dns_ip(dns, domain, v6 != 0, pool, &ips);
-
-		if (r == DNS_OK)
-			return POLICY_DNS_GOOD;
-		failed = failed || r == DNS_TEMP;
-	}
-	return failed ? POLICY_DNS_FAILED : POLICY_DNS_NO_DOMAIN;
-}
-
 void
 policy_gather_dns(struct policy_input *in, const struct settings *set,
     const struct address *sender, struct pool *pool)
 {
+	static const enum policy_sender_dns facts[] = {
+		[DNS_MAIL_UNKNOWN] = POLICY_DNS_FAILED,
+		[DNS_MAIL_GOOD] = POLICY_DNS_GOOD,
+		[DNS_MAIL_NO_DOMAIN] = POLICY_DNS_NO_DOMAIN,
+		[DNS_MAIL_NO_HOST] = POLICY_DNS_NO_DOMAIN,
+		[DNS_MAIL_NULL_MX] = POLICY_DNS_NULL_MX,
+	};
 	struct dns_config dns;
 	struct err e;
 
@@ -141,7 +118,7 @@ policy_gather_dns(struct policy_input *in, const struct settings *set,
 		return;
 	in->sender_dns =
 	    dns_config_parse(settings_text(set, SET_DNS_SERVERS), &dns, &e) == 0
-	    ? verify_domain(&dns, sender->domain, pool)
+	    ? facts[dns_takes_mail(&dns, sender->domain, pool)]
 	    : POLICY_DNS_FAILED;
 }
 

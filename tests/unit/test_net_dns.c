@@ -213,6 +213,28 @@ test_mx(void **state)
 	assert_string_equal(l.items[0].name, "good.example");
 }
 
+static void
+test_takes_mail(void **state)
+{
+	static const struct {
+		const char *domain;
+		enum dns_mail expected;
+	} cases[] = {
+		{ "mx.example", DNS_MAIL_GOOD },
+		{ "only-a.example", DNS_MAIL_GOOD },
+		{ "nowhere.example", DNS_MAIL_NO_DOMAIN },
+		{ "81.2.0.192.in-addr.arpa", DNS_MAIL_NO_HOST },
+		{ "null.example", DNS_MAIL_NULL_MX },
+		{ "servfail.example", DNS_MAIL_UNKNOWN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(
+		    dns_takes_mail(&config, cases[i].domain, &pool),
+		    cases[i].expected);
+}
+
 /* Over 64 KiB there is no answer; of a large one the best are kept. */
 static void
 test_many(void **state)
@@ -478,6 +500,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_mx),
+		cmocka_unit_test(test_takes_mail),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_ip_and_cname),
 		cmocka_unit_test(test_txt),
