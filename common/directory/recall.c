@@ -27,18 +27,16 @@ struct recall {
 	pthread_mutex_t lock;
 	const struct sql *watch;
 	struct sql_version version; /* the answers' */
-	uint64_t ticket;            /* moves with it; from 1 */
+	uint64_t ticket;            /* moves with it; 0: none yet */
 	struct answer answers[RECALL_SLOTS];
 };
 
 struct recall *
-recall_new(const struct sql *watch)
+recall_new(void)
 {
 	struct recall *r = mem_zalloc(sizeof(*r));
 
 	pthread_mutex_init(&r->lock, NULL);
-	r->watch = watch;
-	r->ticket = 1;
 	return r;
 }
 
@@ -52,8 +50,10 @@ recall_free(struct recall *r)
 }
 
 void
-recall_watch(struct recall *r, const struct sql *watch)
+recall_watch(struct recall *r, struct sql *watch)
 {
+	if (watch != NULL)
+		sql_watch(watch);
 	pthread_mutex_lock(&r->lock);
 	r->watch = watch;
 	r->ticket++;

@@ -25,12 +25,11 @@ enum {
 	RECALL_FORWARD_MAX = 8,
 };
 
-/* `watch` gives the version; replaced by recall_watch(), NULL = none. */
-struct recall *recall_new(const struct sql *watch);
+struct recall *recall_new(void);
 void recall_free(struct recall *r);
 
-/* Versions come from another connection now: forget everything. */
-void recall_watch(struct recall *r, const struct sql *watch);
+/* Versions come from this connection now (NULL: none): forget everything. */
+void recall_watch(struct recall *r, struct sql *watch);
 
 /* `local.data` NULL asks for the domain alone. */
 struct recall_question {

@@ -225,8 +225,8 @@ set_up_patiently(struct sql *db, enum sql_mode mode, struct err *e)
  * Where SQLite itself has mapped the index: a descriptor of our own would
  * drop SQLite's locks when closed.
  */
-static void
-find_version(struct sql *db)
+void
+sql_watch(struct sql *db)
 {
 	enum {
 		REGION_SIZE = 32768 /* of unix and every other back-end */
@@ -277,8 +277,6 @@ sql_open(const char *path, enum sql_mode mode, struct sql **out, struct err *e)
 		sql_close(db);
 		return -1;
 	}
-	if (mode == SQL_READ)
-		find_version(db);
 	*out = db;
 	return 0;
 }

@@ -110,8 +110,11 @@ int64_t sql_last_id(struct sql *db);
 /* A number that differs after every commit of another connection. */
 int sql_data_version(struct sql *db, int64_t *out, struct err *e) MUST_CHECK;
 
+/* From now on sql_version() answers for this one, opened with SQL_READ. */
+void sql_watch(struct sql *db);
+
 /*
- * The version of a file opened with SQL_READ, for one stat(): the header of
+ * The version of a watched database, for one stat(): the header of
  * the write-ahead log's index (https://www.sqlite.org/walformat.html 2.1),
  * which every commit of anybody changes before it returns.  False: cannot
  * tell, or the path names another file now.  The one function that any

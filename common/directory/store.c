@@ -68,7 +68,8 @@ store_open(const char *state_dir, struct store **out, struct err *e)
 	s = mem_zalloc(sizeof(*s));
 	s->path = path;
 	s->watch = watch;
-	s->recall = recall_new(watch);
+	s->recall = recall_new();
+	recall_watch(s->recall, watch);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->watch_lock, NULL);
 	pthread_cond_init(&s->returned, NULL);
