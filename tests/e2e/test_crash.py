@@ -33,6 +33,12 @@ class Traffic:
         for t in self.threads:
             t.start()
 
+    def send(self, c, tag):
+        """What of it was answered 250."""
+        c.sendmail("s@elsewhere.example", [random.choice(USERS)],
+                   f"Subject: {tag}\r\n\r\nx\r\n")
+        return [tag]
+
     def run(self, number):
         count = 0
         while not self.stop:
@@ -42,11 +48,9 @@ class Traffic:
                     for _ in range(20):
                         tag = f"tag-{number}-{count}-end"
                         count += 1
-                        c.sendmail("s@elsewhere.example",
-                                   [random.choice(USERS)],
-                                   f"Subject: {tag}\r\n\r\nx\r\n")
+                        acked = self.send(c, tag)
                         with self.lock:
-                            self.acked.append(tag)
+                            self.acked += acked
                         if self.stop:
                             break
             except (OSError, smtplib.SMTPException):

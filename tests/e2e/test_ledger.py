@@ -12,9 +12,7 @@ import os
 import random
 import re
 import signal
-import smtplib
 import sys
-import threading
 import time
 import unittest
 from collections import Counter
@@ -26,6 +24,7 @@ from lib.fakedns import FakeDNS  # noqa: E402
 from lib.fakemx import DROP, Delay, FakeMX  # noqa: E402
 from lib.faults import Faults, are_possible  # noqa: E402
 from lib.server import Server, wait_until  # noqa: E402
+from test_crash import Traffic  # noqa: E402
 
 SECONDS = 60 * float(os.environ.get("SOAK_MINUTES", "0.25"))
 SEED = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(1, 10**6)
@@ -67,17 +66,13 @@ MOODS = ({}, {}, {"RCPT": "451 4.3.0 later"}, {"BANNER": "421 4.3.2 busy"},
          {"DATA": "421 4.3.0 closing"}, {"DOT": Delay(1, "250 2.0.0 slow")})
 
 
-class Senders:
+class Senders(Traffic):
     """`acked` has a (tag, recipient) for each that was answered 250, `tags`
     the tag of a message's id."""
 
-    def __init__(self, server, count=3):
-        self.s, self.acked, self.stop = server, [], False
+    def __init__(self, server):
         self.tags = {}
-        self.threads = [threading.Thread(target=self.run, args=(i,))
-                        for i in range(count)]
-        for t in self.threads:
-            t.start()
+        super().__init__(server, 3)
 
     def send(self, c, tag):
         chosen = random.sample(sorted(KINDS), random.choice((1, 1, 2, 4)))
@@ -85,30 +80,12 @@ class Senders:
         c.mail(SENDER)
         taken = [a for a in chosen if c.rcpt(a)[0] == 250]
         code, reply = c.data(f"Subject: {tag}\r\n\r\n{'x' * 70}\r\n")
-        if code != 250:
+        if code == 250:
+            self.tags[re.search(rb"[0-9A-Z]{26}", reply)[0].decode()] = tag
+        else:
             c.rset()
-            return
-        self.acked += [(tag, a) for a in taken]
-        self.tags[re.search(rb"[0-9A-Z]{26}", reply)[0].decode()] = tag
-
-    def run(self, number):
-        count = 0
-        while not self.stop:
-            try:
-                with smtplib.SMTP(self.s.host, self.s.port["smtp"],
-                                  timeout=20) as c:
-                    while not self.stop:
-                        count += 1
-                        self.send(c, f"tag-{number}-{count}-end")
-                        time.sleep(0.02)
-            except (OSError, smtplib.SMTPException):
-                time.sleep(0.05)
-
-    def finish(self):
-        self.stop = True
-        for t in self.threads:
-            t.join()
-        return self.acked
+        time.sleep(0.02)
+        return [(tag, a) for a in taken] if code == 250 else []
 
 
 @unittest.skipUnless(are_possible(), "sanitizers are preloaded first")

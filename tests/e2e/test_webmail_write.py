@@ -461,6 +461,17 @@ class Writing(ServerTest):
             self.assertNotRegex(raw, rb"(?im)^x-evil")
             self.assertNotRegex(raw, rb"(?im)^x: y")
 
+    def five_times(self, b, uri, fields):
+        """The answers to a form that is sent five times at once."""
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(
+            b.upload(uri, fields, []))) for _ in range(5)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return answers
+
     def test_M14_send_twice_is_sent_once(self):
         b = self.browser("ann")
         letter = Letter(b)
@@ -468,13 +479,7 @@ class Writing(ServerTest):
                     text="x")
         fields = dict(letter.fields(), do="send",
                       csrf=letter.page.hidden("csrf"))
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(
-            b.upload(letter.uri, fields, []))) for _ in range(5)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        answers = self.five_times(b, letter.uri, fields)
         self.assertEqual({a.status for a in answers}, {303})
         self.assertEqual(sum("flash=sent" in a.header("Location")
                              for a in answers), 1)
@@ -483,13 +488,7 @@ class Writing(ServerTest):
         fields = dict(letter.fields(), to="carl@example.org", text="y",
                       subject="once, unsaved", do="send",
                       csrf=letter.page.hidden("csrf"))
-        answers = []
-        threads = [threading.Thread(target=lambda: answers.append(
-            b.upload(letter.uri, fields, []))) for _ in range(5)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
+        answers = self.five_times(b, letter.uri, fields)
         self.assertEqual(sorted(a.header("Location").split("flash=")[1][:4]
                                 for a in answers), ["alre"] * 4 + ["sent"])
         # gone back to and changed it is another message
