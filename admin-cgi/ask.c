@@ -197,7 +197,5 @@ admin_done(struct web_request *r, struct web_response *w, const char *flash,
 	va_start(ap, fmt);
 	(void)vsnprintf(path, sizeof(path), fmt, ap);
 	va_end(ap);
-	web_redirect(w,
-	    pool_printf(&r->pool, "%s%sflash=%s", path,
-		strchr(path, '?') != NULL ? "&" : "?", flash));
+	web_redirect(w, web_flash_path(r, path, flash));
 }

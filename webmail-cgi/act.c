@@ -310,12 +310,10 @@ static void
 go_back(struct web_request *r, struct web_response *w, const char *flash,
     uint64_t n, const char *undo)
 {
-	const char *back = back_of(r);
-
 	web_redirect(w,
-	    pool_printf(&r->pool, "%s%cflash=%s&n=%llu%s%s", back,
-		strchr(back, '?') != NULL ? '&' : '?', flash,
-		(unsigned long long)n, undo[0] != '\0' ? "&undo=" : "", undo));
+	    pool_printf(&r->pool, "%s&n=%llu%s%s",
+		web_flash_path(r, back_of(r), flash), (unsigned long long)n,
+		undo[0] != '\0' ? "&undo=" : "", undo));
 }
 
 /* Once, with the number; the form is sent again with `confirm`. */

@@ -257,12 +257,11 @@ send_result(struct web_request *r, struct web_response *w, struct draft *d,
 		log_warning("draft that was sent: %s", e.text);
 	back = web_own_path(web_form(r, "back"));
 	web_redirect(w,
-	    pool_printf(&r->pool, "%s%cflash=%s&id=%s",
-		strcmp(back, "/") == 0 ? "/m/inbox" : back,
-		strchr(back, '?') != NULL ? '&' : '?',
-		result == OUTGOING_NOT_FILED ? "not-filed"
-		    : later                  ? "scheduled"
-					     : "sent",
+	    pool_printf(&r->pool, "%s&id=%s",
+		web_flash_path(r, strcmp(back, "/") == 0 ? "/m/inbox" : back,
+		    result == OUTGOING_NOT_FILED ? "not-filed"
+			: later                  ? "scheduled"
+						 : "sent"),
 		o->id));
 }
 

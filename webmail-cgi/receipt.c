@@ -209,9 +209,7 @@ go_back(struct web_request *r, struct web_response *w, const struct letter *l,
 
 	back = back != NULL ? web_own_path(back)
 			    : pool_printf(&r->pool, "/v/%s", l->id);
-	web_redirect(w,
-	    pool_printf(&r->pool, "%s%cflash=%s", back,
-		strchr(back, '?') != NULL ? '&' : '?', flash));
+	web_redirect(w, web_flash_path(r, back, flash));
 }
 
 /* What was decided is kept before it is done: rather no receipt than two. */

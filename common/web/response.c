@@ -75,6 +75,13 @@ web_own_path(const char *path)
 	return path;
 }
 
+const char *
+web_flash_path(struct web_request *r, const char *path, const char *flash)
+{
+	return pool_printf(&r->pool, "%s%cflash=%s", path,
+	    strchr(path, '?') != NULL ? '&' : '?', flash);
+}
+
 void
 web_redirect(struct web_response *w, const char *path)
 {

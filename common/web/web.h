@@ -147,6 +147,10 @@ void web_redirect(struct web_response *w, const char *path);
 /* A `back` value made safe the same way: it, or "/". */
 const char *web_own_path(const char *path);
 
+/* The path whose page says this flash (a word that needs no escaping). */
+const char *web_flash_path(
+    struct web_request *r, const char *path, const char *flash);
+
 /*
  * A session cookie, HttpOnly.  `name` is the stem: sent as __Host-<stem> on
  * HTTPS when mounted at "/", __Secure-<stem> with Path=base below a prefix,
