@@ -350,11 +350,9 @@ maildir_publish_file(const struct maildir *m, const char *temporary,
 	if (sizes_measure(fd, &size, &wire, e) != 0)
 		return -1;
 	maildir_delivery_name(id, index, host, size, wire, name);
-	if (renameat(m->tmp_fd, temporary, m->tmp_fd, name) != 0)
-		return err_errno(e, "tmp/%s", name);
-	if (maildir_publish_cur(m, name, flags, out, e) != 0) {
-		(void)unlinkat(m->tmp_fd, name, 0);
-		return -1;
-	}
+	if (!maildir_with_flags(name, flags, out))
+		return err_set(e, ERR_PERM, "%s: name too long", name);
+	if (renameat(m->tmp_fd, temporary, m->cur_fd, out) != 0)
+		return err_errno(e, "cur/%s", out);
 	return fsync(m->cur_fd) == 0 ? 0 : err_errno(e, "cur/%s", out);
 }

@@ -80,7 +80,9 @@ int maildir_publish(
 
 /*
  * A file in tmp/ that was written under another name, by its descriptor: made
- * durable and published into cur/ with flags, named as a delivery.
+ * durable and published into cur/ with flags, named as a delivery.  One step:
+ * `temporary` is free again only when the message is in cur/.  On -1 the
+ * caller removes it.
  */
 int maildir_publish_file(const struct maildir *m, const char *temporary,
     const char *id, unsigned index, const char *host, int fd, uint8_t flags,

@@ -244,6 +244,12 @@ from_field(struct web_request *r, const struct draft *d)
 /*
  * Is the locked file still the one of this name?  Whoever had the lock before
  * may have published it, and so may have who began the same draft earlier.
+ *
+ * Of those who begin one draft at the same time (rev 1: there is no version to
+ * lock yet) one wins: all open the one name in tmp/, and who has the lock on
+ * the file of that name is alone, since a name leaves tmp/ only while its file
+ * is locked.  It leaves for cur/ in one step (maildir_publish_file()), so who
+ * is alone under the name made anew finds the version that had it before.
  */
 static int
 check_writing(const struct maildir *m, const struct draft *d,

@@ -5,6 +5,7 @@ import errno
 import re
 import smtplib
 import sys
+import threading
 import unittest
 from pathlib import Path
 
@@ -55,6 +56,23 @@ class DiskFull(unittest.TestCase):
         self.fails("sync", errno.EIO, ".Drafts/", "save")
         self.assertEqual(self.letter.post("save", text=TYPED).status, 303)
         self.assertIn(TYPED + "</textarea>", self.stored())
+
+    def test_M14_a_first_save_beside_a_slow_one(self):
+        """One of two wins whatever the moment, and the other is told."""
+        letter, slow = Letter(self.b), []
+
+        def save(text):
+            return self.b.upload(letter.uri, dict(
+                letter.fields(), text=text, do="save"), [], letter.page)
+        rule = self.f.add("rename", -1000, ".Drafts/cur/", times=1)
+        first = threading.Thread(target=lambda: slow.append(save("slow")))
+        first.start()
+        wait_until(lambda: self.f.hits(rule) > 0, 20, "the first to be late")
+        other = save("other")
+        first.join()
+        self.assertEqual((slow[0].status, other.status), (303, 409))
+        self.assertIn("slow</textarea>", self.b.get(letter.uri).text)
+        self.assertIn("other</textarea>", other.text)
 
     def test_attaching_a_file(self):
         file = [("file", "notes.txt", "text/plain", b"x" * 100000)]

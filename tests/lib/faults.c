@@ -9,8 +9,8 @@
  * - the at-th of some kinds of calls, counted over all processes, on paths
  *   below `prefix` (and /dev/shm/mailstead-*);
  * - rules: a call by name on paths that contain a text ("" = all) fails with
- *   an error (0: kills its process) `times` times after letting `skip` pass,
- *   and counts in `hits`.
+ *   an error (0: kills its process; below: is made so many milliseconds late)
+ *   `times` times after letting `skip` pass, and counts in `hits`.
  *
  * Time passes for programs whose name contains `passing`: CLOCK_MONOTONIC is
  * so many seconds further, and waits of theirs that began before end as if
@@ -134,6 +134,14 @@ strike(void)
 	return control->mode == FAIL;
 }
 
+static void
+be_late(int ms)
+{
+	const struct timespec wait = { ms / 1000, ms % 1000 * 1000000 };
+
+	(void)syscall(SYS_nanosleep, &wait, NULL);
+}
+
 static bool
 breaks_rule(const char *call, const char *path)
 {
@@ -148,6 +156,10 @@ breaks_rule(const char *call, const char *path)
 		atomic_fetch_add(&r->hits, 1);
 		if (r->error == 0)
 			(void)syscall(SYS_kill, getpid(), SIGKILL);
+		if (r->error < 0) {
+			be_late(-r->error);
+			continue;
+		}
 		errno = r->error;
 		return true;
 	}

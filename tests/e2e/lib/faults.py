@@ -1,5 +1,5 @@
-"""System calls of running daemons that fail on demand or kill, and a wrong
-clock (tests/lib/faults.c).
+"""System calls of running daemons that fail, kill or are late on demand, and a
+wrong clock (tests/lib/faults.c).
 
     with Faults() as f:
         server.start()              # everything started here obeys
@@ -83,7 +83,8 @@ class Faults:
         return self._get("struck") > 0
 
     def add(self, call, error, path="", times=1 << 30, skip=0):
-        """A rule; its number, for hits().  Error 0: the process is killed."""
+        """A rule; its number, for hits().  Error 0: the process is killed;
+        below: the call is made so many milliseconds late."""
         number = self._get("rules")
         RULE.pack_into(self.map, RULES_AT + RULE.size * number, call.encode(),
                        path.encode(), error, skip, times, 0)
