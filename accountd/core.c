@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+#include "names.h"
 #include "password.h"
 #include "sasl.h"
 #include "store_directory.h"
@@ -71,6 +72,7 @@ core_open(const char *state_dir, struct core **out, struct err *e)
 	c->bans = bans_new(state_dir);
 	c->cache = login_cache_new();
 	c->dkim = dkim_keys_new();
+	c->names = names_new();
 	if (open_parts(c, e) != 0) {
 		core_close(c);
 		return -1;
@@ -90,6 +92,7 @@ core_close(struct core *c)
 	sql_close(c->db);
 	login_cache_free(c->cache);
 	dkim_keys_free(c->dkim);
+	names_free(c->names);
 	throttle_free(c->throttle);
 	bans_free(c->bans);
 	pthread_mutex_destroy(&c->write_lock);

@@ -21,7 +21,8 @@
 
 /*
  * What the threads of one accountd share.  Constant after core_open() but for
- * `write_lock`, which guards `db`; everything else locks inside.
+ * `write_lock`, which guards `db`
+ * and `names`; everything else locks inside.
  */
 struct core {
 	char *state_dir;
@@ -37,6 +38,7 @@ struct core {
 
 	pthread_mutex_t write_lock;
 	struct sql *db; /* directory.db for writing */
+	struct names *names;
 };
 
 /*

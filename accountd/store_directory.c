@@ -136,6 +136,18 @@ static const char *const steps[] = {
 	"ALTER TABLE account ADD COLUMN waiting INTEGER NOT NULL DEFAULT 0;"
 	"CREATE INDEX account_waiting ON account(domain_id, local)"
 	" WHERE waiting <> 0;",
+	/* 7: counts what makes names.c read again; the few who are disabled */
+	"CREATE TABLE account_names (changes INTEGER NOT NULL) STRICT;"
+	"INSERT INTO account_names VALUES (0);"
+	"CREATE TRIGGER account_names_insert AFTER INSERT ON account BEGIN"
+	" UPDATE account_names SET changes = changes + 1; END;"
+	"CREATE TRIGGER account_names_delete AFTER DELETE ON account BEGIN"
+	" UPDATE account_names SET changes = changes + 1; END;"
+	"CREATE TRIGGER account_names_update"
+	" AFTER UPDATE OF domain_id, local, name ON account BEGIN"
+	" UPDATE account_names SET changes = changes + 1; END;"
+	"CREATE INDEX account_disabled ON account(domain_id, local)"
+	" WHERE disabled <> 0;",
 };
 /* clang-format on */
 

@@ -270,8 +270,8 @@ verb_alias_list(struct request *q, struct err *e)
 	    " WHERE (d.name > ?1 OR (d.name = ?1 AND a.local > ?2))"
 	    " AND (?3 = 0 OR d.id = ?3) AND ("
 	    " (NOT ?6 AND wild(?4, a.local) AND wild(?5, d.name)) OR (?6 AND"
-	    "  (wild(?4, a.local) OR EXISTS (SELECT 1 FROM alias_target x"
-	    "   WHERE x.alias_id = a.id AND wild(?4, x.target)))))"
+	    "  (wild(?4, a.local) OR a.id IN (SELECT x.alias_id"
+	    "   FROM alias_target x WHERE wild(?4, x.target)))))"
 	    " ORDER BY d.name, a.local, t.target",
 	    "vvissi", domain, local, q->target.domain_id, m.local, m.domain,
 	    (int64_t)m.either);

@@ -11,6 +11,7 @@
 #include "mail/address.h"
 #include "proc/limits.h"
 
+#include "names.h"
 #include "password.h"
 #include "request.h"
 #include "totp.h"
@@ -167,44 +168,90 @@ verb_user_show(struct request *q, struct err *e)
 	return 0;
 }
 
-/* By an index that has these alone. */
-#define SELECT_FEW(index, column)                                          \
-	"SELECT " USER_COLUMNS " FROM account u INDEXED BY " index         \
-	" JOIN domain d ON d.id = u.domain_id WHERE u." column             \
-	" <> 0 AND (d.name, u.local) > (?1, ?2) AND (?3 = 0 OR d.id = ?3)" \
+/* In order, by an index; ?7 0: with those whose disabled_until is over. */
+#define SELECT_USERS(index, which)                                         \
+	"SELECT " USER_COLUMNS " FROM domain d CROSS JOIN account u" index \
+	" ON u.domain_id = d.id WHERE d.name >= ?1"                        \
+	" AND (d.name > ?1 OR u.local > ?2) AND (?3 = 0 OR d.id = ?3)"     \
+	" AND (?6 OR wild(?5, d.name))"                                    \
+	" AND wild(?4, u.local, CASE WHEN ?6 THEN u.name END)"             \
+	" AND (u.disabled_until = 0 OR u.disabled_until > ?7)" which       \
 	" ORDER BY d.name, u.local"
 
 static struct sql_rows *
 select_users(
     struct request *q, const char *after, const struct match *m, struct err *e)
 {
+	const char *query = SELECT_USERS("", "");
 	struct slice domain, local;
+	int64_t at = 0;
 
 	page_cursor(after, &local, &domain);
-	if (req_bool(q, "admins"))
-		return sql_query(q->core->db, e,
-		    SELECT_FEW("account_roles", "roles"), "vvi", domain, local,
-		    q->target.domain_id);
-	if (req_bool(q, "waiting"))
-		return sql_query(q->core->db, e,
-		    SELECT_FEW("account_waiting", "waiting"), "vvi", domain,
-		    local, q->target.domain_id);
-	return sql_query(q->core->db, e,
-	    "SELECT " USER_COLUMNS
-	    /* the index alone as s, and u only of those who fit */
-	    " FROM domain d CROSS JOIN account s INDEXED BY account_search"
-	    " ON s.domain_id = d.id CROSS JOIN account u ON u.id = s.id"
-	    /* in the order they are asked: of most users wild() is the last */
-	    " WHERE d.name >= ?1 AND (?3 = 0 OR d.id = ?3)"
-	    " AND (?6 OR wild(?5, d.name))"
-	    " AND wild(?4, s.local, CASE WHEN ?6 THEN s.name END)"
-	    " AND (d.name > ?1 OR s.local > ?2)"
-	    " AND (?7 = 0 OR (u.disabled AND (u.disabled_until = 0 OR"
-	    "  u.disabled_until > ?8)))"
-	    " ORDER BY d.name, s.local",
-	    "vvissiii", domain, local, q->target.domain_id, m->local, m->domain,
-	    (int64_t)m->either, (int64_t)req_bool(q, "disabled"),
-	    clock_wall_ms());
+	if (req_bool(q, "admins")) {
+		query = SELECT_USERS(
+		    " INDEXED BY account_roles", " AND u.roles <> 0");
+	} else if (req_bool(q, "waiting")) {
+		query = SELECT_USERS(
+		    " INDEXED BY account_waiting", " AND u.waiting <> 0");
+	} else if (req_bool(q, "disabled")) {
+		query = SELECT_USERS(
+		    " INDEXED BY account_disabled", " AND u.disabled <> 0");
+		at = clock_wall_ms();
+	}
+	return sql_query(q->core->db, e, query, "vvissii", domain, local,
+	    q->target.domain_id, m->local, m->domain, (int64_t)m->either, at);
+}
+
+/* 1: the row's user is on the page; 0: it is full, and "next" says so. */
+static int
+add_user(struct request *q, struct page *p, struct sql_rows *r,
+    const char **last, struct err *e)
+{
+	json_t *user = user_row_json(r);
+
+	if (complete_user(q, sql_int(r, 0), user, e) < 0) {
+		json_decref(user);
+		return -1;
+	}
+	if (!page_add(p, user)) {
+		json_object_set_new(q->out, "next", json_string(*last));
+		return 0;
+	}
+	*last = pool_strdup(&q->pool, sql_text(r, 1));
+	return 1;
+}
+
+/* Those the table of names proposes, as far as they fit now (names.h N1). */
+static int
+search_users(struct request *q, struct page *p, const char *after,
+    const struct match *m, struct err *e)
+{
+	struct names_search s = { .match = m,
+		.domain_id = q->target.domain_id };
+	const char *last = NULL;
+	int64_t id;
+
+	page_cursor(after, &s.after_local, &s.after_domain);
+	if (names_start(q->core->names, q->core->db, &s, &q->pool, e) != 0)
+		return -1;
+	while ((id = names_next(q->core->names, &s)) != 0) {
+		struct sql_rows *r = sql_query(q->core->db, e,
+		    "SELECT " USER_COLUMNS USER_FROM " WHERE u.id = ?1"
+		    " AND (?2 = 0 OR d.id = ?2) AND (?5 OR wild(?4, d.name))"
+		    " AND wild(?3, u.local, CASE WHEN ?5 THEN u.name END)",
+		    "iissi", id, s.domain_id, m->local, m->domain,
+		    (int64_t)m->either);
+		int got = r ? sql_next(r, e) : -1;
+
+		if (got == 1 && (got = add_user(q, p, r, &last, e)) == 0)
+			id = 0;
+		sql_done(r);
+		if (got < 0)
+			return -1;
+		if (id == 0)
+			break;
+	}
+	return 0;
 }
 
 static int
@@ -243,22 +290,13 @@ verb_user_list(struct request *q, struct err *e)
 	    req_match(q, &match, e) != 0 || put_total(q, e) != 0)
 		return -1;
 	page_init(&p, q);
+	if (strcmp(match.local, "*") != 0 && !req_bool(q, "admins") &&
+	    !req_bool(q, "waiting") && !req_bool(q, "disabled"))
+		return search_users(q, &p, after, &match, e);
 	r = select_users(q, after, &match, e);
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
-		json_t *user = user_row_json(r);
-
-		if (complete_user(q, sql_int(r, 0), user, e) < 0) {
-			json_decref(user);
-			got = -1;
+	while (r != NULL && (got = sql_next(r, e)) == 1)
+		if ((got = add_user(q, &p, r, &last, e)) != 1)
 			break;
-		}
-		if (!page_add(&p, user)) {
-			json_object_set_new(q->out, "next", json_string(last));
-			got = 0;
-			break;
-		}
-		last = pool_strdup(&q->pool, sql_text(r, 1));
-	}
 	sql_done(r);
 	return got < 0 ? -1 : 0;
 }

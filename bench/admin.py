@@ -26,16 +26,26 @@ from lib.fastcgi import Browser  # noqa: E402
 from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
 DOMAINS, USERS, TIMES = 1000, 100000, 20
-PAGES = ["/", "/domains", "/domains?q=*77*", "/d/d0500.example",
-         "/d/d0500.example/users", "/d/d0500.example/users/new",
+# Every GET of the router's table (admin-cgi/app.c) but the sign-in, downloads,
+# jobs and what needs an object of a running server.
+PAGES = ["/", "/domains", "/domains?q=*77*", "/domains/new",
+         "/d/d0500.example", "/d/d0500.example/delete",
+         "/d/d0500.example/look", "/d/d0500.example/users",
+         "/d/d0500.example/users?q=*9500*", "/d/d0500.example/users/new",
          "/d/d0500.example/aliases", "/d/d0500.example/lists",
-         "/d/d0500.example/look", "/d/d0500.example/admins", "/users",
-         "/users?after=user050000%40d0000.example", "/users?q=user0999*",
-         "/users?q=*nobody*", "/users?q=user099999@d0999*",
-         "/u/user050000@d0000.example", "/aliases", "/aliases?q=*zz*",
-         "/lists", "/admins", "/audit", "/me", "/queue",
-         "/queue?destination=d33.example", "/queue?sender=user7@s07.example",
-         "/queue?sender=no@where.example"]
+         "/d/d0500.example/admins", "/d/d0500.example/audit",
+         "/d/d0500.example/dns", "/users",
+         "/users?after=user050000%40d0000.example", "/users?disabled=1",
+         "/users?q=user0999*", "/users?q=*nobody*", "/users?q=*e*9*99*9",
+         "/users?q=*user*", "/users?q=user099999@d0999*", "/users/new?domain=d0500.example",
+         "/users/import", "/u/user050000@d0000.example",
+         "/u/user050000@d0000.example/delete", "/aliases", "/aliases?q=*zz*",
+         "/a/alias005000@d0000.example", "/lists", "/admins", "/audit",
+         "/search?q=nobody", "/search?q=user0999", "/search?q=example",
+         "/trace", "/queue", "/queue?destination=d33.example",
+         "/queue?sender=user7@s07.example", "/queue?sender=no@where.example",
+         "/protection", "/checks", "/tools", "/log", "/certificates",
+         "/credentials", "/backup", "/settings/smtp", "/me"]
 
 
 def fill(state):

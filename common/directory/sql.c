@@ -140,6 +140,12 @@ has_match(const char *pattern, const char *text, const char *end)
 	return *pattern == '\0';
 }
 
+bool
+sql_wild(const char *pattern, struct slice text)
+{
+	return has_match(pattern, text.data, text.data + text.len);
+}
+
 /*
  * wild(pattern, text...): does one of them fit?  Texts are taken as bytes:
  * as text SQLite copies each to put a NUL behind it.

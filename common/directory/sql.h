@@ -79,7 +79,9 @@ int sql_vrun(struct sql *db, struct err *e, const char *query,
 /*
  * Queries may use wild(pattern, text...): does one of the texts fit the
  * pattern, where "*" is any text, "?" one character, and case does not count?
+ * sql_wild() is the same without a query.
  */
+bool sql_wild(const char *pattern, struct slice text);
 
 /*
  * Rows of a query.  sql_next(): 1 a row, 0 no more, -1 failed.  Call

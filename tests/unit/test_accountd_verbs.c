@@ -2,6 +2,9 @@
  * What accountd may be asked and by whom: the rights of every role, sessions,
  * the rules that hold for everybody, paging, the audit log.
  */
+#include "base/buf.h"
+
+#include "accountd/store_directory.h"
 #include "accountd_fixture.h"
 
 static struct fixture fx;
@@ -387,6 +390,77 @@ paging(void **state)
 	assert_in_range(pages, 2, 20);
 }
 
+/* Who is found, in order, as "address address "; by an operator. */
+static void
+assert_found(const char *match, const char *domain, const char *after,
+    const char *expected)
+{
+	json_t *item,
+	    *r = ask_ok(&op,
+		json_pack("{ss,ss,ss*,ss*}", "verb", "user list", "match",
+		    match, "domain", domain, "after", after));
+	struct buf found;
+	size_t i;
+
+	buf_init(&found, 4096);
+	json_array_foreach(json_object_get(r, "items"), i, item)
+		buf_addf(&found, "%s ",
+		    json_string_value(json_object_get(item, "address")));
+	assert_string_equal(found.data, expected);
+	buf_release(&found);
+	json_decref(r);
+}
+
+/* Behind accountd's back, as another process would. */
+static void
+write_beside(const char *query)
+{
+	struct sql *db;
+	struct err e;
+
+	assert_int_equal(store_directory_open(fx.dir, &db, &e), 0);
+	assert_true(sql_run(db, &e, query, "") >= 0);
+	sql_close(db);
+}
+
+/* What a search shows is what the directory says at that time. */
+static void
+searching(void **state)
+{
+	(void)state;
+	assert_found("zeb", NULL, NULL, "");
+	write_beside("INSERT INTO account (domain_id, local, name, created_ms)"
+		     " VALUES (1, 'Zebra', 'Stripes A', 0),"
+		     " (2, 'zebu', 'Humps\nand ears', 0),"
+		     " (1, 'yak', 'not a zebra', 0)");
+	assert_found("zeb", NULL, NULL,
+	    "yak@example.org Zebra@example.org zebu@other.example ");
+	assert_found("ZEB?", NULL, NULL, "zebu@other.example ");
+	assert_found("z*a", NULL, NULL, "Zebra@example.org ");
+	assert_found("*and ears", NULL, NULL, "zebu@other.example ");
+	assert_found("*humps*ears", NULL, NULL, "zebu@other.example ");
+	assert_found(
+	    "zeb@*", NULL, NULL, "Zebra@example.org zebu@other.example ");
+	assert_found("zeb@oth", NULL, NULL, "zebu@other.example ");
+	assert_found(
+	    "zeb", "example.org", NULL, "yak@example.org Zebra@example.org ");
+	assert_found("zeb", NULL, "YAK@example.org",
+	    "Zebra@example.org zebu@other.example ");
+	assert_found("zeb", NULL, "Zebra@example.org", "zebu@other.example ");
+	assert_found("zeb", NULL, "zebu@other.example", "");
+
+	write_beside("UPDATE account SET name = 'Long hair'"
+		     " WHERE local = 'yak'");
+	assert_found("zeb", "example.org", NULL, "Zebra@example.org ");
+	assert_found("*long*", NULL, NULL, "yak@example.org ");
+	write_beside("DELETE FROM account WHERE local = 'zebra'");
+	assert_found("zeb", NULL, NULL, "zebu@other.example ");
+	do_ok(&op,
+	    json_pack("{ss,ss}", "verb", "user delete", "address",
+		"zebu@other.example"));
+	assert_found("zeb", NULL, NULL, "");
+}
+
 /* What searches ask of each name. */
 static void
 wildcards(void **state)
@@ -572,6 +646,7 @@ main(void)
 		cmocka_unit_test(deletion),
 		cmocka_unit_test(passwords),
 		cmocka_unit_test(paging),
+		cmocka_unit_test(searching),
 		cmocka_unit_test(wildcards),
 		cmocka_unit_test(alias_paging),
 		cmocka_unit_test(audited),
