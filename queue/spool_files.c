@@ -217,34 +217,34 @@ files_open_body(struct spool *s, const char *id, int *fd_out, int *dir_fd_out,
 
 /* --- the names at the start ------------------------------------------------------------ */
 
-/* Is this envelope file newer than what the entry has, and whole? */
+/*
+ * Is this envelope file to be taken instead of the one the entry has?  The
+ * newer one, if it is whole; but not after a flush that failed, when it may
+ * only seem to be on the disk: then the marks go on from the older one.
+ */
 static bool
 is_better(struct spool *s, const struct spool_entry *en, enum entry_dir dir,
     const struct envelope_name *n)
 {
+	struct envelope_name own = entry_envelope_name(en);
+	bool is_newer = n->serial > en->serial, good = false;
 	struct buf ignored;
 	struct err e;
-	bool good;
 
-	if (en->serial == 0)
-		return true;
-	if (n->serial <= en->serial)
-		return false;
+	if (en->serial == 0 || n->serial == en->serial)
+		return en->serial == 0;
 	buf_init(&ignored, ENVELOPE_MAX);
-	good = files_get_envelope(s, dir, n, &ignored, &e) == 0;
+	if (!spool_is_unsure(s))
+		good = files_get_envelope(s, is_newer ? dir : en->dir,
+			   is_newer ? n : &own, &ignored, &e) == 0;
 	buf_release(&ignored);
-	return good;
+	return is_newer == good;
 }
 
 static void
 attach_envelope(struct spool *s, struct spool_entry *en, enum entry_dir dir,
     const struct envelope_name *n)
 {
-	if (en->segment != NULL && en->place == PLACE_JOURNAL &&
-	    en->state == ENTRY_READY && !n->in_journal) {
-		/* It was on its way out; its settled mark is missing. */
-		en->segment->unsettled--;
-	}
 	en->dir = (uint8_t)dir;
 	en->serial = n->serial;
 	en->file_next = n->next_ms;
@@ -260,10 +260,16 @@ load_envelope_name(
     struct spool *s, enum entry_dir dir, const struct envelope_name *n)
 {
 	struct spool_entry *en = spool_index_find(s, n->id);
+	bool is_unsettled = en != NULL && en->place == PLACE_JOURNAL &&
+	    en->state != ENTRY_SETTLED;
 	struct envelope_name old;
 
-	/* Made for a record that is settled: of no use any more. */
-	if (n->in_journal && (en == NULL || en->state == ENTRY_SETTLED)) {
+	/*
+	 * Made for a record that is settled; or of a message on its way out of
+	 * the journal, by a flush that was not completed: its record is whole
+	 * for sure, and the marks speak of it.
+	 */
+	if (n->in_journal != is_unsettled) {
 		files_drop_envelope(s, dir, n);
 		return;
 	}
@@ -331,15 +337,17 @@ body_id(const char *name, char out[ID_SIZE])
 	    id_is_valid(id) && slice_copy(id, out, ID_SIZE);
 }
 
+/* Of what is in the journal only a big body lies in a file, in large/. */
 static bool
-is_needed(struct spool *s, const char *id)
+is_needed(struct spool *s, int dir_fd, const char *id)
 {
 	const struct spool_entry *en;
 	bool needed;
 
 	(void)pthread_mutex_lock(&s->lock);
 	en = spool_index_find(s, id);
-	needed = en != NULL && en->state != ENTRY_SETTLED;
+	needed = en != NULL && en->state != ENTRY_SETTLED &&
+	    (dir_fd == s->dirs.large || en->place == PLACE_FILES);
 	(void)pthread_mutex_unlock(&s->lock);
 	return needed;
 }
@@ -359,7 +367,7 @@ list_bodies(struct spool *s, int dir_fd, struct name_list *out, struct err *e)
 	if (dir == NULL)
 		return err_errno(e, "list bodies");
 	while ((de = readdir(dir)) != NULL) {
-		if (!body_id(de->d_name, id) || is_needed(s, id) ||
+		if (!body_id(de->d_name, id) || is_needed(s, dir_fd, id) ||
 		    is_being_written(dir_fd, de->d_name))
 			continue;
 		out->names = mem_grow(out->names, &out->alloc, out->count + 1,
@@ -388,12 +396,13 @@ files_clean(struct spool *s, struct err *e)
 
 		if (rc == 0 && list.count > 0)
 			rc = journal_rescan(s, e);
-		for (size_t k = 0; rc == 0 && k < list.count; k++) {
+		for (size_t k = 0;
+		     rc == 0 && !s->scan_is_partial && k < list.count; k++) {
 			const char *name = list.names[k];
 			char id[ID_SIZE];
 
 			assert(name != NULL);
-			if (body_id(name, id) && !is_needed(s, id))
+			if (body_id(name, id) && !is_needed(s, dirs[i], id))
 				(void)unlinkat(dirs[i], name, 0);
 		}
 		free(list.names);

@@ -154,7 +154,7 @@ struct spool {
 
 	struct journal_segment *segments; /* list: lock and scanning */
 	struct journal_writer *writers;   /* scanning */
-	size_t bad_before;                /* segments thrown out at open */
+	bool scan_is_partial;             /* scanning: some has to wait */
 
 	struct spool_end *ends, **ends_last;
 	size_t end_count;

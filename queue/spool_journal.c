@@ -279,7 +279,6 @@ meet_segment(struct spool *s, const char *name, struct err *e)
 	if (rc == 0 && why != NULL) {
 		log_error("spool: journal/%s %s, moved to corrupt/", name, why);
 		(void)renameat(s->dirs.journal, name, s->dirs.corrupt, name);
-		s->bad_before++;
 	}
 	if (rc != 0 || why != NULL || g->fd < 0) {
 		segment_free(g);
@@ -398,8 +397,10 @@ scan_segment(struct spool *s, struct journal_segment *g, struct err *e)
 	}
 	if (!locked)
 		return scan_closed(s, g, e);
-	if (spool_ctl_read(w->ctl_fd, &c) < 0)
-		return 0; /* being written; at the next look */
+	if (spool_ctl_read(w->ctl_fd, &c) < 0) {
+		s->scan_is_partial = true; /* being written */
+		return 0;
+	}
 	w->current = c.current;
 	if (g->generation == c.next)
 		return 0;
@@ -411,6 +412,7 @@ scan_segment(struct spool *s, struct journal_segment *g, struct err *e)
 int
 journal_rescan(struct spool *s, struct err *e)
 {
+	s->scan_is_partial = false;
 	if (list_segments(s, e) < 0)
 		return -1;
 	for (struct journal_segment *g = s->segments; g != NULL; g = g->next) {
@@ -474,6 +476,8 @@ let_go(struct spool *s, struct journal_segment *g, size_t free_count,
 	char name[SEGMENT_NAME_SIZE];
 	int rc;
 
+	if (g->name[0] == '\0')
+		return 0; /* gone, but the flush of that failed */
 	segment_name(name, g->writer, g->n, "free");
 	if (g->is_unreadable)
 		rc = renameat(
@@ -484,6 +488,7 @@ let_go(struct spool *s, struct journal_segment *g, size_t free_count,
 		rc = renameat(s->dirs.journal, g->name, s->dirs.journal, name);
 	if (rc < 0 && errno != ENOENT)
 		return err_errno(e, "free journal/%s", g->name);
+	g->name[0] = '\0'; /* somebody else's from here on */
 	return 0;
 }
 

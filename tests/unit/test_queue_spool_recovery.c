@@ -1,6 +1,8 @@
 /* What a start finds after a crash, a cut or damage, and its repair. */
 #include "base/num.h"
 
+#include "queue/spool_internal.h"
+
 #include "tests/lib/spooltest.h"
 
 static void
@@ -345,6 +347,131 @@ cut_short(int dir_fd, const char *name)
 	return rc;
 }
 
+/* Cut every file in deferred/ of this ending short, as before its flush. */
+static void
+cut_files(const char *ending)
+{
+	char path[400];
+	struct dirent *de;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "%s/deferred", dir);
+	d = opendir(path);
+	while ((de = readdir(d)) != NULL)
+		if (de->d_name[0] != '.' &&
+		    slice_ends(slice_str(de->d_name), ending))
+			assert_int_equal(cut_short(dirfd(d), de->d_name), 0);
+	(void)closedir(d);
+}
+
+/*
+ * The power goes while messages leave the journal: names are on the disk,
+ * what is in them is not, nor the settled marks.  The records are.
+ */
+static void
+test_h14_cut_on_the_way_out_of_the_journal(void **state)
+{
+	struct spool_writer *w = writer("mtad-0"); /* keeps its segment */
+	struct spool *s = runner();
+	struct err e;
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 8; i++)
+		commit(w, "body\n", NULL);
+	for (int i = 0; i < 8; i++)
+		spool_defer(claim(s, 2000), 1000);
+	flush(s);
+	spool_close(s);
+	forget_marks();
+	fd = open(dir, O_RDONLY);
+	assert_int_equal(unlinkat(fd, "settled.log", 0), 0);
+	(void)close(fd);
+	cut_files("");
+	s = runner();
+	for (int i = 0; i < 8; i++) {
+		struct spool_item *it = claim(s, 0);
+
+		assert_non_null(it);
+		check_body(it, "body\n", 5);
+		/* what was left of the first try is not taken for the body */
+		spool_hold(it, "later");
+	}
+	flush(s);
+	assert_int_equal(count_files("deferred", ""), 0);
+	assert_int_equal(count_files("corrupt", ""), 0);
+	for (struct spool_info i = { "", 0, 0 };
+	     spool_page(s, NULL, i.id, &i, 1) == 1;) {
+		struct spool_item *it;
+
+		assert_int_equal(spool_claim_id(s, i.id, &it, &e), 0);
+		check_body(it, "body\n", 5);
+		spool_settle(it);
+	}
+	flush(s);
+	spool_close(s);
+	spool_writer_close(w);
+}
+
+/* Put a second envelope file beside each, with the next serial. */
+static void
+add_newer(bool whole)
+{
+	char path[400], name[ENVELOPE_NAME_SIZE];
+	struct envelope_name n;
+	struct dirent *de;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "%s/deferred", dir);
+	d = opendir(path);
+	while ((de = readdir(d)) != NULL) {
+		if (!envelope_name_get(de->d_name, &n) || n.serial != 1)
+			continue;
+		n.serial = 2;
+		n.next_ms = 2000;
+		envelope_name_put(name, &n);
+		assert_int_equal(
+		    linkat(dirfd(d), de->d_name, dirfd(d), name, 0), 0);
+		if (!whole) {
+			assert_int_equal(unlinkat(dirfd(d), name, 0), 0);
+			(void)close(
+			    openat(dirfd(d), name, O_CREAT | O_WRONLY, 0660));
+		}
+	}
+	(void)closedir(d);
+}
+
+/* The same while a state of deferred messages is replaced by the next. */
+static void
+test_h14_cut_between_two_states(void **state)
+{
+	struct spool *s;
+
+	(void)state;
+	write_records(8, NULL);
+	s = runner();
+	for (int i = 0; i < 8; i++)
+		spool_defer(claim(s, 0), 1000);
+	flush(s);
+	spool_close(s);
+	add_newer(false);
+	s = runner();
+	assert_int_equal(count_files("deferred", ".1.1000.f"), 8);
+	assert_int_equal(count_files("deferred", ".f"), 8);
+	add_newer(true);
+	spool_flush_failed(s); /* and it is killed: perhaps not on the disk */
+	spool_close(s);
+	s = runner();
+	assert_int_equal(count_files("deferred", ".1.1000.f"), 8);
+	assert_int_equal(count_files("deferred", ".f"), 8);
+	spool_close(s);
+	add_newer(true);
+	s = runner();
+	assert_int_equal(count_files("deferred", ".2.2000.f"), 8);
+	assert_int_equal(count_files("deferred", ".f"), 8);
+	spool_close(s);
+}
+
 /* Verify, repair, verify: damage is found and put aside. */
 static void
 check_and_repair(void **state)
@@ -407,6 +534,8 @@ main(void)
 		T(damaged_deferred),
 		T(test_g11_three_crashes),
 		T(failed_store_flush),
+		T(test_h14_cut_on_the_way_out_of_the_journal),
+		T(test_h14_cut_between_two_states),
 		T(check_and_repair),
 	};
 
