@@ -163,7 +163,7 @@ typedef int verb_handler(struct request *q, struct err *e);
 verb_handler verb_auth_start, verb_auth_step, verb_auth_password;
 verb_handler verb_session_create, verb_session_code, verb_session_password,
     verb_session_check, verb_session_confirm, verb_session_list,
-    verb_session_end;
+    verb_session_end, verb_user_sessions, verb_user_sign_out;
 verb_handler verb_app_add, verb_app_list, verb_app_delete;
 verb_handler verb_totp_begin, verb_totp_confirm, verb_totp_remove;
 verb_handler verb_init;

@@ -518,14 +518,25 @@ verb_session_list(struct request *q, struct err *e)
 	    q->core->secrets, q->actor.account_id, p.items, e);
 }
 
+/* The same of any account, for the operator. */
+int
+verb_user_sessions(struct request *q, struct err *e)
+{
+	struct page p;
+
+	page_init(&p, q);
+	return secrets_list_sessions(
+	    q->core->secrets, q->target.account_id, p.items, e);
+}
+
 static void
-log_logout(const struct request *q)
+log_logout(const char *account)
 {
 	struct log_line l;
 
 	log_begin(&l, "logout", NULL, NULL);
 	log_str(&l, "service", "web");
-	log_str(&l, "account", q->actor.name);
+	log_str(&l, "account", account);
 	log_end(&l);
 }
 
@@ -547,7 +558,25 @@ verb_session_end(struct request *q, struct err *e)
 		return -1;
 	if (got == 0)
 		return refuse(q, e, "not-found", "no such session");
-	log_logout(q);
+	log_logout(q->actor.name);
+	return 0;
+}
+
+/* The session "id" of the account, or all of them. */
+int
+verb_user_sign_out(struct request *q, struct err *e)
+{
+	json_int_t id = json_integer_value(json_object_get(q->in, "id"));
+	int got =
+	    secrets_end_session(q->core->secrets, q->target.account_id, id, e);
+
+	if (got < 0)
+		return -1;
+	if (got == 0)
+		return refuse(q, e, "not-found", "no such session");
+	q->before = id != 0 ? json_pack("{sI}", "session", id)
+			    : json_pack("{ss}", "session", "all");
+	log_logout(q->target.address);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ static const struct verb verbs[] = {
 	{ "session check",   WEB | FROM_QUEUE, RIGHT_SIGNED, BY_NOTHING, VERB_READ, NULL, verb_session_check },
 	{ "session list",    WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_list },
 	{ "session end",     WEB, RIGHT_SIGNED, BY_NOTHING, 0, NULL, verb_session_end },
+	{ "user sessions",   FROM_MAILSTEAD, RIGHT_SERVER, BY_ACCOUNT, VERB_READ, NULL, verb_user_sessions },
+	{ "user sign-out",   FROM_MAILSTEAD, RIGHT_SERVER, BY_ACCOUNT, VERB_WRITE, NULL, verb_user_sign_out },
 	{ "app list",        ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_app_list },
 	{ "app add",         ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE | VERB_FRESH, NULL, verb_app_add },
 	{ "app delete",      ALL, RIGHT_SELF, BY_ACCOUNT, VERB_WRITE, NULL, verb_app_delete },

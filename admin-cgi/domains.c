@@ -2,14 +2,12 @@
  * Domains: the list, a new one, limits and what a domain does with its mail,
  * its look, its end.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "mail/address.h"
+#include "web/look.h"
 
 #include "admin-cgi/admin.h"
 
@@ -32,20 +30,7 @@ static const struct form_field fields[] = {
 	{ "new_user.smtp", FORM_SWITCH, 0 },
 };
 
-/* The files of the look that are edited here; names are fixed. */
-static const struct look_file {
-	const char *field, *name;
-	size_t max; /* bytes that webmail takes */
-} look_files[] = {
-	{ "signature", "signature.txt", 16384 },
-	{ "css", "brand.css", 65536 },
-};
-
 /* clang-format on */
-
-enum {
-	LOOK_MAX = 64 * 1024
-};
 
 static const struct form form = { fields, ARRAY_LEN(fields), "domain" };
 
@@ -252,25 +237,23 @@ domain_delete_post(struct web_request *r, struct web_response *w)
 static int
 open_domains(struct web_request *r)
 {
-	const char *path =
-	    pool_printf(&r->pool, "%s/domains", admin_of(r)->state_dir);
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = look_open(admin_of(r)->state_dir);
 
 	if (fd < 0)
-		log_error("%s cannot be opened", path);
+		log_error(
+		    "%s/domains cannot be opened", admin_of(r)->state_dir);
 	return fd;
 }
 
 static json_t *
-file_text(struct web_request *r, int fd, const char *domain, const char *name)
+file_text(int fd, const char *domain, const struct look_file *file)
 {
 	json_t *text = NULL;
 	struct buf b;
 	struct err e;
 
 	buf_init(&b, LOOK_MAX);
-	if (file_read(
-		fd, pool_printf(&r->pool, "%s/%s", domain, name), &b, &e) == 0)
+	if (look_read(fd, domain, file, &b, &e) == 0)
 		text = json_stringn(b.data ? b.data : "", b.len);
 	buf_release(&b);
 	return text != NULL ? text : json_string("");
@@ -326,14 +309,13 @@ send_look(struct web_request *r, struct web_response *w, const char *domain,
 	    "templates", report.files);
 	(void)template_check_all(admin_of(r)->templates, add_report, &report);
 	fd = open_domains(r);
-	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(look_files); i++) {
+	for (size_t i = 0; fd >= 0 && i < LOOK_FILES; i++) {
 		const char *typed =
 		    p->status != 0 ? web_form(r, look_files[i].field) : NULL;
 
 		json_object_set_new(values, look_files[i].field,
-		    typed != NULL
-			? json_string(typed)
-			: file_text(r, fd, domain, look_files[i].name));
+		    typed != NULL ? json_string(typed)
+				  : file_text(fd, domain, &look_files[i]));
 	}
 	if (fd >= 0)
 		(void)close(fd);
@@ -351,27 +333,10 @@ look_page(struct web_request *r, struct web_response *w)
 		send_look(r, w, domain, &none);
 }
 
-static int
-write_look(struct web_request *r, int fd, const char *domain,
-    const struct look_file *file, struct err *e)
-{
-	const char *text = web_form(r, file->field);
-
-	const char *path = pool_printf(&r->pool, "%s/%s", domain, file->name);
-
-	if (text[0] == '\0') /* or it would hide the server's */
-		return unlinkat(fd, path, 0) == 0 || errno == ENOENT
-		    ? 0
-		    : err_errno(e, "%s", path);
-	if (file_mkdir(fd, domain, 02755, e) != 0)
-		return -1;
-	return file_replace(fd, path, 0644, text, strlen(text), e);
-}
-
 static bool
 look_fits(struct web_request *r)
 {
-	for (size_t i = 0; i < ARRAY_LEN(look_files); i++) {
+	for (size_t i = 0; i < LOOK_FILES; i++) {
 		const char *text = web_form(r, look_files[i].field);
 
 		if (text != NULL && strlen(text) > look_files[i].max)
@@ -389,7 +354,7 @@ save_look(struct web_request *r, struct web_response *w, const char *domain)
 	struct err e;
 	int rc = fd >= 0 ? 0 : -1;
 
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(look_files); i++) {
+	for (size_t i = 0; rc == 0 && i < LOOK_FILES; i++) {
 		const struct look_file *file = &look_files[i];
 		const char *text = web_form(r, file->field);
 		json_t *request;
@@ -399,7 +364,8 @@ save_look(struct web_request *r, struct web_response *w, const char *domain)
 		request = about(r, "domain look");
 		json_object_set_new(request, "file", json_string(file->name));
 		rc = admin_write(r, w, request, NULL, &p);
-		if (rc == 0 && write_look(r, fd, domain, file, &e) != 0) {
+		if (rc == 0 &&
+		    look_write(fd, domain, file, text, strlen(text), &e) != 0) {
 			log_error("look of %s: %s", domain, e.text);
 			p.text = page_text(r, "error.disk");
 			rc = 1;

@@ -2,10 +2,6 @@
  * Message trace and logs.  A domain administrator sees what touches own
  * domains: addresses of others are not shown, nor is the log itself.
  */
-#include <sys/stat.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +10,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/logread.h"
+#include "base/logtail.h"
 #include "directory/trace.h"
 
 #include "admin-cgi/ops.h"
@@ -21,8 +18,6 @@
 enum {
 	TRACE_ROWS = 25,
 	LOG_ROWS = 200,
-	LOG_SCAN_MAX = 8 * 1024 * 1024, /* bytes looked at for one page */
-	BLOCK = 256 * 1024,
 	DAYS_SHOWN = 31,
 };
 
@@ -288,56 +283,10 @@ line_row(struct slice line)
 	return row;
 }
 
-/*
- * Rows of a block's lines, the last first; what is left of the block: the
- * piece of a line that begins before it, or lines there is no room for.
- */
-static size_t
-take_lines(struct slice rest, bool is_first, const char *q, json_t *rows)
+static void
+add_row(void *rows, struct slice line)
 {
-	while (rest.len > 0 && json_array_size(rows) < LOG_ROWS) {
-		struct slice body = slice_of(rest.data, rest.len - 1);
-		ptrdiff_t nl = slice_rchr(body, '\n');
-		struct slice line =
-		    nl >= 0 ? slice_skip(rest, (size_t)nl + 1) : rest;
-
-		if (nl < 0 && !is_first && rest.len < BLOCK)
-			break;
-		rest.len -= line.len;
-		if (slice_ends(line, "\n"))
-			line.len--;
-		if (line.len > 0 &&
-		    (q == NULL ||
-			memmem(line.data, line.len, q, strlen(q)) != NULL))
-			json_array_append_new(rows, line_row(line));
-	}
-	return rest.len;
-}
-
-/*
- * The newest lines that contain `q`, up to a number, backwards from `end`.
- * The result: where older ones go on; 0: there are none.
- */
-static int64_t
-read_back(int fd, int64_t end, const char *q, json_t *rows)
-{
-	char *block = mem_alloc(BLOCK);
-	int64_t scanned = 0;
-
-	while (end > 0 && json_array_size(rows) < LOG_ROWS &&
-	    scanned < LOG_SCAN_MAX) {
-		int64_t start = end > BLOCK ? end - BLOCK : 0;
-		ssize_t n = pread(fd, block, (size_t)(end - start), start);
-
-		if (n <= 0)
-			break;
-		scanned += n;
-		end = start +
-		    (int64_t)take_lines(
-			slice_of(block, (size_t)n), start == 0, q, rows);
-	}
-	free(block);
-	return end;
+	json_array_append_new(rows, line_row(line));
 }
 
 static const char *
@@ -357,14 +306,8 @@ static const char *
 chosen_day(struct web_request *r, const char *today)
 {
 	const char *day = web_query(r, "day");
-	int64_t ms;
 
-	if (day != NULL && strlen(day) == 10 &&
-	    strspn(day, "0123456789-") == 10 &&
-	    clock_parse_rfc3339(
-		slice_str(pool_printf(&r->pool, "%sT00:00:00Z", day)), &ms))
-		return day;
-	return today;
+	return day != NULL && logtail_is_day(day) ? day : today;
 }
 
 static json_t *
@@ -389,23 +332,21 @@ log_page(struct web_request *r, struct web_response *w)
 	const char *q = web_query(r, "q"), *cursor = web_query(r, "cursor");
 	const char *program = chosen_program(r), *day;
 	json_t *page, *rows = json_array(), *list = json_array();
-	char today[CLOCK_RFC3339_SIZE], path[400];
-	struct stat st;
-	int64_t next = 0;
+	char today[CLOCK_RFC3339_SIZE];
+	struct logtail tail = { .max = LOG_ROWS, .line = add_row, .arg = rows };
+	int64_t next = 0, size = 0;
 	int fd;
 
 	clock_rfc3339(clock_wall_ms(), today);
 	today[10] = '\0';
 	day = chosen_day(r, today);
-	(void)snprintf(
-	    path, sizeof(path), "%s/%s/%s.log", log_dir(r), program, day);
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+	tail.needle = q != NULL && q[0] != '\0' ? q : NULL;
+	fd = logtail_open(log_dir(r), program, day, &size);
+	if (fd >= 0) {
 		int64_t end = cursor != NULL ? strtoll(cursor, NULL, 10) : 0;
 
-		next = read_back(fd,
-		    end > 0 && end < st.st_size ? end : st.st_size,
-		    q != NULL && q[0] != '\0' ? q : NULL, rows);
+		next =
+		    logtail_read(fd, end > 0 && end < size ? end : size, &tail);
 	}
 	if (fd >= 0)
 		(void)close(fd);

@@ -14,6 +14,7 @@
 
 #include "mailstead/cli.h"
 #include "mailstead/left.h"
+#include "mailstead/look.h"
 #include "mailstead/user_table.h"
 
 enum flags {
@@ -93,6 +94,10 @@ static const struct verb user_verbs[] = {
 	{ "disable", "user disable", "address", NULL, 0,
 	  { { "--until", "until", INTO_REQUEST } }, { NULL } },
 	{ "enable", "user enable", "address", NULL, 0, { { 0 } }, { NULL } },
+	{ "sessions", "user sessions", "address", "items", F_LIST, { { 0 } },
+	  { "id", "program", "ip", "agent", "created_at", "seen_at", NULL } },
+	{ "sign-out", "user sign-out", "address", NULL, 0,
+	  { { "--id", "id", INTO_NUMBER } }, { NULL } },
 	{ "delete", "user delete", "address", NULL, F_LEAVES, { { 0 } }, { NULL } },
 	{ 0 },
 };
@@ -428,6 +433,8 @@ run_verbs(struct cli *c, const char *noun, const struct verb *table)
 static int
 command_domain(struct cli *c)
 {
+	if (c->argc > 0 && strcmp(c->argv[0], "look") == 0)
+		return command_look(c);
 	return run_verbs(c, "domain", domain_verbs);
 }
 
@@ -496,13 +503,13 @@ command_ban(struct cli *c)
 }
 
 const struct command commands_accounts[] = {
-	{ "domain", "add|list|show|set|disable|enable|delete [NAME] ...",
+	{ "domain", "add|list|show|set|look|disable|enable|delete [NAME] ...",
 	    "Domains: add NAME [--alias-of DOMAIN|--default], set NAME "
-	    "key=value...",
+	    "key=value..., look NAME signature.txt|brand.css [FILE].",
 	    false, command_domain },
 	{ "user",
-	    "add|list|show|set|passwd|disable|enable|delete|import|export "
-	    "[ADDRESS] ...",
+	    "add|list|show|set|passwd|disable|enable|sessions|sign-out|delete|"
+	    "import|export [ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
 	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox], add|passwd "
 	    "[--generate] [--must-change].",

@@ -4,6 +4,7 @@
 #include "mailstead/check.h"
 #include "mailstead/cli.h"
 #include "mailstead/fastcgi.h"
+#include "mailstead/log.h"
 #include "mailstead/mailbox.h"
 #include "mailstead/queue.h"
 #include "mailstead/submit.h"
@@ -17,12 +18,16 @@ const struct command commands_mail[] = {
 	    false, command_submit },
 	{ "queue",
 	    "list|show|retry|hold|release|bounce|delete ID...|--sender A|"
-	    "--recipient A|--destination D|--all; suspend|resume [--all]; check "
-	    "[--repair]",
+	    "--recipient A|--destination D|--all; groups; suspend|resume [--all]; "
+	    "check [--repair]",
 	    "See and change what waits for delivery.", false, command_queue },
 	{ "trace", "ID|ADDRESS|MESSAGE-ID [--days N|--hour YYYY-MM-DDTHH]",
 	    "Tell a message's whole story from the logs.", false,
 	    command_trace },
+	{ "log",
+	    "PROGRAM [--day YYYY-MM-DD] [--match TEXT] [--lines N] [--follow]",
+	    "Show the end of a program's log, and what is written from now on.",
+	    false, command_log },
 	{ "check", "; route FROM TO --ip A [--user U]; domain DOMAIN",
 	    "Look at the server itself; say what would become of an imagined message, and why; what the "
 	    "DNS should say of a domain.",

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include "queue/spool_runner.h"
@@ -25,17 +26,18 @@ static const char *const columns[] = { "id", "state", "size", "accepted_at",
 
 /* --- selections ------------------------------------------------------------------- */
 
-/* IDs, --sender, --recipient, --destination or --all into a request. */
+/* IDs, --sender and so on or --all into a request. */
 static int
 take_selection(struct cli *c, json_t *request, bool needed)
 {
 	static const char *const options[] = { "--sender", "--recipient",
-		"--destination" };
+		"--destination", "--state" };
 	json_t *ids = json_array();
 	bool any = false;
 	char *id;
 
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+	/* only a list may be of one state */
+	for (size_t i = 0; i < ARRAY_LEN(options) - needed; i++) {
 		const char *value = cli_option(c, options[i]);
 
 		if (value == NULL)
@@ -59,6 +61,20 @@ take_selection(struct cli *c, json_t *request, bool needed)
 		return cli_usage("which messages? ID..., --sender A, "
 				 "--recipient A, --destination D or --all");
 	return cli_end(c);
+}
+
+/* Milliseconds of the runner's as RFC 3339, under another key. */
+static void
+put_time(json_t *o, const char *ms_key, const char *key)
+{
+	json_int_t ms = json_integer_value(json_object_get(o, ms_key));
+	char when[CLOCK_RFC3339_SIZE];
+
+	(void)json_object_del(o, ms_key);
+	if (ms <= 0)
+		return;
+	clock_rfc3339(ms, when);
+	json_object_set_new(o, key, json_string(when));
 }
 
 /* --- list and show ----------------------------------------------------------------- */
@@ -89,6 +105,35 @@ list_messages(struct cli *c)
 	else if (rc == CLI_DONE)
 		cli_print_table(all, columns);
 	json_decref(all);
+	json_decref(request);
+	return rc;
+}
+
+/* For which domains how many wait, and what their servers last said. */
+static int
+list_groups(struct cli *c)
+{
+	static const char *const of_a_group[] = { "destination", "count",
+		"oldest_at", "next_try_at", "reply", NULL };
+	json_t *request = json_pack("{s:s}", "verb", "groups");
+	json_t *reply = NULL, *group;
+	struct err e;
+	size_t i;
+	int rc = cli_end(c);
+
+	if (rc == CLI_DONE && ask_runner(c, request, &reply, &e) != 0)
+		rc = cli_fail(&e);
+	json_array_foreach(json_object_get(reply, "groups"), i, group) {
+		put_time(group, "next_ms", "next_try_at");
+		put_time(group, "oldest_ms", "oldest_at");
+	}
+	(void)json_object_del(reply, "ok");
+	put_time(reply, "at_ms", "at");
+	if (rc == CLI_DONE && c->json)
+		cli_print_json(reply);
+	else if (rc == CLI_DONE)
+		cli_print_table(json_object_get(reply, "groups"), of_a_group);
+	json_decref(reply);
 	json_decref(request);
 	return rc;
 }
@@ -382,6 +427,8 @@ command_queue(struct cli *c)
 		return list_messages(c);
 	if (strcmp(verb, "show") == 0)
 		return show_messages(c);
+	if (strcmp(verb, "groups") == 0)
+		return list_groups(c);
 	if (strcmp(verb, "suspend") == 0 || strcmp(verb, "resume") == 0)
 		return suspend(c, verb[0] == 'r');
 	if (strcmp(verb, "check") == 0)

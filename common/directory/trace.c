@@ -25,16 +25,16 @@ to_snake_case(char *key)
 	}
 }
 
-static json_t *
-event_json(const struct log_event *event)
+json_t *
+trace_event(const char *program, const char *line)
 {
 	char key[64];
 	char value[FIELD_SIZE];
 	size_t at = 0;
 	json_t *o = json_object();
 
-	while (log_next_pair(
-	    event->line, &at, key, sizeof(key), value, sizeof(value))) {
+	while (
+	    log_next_pair(line, &at, key, sizeof(key), value, sizeof(value))) {
 		json_t *text =
 		    strcmp(value, "-") != 0 ? json_string(value) : NULL;
 
@@ -42,8 +42,7 @@ event_json(const struct log_event *event)
 		if (text != NULL)
 			json_object_set_new(o, key, text);
 		if (strcmp(key, "time") == 0)
-			json_object_set_new(
-			    o, "program", json_string(event->program));
+			json_object_set_new(o, "program", json_string(program));
 	}
 	return o;
 }
@@ -125,8 +124,9 @@ add_session(const char *log_dir, const char *id,
 		const char *line = found.items[i].line;
 		if (is_session_line(line, session, id) &&
 		    strstr(line, id) == NULL)
-			json_array_append_new(
-			    list, event_json(&found.items[i]));
+			json_array_append_new(list,
+			    trace_event(
+				found.items[i].program, found.items[i].line));
 	}
 	log_events_release(&found);
 }
@@ -150,7 +150,8 @@ trace_story(const char *log_dir, const char *id, struct err *e)
 	add_session(log_dir, id, &events, list);
 	for (size_t i = 0; i < events.count; i++) {
 		const char *line = events.items[i].line;
-		json_array_append_new(list, event_json(&events.items[i]));
+		json_array_append_new(list,
+		    trace_event(events.items[i].program, events.items[i].line));
 		if (log_field(line, "message-id", value, sizeof(value)))
 			json_object_set_new(
 			    o, "message_id", json_string(value));

@@ -23,6 +23,12 @@ enum {
 /* {id, message_id, events[{time, program, event, ...}]}; NULL: no trace. */
 json_t *trace_story(const char *log_dir, const char *id, struct err *e);
 
+/*
+ * A line of a program's log, NUL-terminated, as an event (new): {time, program,
+ * event, ...}; without a time and an event it is damaged.
+ */
+json_t *trace_event(const char *program, const char *line);
+
 /* Ids whose lines mention `what`, oldest first, each once; none is ERR_PERM. */
 int trace_find(const char *log_dir, const char *what, int64_t from_ms,
     int64_t to_ms, char ids[TRACE_IDS_MAX][ID_SIZE], size_t *count_out,

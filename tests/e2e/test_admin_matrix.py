@@ -3,14 +3,17 @@
 The list of routes comes from the router's own table (tests/tools/admin_routes),
 so a new page is in it by itself.  Rows N04 and N05 of the threats."""
 
+import json
 import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib import counterparts  # noqa: E402
 from lib.fastcgi import Browser  # noqa: E402
 from lib.server import BIN, PASSWORD, ServerTest, wait_until  # noqa: E402
 
@@ -23,6 +26,28 @@ OTHER = {"d": "other.example", "u": "olga@other.example",
 STRANGERS = {"nobody", "webmail's", "forged", "ended", "expired",
              "of who lost the role", "of who is disabled"}
 DONE = {200, 303, 400, 403, 409, 422}
+
+# What an operator on the command line has under another name, or needs not:
+# who acts there is known without a session.
+OTHERWISE = {"session list": "user sessions", "session end": "user sign-out",
+             "session confirm": None, "audit about": "audit list",
+             "runner route": "check route"}
+# Pages that ask nobody: what the command line says instead ("--json" too).
+COUNTERPARTS = {
+    "/login": None, "/login/2": None, "/login/3": None, "/logout": None,
+    "/users": ["user", "set", "ann@example.org", "name=Ann"],
+    "/tools/{}": ["tool", "lookup", "1.2.3.4", "--server", "127.0.0.1:9"],
+    "/log": ["log", "queue-runner", "--match", "event="],
+    "/trace": ["trace", "ann@example.org"],
+    "/backup": ["backup", "{copies}"],
+}
+# Commands beside those of accountd's verbs that have to answer as JSON.
+MORE = [["queue", "groups"], ["queue", "list", "--state", "deferred"],
+        ["user", "sessions", "admin@example.org"],
+        ["user", "sign-out", "paul@example.org"], ["status"],
+        ["domain", "look", "other.example", "brand.css"],
+        ["check", "route", "a@example.org", "b@far.example", "--ip",
+         "192.0.2.1"]]
 
 
 def routes():
@@ -199,6 +224,33 @@ class Matrix(ServerTest):
                 b.page = page
                 self.assertIn(self.ask(b, "POST", path).status,
                               DONE | {401})
+
+    def test_the_command_line_can_do_all_of_it(self):
+        """Each verb a page asks, `mailstead` can ask; what a page shows
+        without asking has a command of its own."""
+        pages = counterparts.of_pages()
+        command_line = counterparts.of_the_command_line() | {"check route"}
+        self.assertEqual(set(pages), {(m, p) for m, p, _ in self.routes})
+        for (method, path), verbs in pages.items():
+            needed = {OTHERWISE.get(v, v) for v in verbs} - {None}
+            with self.subTest(method=method, path=path):
+                self.assertEqual(needed - command_line, set())
+                # a form is what its POST is
+                if not needed and not pages.get(("POST", path)):
+                    self.assertIn(path, COUNTERPARTS)
+        self.s.user("paul@example.org", PASSWORD, "--role", "domain_admin")
+        paul = self.sign_in("paul@example.org")
+        with tempfile.TemporaryDirectory() as copies:
+            for command in [*COUNTERPARTS.values(), *MORE]:
+                if command is None:
+                    continue
+                words = [w.format(copies=copies) for w in command]
+                with self.subTest(command=words):
+                    p = self.s.run_cli("--json", *words)
+                    self.assertNotEqual(p.returncode, 2, p.stderr)
+                    if p.returncode == 0:
+                        self.assertTrue(json.loads(p.stdout) is not None)
+        self.assertEqual(paul.get("/admin/me").status, 401)
 
     def test_zz_all_of_it_was_tried(self):
         """Runs last; what the tests above asked, against the table."""

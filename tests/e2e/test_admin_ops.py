@@ -323,6 +323,17 @@ class Ops(unittest.TestCase):
             self.assertIn("settings.section." + row["name"].split(".")[0],
                           texts)
 
+    def test_the_log_can_be_followed(self):
+        with subprocess.Popen(
+                [str(BIN / "mailstead"), "--state", str(self.s.state), "log",
+                 "mtad", "--match", "event=accept", "--lines", "5",
+                 "--follow"], stdout=subprocess.PIPE, text=True) as p:
+            try:
+                ident = self.send("bob@example.org")
+                self.assertTrue(any(ident in line for line in p.stdout))
+            finally:
+                p.terminate()
+
     def test_log(self):
         self.send("bob@example.org")
         page = self.page("/log?service=mtad&q=event=accept")
@@ -335,6 +346,12 @@ class Ops(unittest.TestCase):
         page = self.page("/log?service=mtad")
         self.assertIn("Damaged line", page.text)
         self.assertIn("torn ??[31m&lt;b&gt;line", page.text)
+        last = self.s.json("log", "mtad", "--match", "torn")[-1]
+        self.assertEqual((last["damaged"], last["line"]),
+                         (True, "torn ??[31m<b>line"))
+        shown = self.s.cli("log", "mtad", "--match", "event=accept",
+                           "--lines", "1")
+        self.assertRegex(shown, "^[^\n]* event=accept [^\n]*\n$")
         # searches rely on lines being nearly sorted
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()).encode()
         with open(path, "ab") as f:
