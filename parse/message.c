@@ -238,6 +238,30 @@ message_is_attachment(GMimeObject *part)
 	    g_mime_object_get_content_id(part) == NULL;
 }
 
+/* A message without a name is called as its subject. */
+static void
+name_by_subject(GMimeObject *part, struct buf *out)
+{
+	GMimeMessage *inner = GMIME_IS_MESSAGE_PART(part)
+	    ? g_mime_message_part_get_message(GMIME_MESSAGE_PART(part))
+	    : NULL;
+	struct buf name;
+
+	if (inner == NULL)
+		return;
+	buf_init(&name, HEADER_MAX);
+	message_clean_header(
+	    g_mime_object_get_header(GMIME_OBJECT(inner), "Subject"), &name);
+	for (size_t i = 0; i < name.len; i++)
+		if (name.data[i] == '/' || name.data[i] == '\\')
+			name.data[i] = '_';
+	if (name.len > 0) {
+		buf_addstr(&name, ".eml");
+		mime_scrub_name(buf_slice(&name), out);
+	}
+	buf_release(&name);
+}
+
 void
 message_part_name(GMimeObject *part, struct buf *out)
 {
@@ -247,8 +271,10 @@ message_part_name(GMimeObject *part, struct buf *out)
 
 	if (name == NULL || name[0] == '\0')
 		name = g_mime_object_get_content_type_parameter(part, "name");
-	if (name == NULL || name[0] == '\0')
+	if (name == NULL || name[0] == '\0') {
+		name_by_subject(part, out);
 		return;
+	}
 	/* GMime decodes RFC 2231; many send encoded words here instead */
 	decoded = g_mime_utils_header_decode_text(NULL, name);
 	mime_scrub_name(slice_str(decoded ? decoded : name), out);
@@ -274,20 +300,40 @@ content_of(GMimeObject *part)
 				   : NULL;
 }
 
-/* Of the decoded bytes, from the length of the encoded ones. */
+/* Of its bytes as they stand. */
+static int64_t
+stored_size(GMimeObject *part)
+{
+	GMimeDataWrapper *content = content_of(part);
+	int64_t length = content == NULL
+	    ? 0
+	    : g_mime_stream_length(g_mime_data_wrapper_get_stream(content));
+
+	return length < 0 ? 0 : length;
+}
+
+static void
+add_stored_size(GMimeObject *parent, GMimeObject *part, gpointer sum)
+{
+	(void)parent;
+	*(int64_t *)sum += stored_size(part);
+}
+
+/* Of the decoded bytes, from the length of the encoded ones; of a message the
+ * bytes of its parts. */
 static int64_t
 estimate_size(GMimeObject *part)
 {
-	GMimeDataWrapper *content = content_of(part);
-	int64_t length;
+	int64_t length = stored_size(part);
+	GMimeMessage *inner = GMIME_IS_MESSAGE_PART(part)
+	    ? g_mime_message_part_get_message(GMIME_MESSAGE_PART(part))
+	    : NULL;
 
-	if (content == NULL)
-		return 0;
-	length = g_mime_stream_length(g_mime_data_wrapper_get_stream(content));
-	if (length < 0)
-		return 0;
-	if (g_mime_part_get_content_encoding(GMIME_PART(part)) ==
-	    GMIME_CONTENT_ENCODING_BASE64)
+	if (inner != NULL)
+		g_mime_message_foreach(inner, add_stored_size, &length);
+	if (GMIME_IS_PART(part) &&
+	    g_mime_part_get_content_encoding(GMIME_PART(part)) ==
+		GMIME_CONTENT_ENCODING_BASE64)
 		length = length / 78 * 57 + length % 78 * 3 / 4;
 	return length;
 }

@@ -217,12 +217,13 @@ references_json(const char *raw)
 	struct slice rest = slice_str(raw), id;
 	json_t *list = json_array();
 
+	/* the first, which all of a conversation have, and the last ones */
 	while (next_id(&rest, &id)) {
 		if (id.len == 0 || id.len > ID_MAX)
 			continue;
 		json_array_append_new(list, id_json(id));
 		if (json_array_size(list) > REFERENCES_MAX)
-			json_array_remove(list, 0);
+			json_array_remove(list, 1);
 	}
 	return list;
 }
@@ -280,6 +281,8 @@ add_html(GMimeObject *part, struct buf *out)
 	struct buf html;
 
 	buf_init(&html, HTML_MAX);
+	if (out->len > 0)
+		buf_addc(out, '\n');
 	if (message_text(part, &html))
 		sanitise_to_text(buf_slice(&html), out);
 	buf_release(&html);
@@ -291,6 +294,8 @@ add_plain(GMimeObject *part, struct buf *out)
 	struct buf text;
 
 	buf_init(&text, HTML_MAX);
+	if (out->len > 0)
+		buf_addc(out, '\n');
 	if (message_unfolded_text(part, &text))
 		buf_addslice(out, buf_slice(&text));
 	buf_release(&text);

@@ -604,10 +604,9 @@ answer_names(struct web_request *r, json_t *view)
 		     count++)
 			text = pool_printf(&r->pool, "%s%s%s", text,
 			    count > 0 ? ", " : "",
-			    p.name[0] != '\0'
-				? p.name
-				: pool_strndup(
-				      &r->pool, p.address.data, p.address.len));
+			    person_name(p.name,
+				pool_strndup(
+				    &r->pool, p.address.data, p.address.len)));
 	}
 	return text;
 }

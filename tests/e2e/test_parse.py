@@ -280,6 +280,21 @@ class Jobs(unittest.TestCase):
         self.assertIn(b"quoted too", text)
         self.assertNotIn("broken", s)
 
+    def test_many_references(self):
+        """The first stays: it is what a whole conversation has."""
+        _, _, s = self.p.ask(b"From: a@b.example\nReferences: " + b"\n ".join(
+            b"<%d@x>" % i for i in range(130)) + b"\n\nx\n", job="summary")
+        self.assertEqual(s["references"], ["0@x"] + [
+            f"{i}@x" for i in range(31, 130)])
+
+    def test_texts_of_two_parts(self):
+        _, text, s = self.p.ask(
+            b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b\n"
+            b"Content-Type: text/html\n\n<i>three</i>\n--b\n\ntwo\n--b--\n",
+            job="summary")
+        self.assertEqual(s["snippet"], "one two")
+        self.assertEqual(text.split(), [b"one", b"two"])
+
     def test_structure(self):
         _, _, s = self.p.ask(SAMPLE, job="structure")
         self.assertEqual(
@@ -295,6 +310,8 @@ class Jobs(unittest.TestCase):
         self.assertEqual(png["disposition"], "attachment")
         self.assertEqual(png["encoding"], "base64")
         self.assertTrue(s["parts"][2]["flowed"])
+        self.assertEqual(s["parts"][5]["name"], "inner one.eml")
+        self.assertEqual(s["parts"][5]["size"], len("inner text"))
 
     def test_view(self):
         _, _, s = self.p.ask(SAMPLE, job="view")

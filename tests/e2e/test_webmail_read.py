@@ -968,6 +968,9 @@ END:VCALENDAR
             rows = self.ann.get("/webmail/m/inbox").text
             for text in (page.text, rows):
                 self.assertNotIn(">bank@", text, raw)
+            self.assertNotIn("Reply to bank@", page.text, raw)
+        self.deliver(b"Subject: from nobody\n\nx\n")
+        self.assertIn("(nobody)", self.ann.get("/webmail/m/inbox").text)
 
     def test_L15_files_with_html_in_their_fields(self):
         m = EmailMessage()
