@@ -43,17 +43,32 @@ act_release(
 	return spool_unhold(s->runner->spool, id, e);
 }
 
+/* Claim it, as a job that knows what was done; NULL: not now, or not there. */
+static struct job *
+claim_job(struct runner *r, const char *id, struct err *e)
+{
+	struct spool_item *item;
+	struct job *j;
+
+	if (spool_claim_id(r->spool, id, &item, e) != 0)
+		return NULL;
+	j = job_new(r, item, directory_settings(r->directory));
+	job_recover(j);
+	return j;
+}
+
 static int
 act_hold(
     struct control_session *s, const char *id, const char *text, struct err *e)
 {
-	struct spool_item *item;
+	struct job *j;
 
 	if (text == NULL && spool_hold_waiting(s->runner->spool, id))
 		return 0;
-	if (spool_claim_id(s->runner->spool, id, &item, e) != 0)
+	j = claim_job(s->runner, id, e);
+	if (j == NULL)
 		return -1;
-	spool_hold(item, text != NULL ? text : "held by an administrator");
+	job_hold(j, text != NULL ? text : "held by an administrator");
 	return 0;
 }
 
@@ -61,14 +76,10 @@ static int
 act_bounce(
     struct control_session *s, const char *id, const char *text, struct err *e)
 {
-	struct runner *r = s->runner;
-	struct spool_item *item;
-	struct job *j;
+	struct job *j = claim_job(s->runner, id, e);
 
-	if (spool_claim_id(r->spool, id, &item, e) != 0)
+	if (j == NULL)
 		return -1;
-	j = job_new(r, item, directory_settings(r->directory));
-	job_recover(j);
 	job_bounce(j, text != NULL ? text : "returned by an administrator");
 	return 0;
 }

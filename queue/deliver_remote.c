@@ -163,14 +163,19 @@ deliver_remote(struct job *j)
 	const struct envelope *v = &j->item->envelope;
 	size_t most = (size_t)settings_int(j->settings, SET_REMOTE_RECIPIENTS);
 	bool suspended = settings_choice(j->settings, SET_QUEUE_SUSPENDED) != 0;
+	struct outcome unanswered = { .maybe_twice = true };
 	struct waiting *w = NULL;
 	size_t count = 0, alloc = 0, i, n;
 
+	outcome_set(&unanswered, OUTCOME_TEMP, "4.4.2",
+	    "stopped before the answer to the end of the message");
 	for (i = 0; i < v->recipient_count; i++) {
 		const struct envelope_recipient *r = &v->recipients[i];
 
 		if (!job_is_waiting(j, i) || r->kind != RECIPIENT_REMOTE)
 			continue;
+		if (spool_mark_get(j->item, i, NULL) == SPOOL_MARK_PREPARED)
+			job_record(j, i, &unanswered);
 		if (suspended) {
 			job_put_off(j, i, ENVELOPE_SUSPENDED);
 			continue;

@@ -222,22 +222,59 @@ mark_told(struct envelope_recipient *r, enum dsn_kind kind)
 		r->notify &= ~(uint32_t)NOTIFY_SUCCESS;
 }
 
+/* Whom a report of this kind is about now, for free(). */
+static size_t *
+due_now(const struct job *j, enum dsn_kind kind, size_t *count_out)
+{
+	const struct envelope *v = &j->item->envelope;
+	size_t *which = mem_alloc((v->recipient_count + 1) * sizeof(*which));
+
+	*count_out = 0;
+	for (size_t i = 0; i < v->recipient_count; i++)
+		if (is_due(j, &v->recipients[i], kind))
+			which[(*count_out)++] = i;
+	return which;
+}
+
+/* The report about these is in the spool. */
+static void
+note_told(struct job *j, enum dsn_kind kind, const size_t *which, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		spool_mark_told(j->item, which[i], (uint8_t)(1U << kind));
+		mark_told(&j->item->envelope.recipients[which[i]], kind);
+	}
+	j->recorded = true;
+}
+
 void
 dsn_recover(struct job *j)
 {
 	struct envelope *v = &j->item->envelope;
 
-	for (size_t i = 0; i < v->recipient_count; i++)
-		for (unsigned kind = DSN_FAILURE; kind <= DSN_SUCCESS; kind++)
+	for (unsigned kind = DSN_FAILURE; kind <= DSN_SUCCESS; kind++) {
+		struct dsn d = { .kind = kind, .message_id = j->item->id };
+		size_t *which;
+		char id[ID_SIZE];
+
+		for (size_t i = 0; i < v->recipient_count; i++)
 			if (spool_mark_get_told(j->item, i) & 1U << kind)
 				mark_told(&v->recipients[i], kind);
+		if (!j->item->was_claimed)
+			continue;
+		/* killed before the marks said so; others may follow */
+		d.recipients = which = due_now(j, kind, &d.count);
+		report_id(&d, id);
+		if (d.count > 0 && spool_knows(j->runner->spool, id))
+			note_told(j, kind, which, d.count);
+		free(which);
+	}
 }
 
 static int
 report(struct job *j, enum dsn_kind kind, const char *postmaster)
 {
 	struct envelope *v = &j->item->envelope;
-	size_t *which = mem_alloc((v->recipient_count + 1) * sizeof(*which)), i;
 	char id[ID_SIZE];
 	struct dsn d = {
 		.kind = kind,
@@ -245,25 +282,21 @@ report(struct job *j, enum dsn_kind kind, const char *postmaster)
 		.host = settings_text(j->settings, SET_HOSTNAME),
 		.now_ms = clock_wall_ms(),
 		.envelope = v,
-		.recipients = which,
 		.message_id = j->item->id,
 		.postmaster = postmaster,
 		.expires_ms = v->accepted_ms +
 		    settings_int(j->settings, SET_QUEUE_EXPIRE) * 1000,
 	};
+	size_t *which = due_now(j, kind, &d.count);
 	int rc = 0;
 
-	for (i = 0; i < v->recipient_count; i++)
-		if (is_due(j, &v->recipients[i], kind))
-			which[d.count++] = i;
+	d.recipients = which;
 	if (d.count > 0) {
 		report_id(&d, id);
 		rc = send_report(j, &d);
 	}
-	for (i = 0; rc == 0 && i < d.count; i++) {
-		spool_mark_told(j->item, which[i], (uint8_t)(1U << kind));
-		mark_told(&v->recipients[which[i]], kind);
-	}
+	if (d.count > 0 && rc == 0)
+		note_told(j, kind, which, d.count);
 	free(which);
 	return rc;
 }

@@ -177,6 +177,7 @@ job_recover(struct job *j)
 		case SPOOL_MARK_STORED:
 			r->state = RECIPIENT_DONE;
 			r->code = code;
+			j->recorded = true;
 			break;
 		case SPOOL_MARK_FAILED:
 			r->state = RECIPIENT_FAILED;
@@ -187,6 +188,7 @@ job_recover(struct job *j)
 			    "words",
 			    code);
 			r->remote = NULL;
+			j->recorded = true;
 			break;
 		case SPOOL_MARK_NONE:
 		case SPOOL_MARK_STARTED:
@@ -293,6 +295,10 @@ end_item(struct job *j)
 {
 	int64_t next;
 
+	if (j->hold_reason != NULL) {
+		spool_hold(j->item, j->hold_reason);
+		return;
+	}
 	if (atomic_load(&j->released)) {
 		next = clock_wall_ms() + atomic_load(&j->release_ms);
 		if (j->recorded)
@@ -339,5 +345,12 @@ job_bounce(struct job *j, const char *text)
 	for (i = 0; i < j->item->envelope.recipient_count; i++)
 		if (job_is_waiting(j, i))
 			job_record(j, i, &o);
+	job_unref(j);
+}
+
+void
+job_hold(struct job *j, const char *reason)
+{
+	j->hold_reason = reason;
 	job_unref(j);
 }

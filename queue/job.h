@@ -32,6 +32,7 @@ struct job {
 	atomic_llong release_ms; /* then due again after so long */
 	atomic_bool released;    /* the runner stops: all stays as it is */
 	bool parked;             /* remote delivery is suspended */
+	const char *hold_reason; /* it ends in hold/ whatever was done */
 	int64_t now_ms;          /* wall clock at the start */
 	const char *signature;   /* DKIM fields, or NULL; item's pool */
 
@@ -56,7 +57,11 @@ void job_record(struct job *j, size_t recipient, const struct outcome *o);
  */
 void job_put_off(struct job *j, size_t recipient, const char *reason);
 
-/* What the marks of a runner that died say; call before any delivery. */
+/*
+ * What the marks say and the envelope does not: of a runner that died, or of
+ * an end that the disk refused.  Call before any delivery, or before a claim
+ * is ended with the envelope as it is.
+ */
 void job_recover(struct job *j);
 
 /* Mark and log those that failed without an attempt: no such user here. */
@@ -79,5 +84,8 @@ int64_t job_retry_ms(const struct settings *s, uint32_t attempts);
  * this text, and the sender is told.
  */
 void job_bounce(struct job *j, const char *text);
+
+/* The same, but it is held. */
+void job_hold(struct job *j, const char *reason);
 
 #endif /* QUEUE_JOB_H */

@@ -417,6 +417,27 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 	return deliver_remote_start(r, remote, e);
 }
 
+/* What may be claimed, by the setting queue.suspended and the load. */
+static void
+set_gate(struct runner *r, const struct settings *s)
+{
+	enum {
+		NO,
+		REMOTE,
+		ALL
+	};
+
+	int was = r->suspended;
+
+	r->suspended = settings_choice(s, SET_QUEUE_SUSPENDED);
+	spool_set_gate(r->spool,
+	    r->suspended == ALL                          ? SPOOL_NOTHING
+		: atomic_load(&r->jobs) > JOBS_RETRY_MAX ? SPOOL_NEW_ONLY
+							 : SPOOL_ALL);
+	if (was != NO && r->suspended == NO)
+		control_wake_suspended(r);
+}
+
 static int
 worker_start(struct worker *w, struct err *e)
 {
@@ -431,8 +452,6 @@ worker_start(struct worker *w, struct err *e)
 	w->data = r;
 	if (open_all(r, e) != 0)
 		return -1;
-	if (w->is_inherited) /* only the control verbs, no delivery */
-		spool_set_gate(r->spool, SPOOL_NOTHING);
 	r->accountd = accountd_new(w->state_dir, "queue-runner");
 	r->arrived = arrived_new(r->spool);
 	r->quota = quota_new();
@@ -441,6 +460,7 @@ worker_start(struct worker *w, struct err *e)
 	r->tools = tools_new();
 	s = directory_settings(r->directory);
 	r->age = open_age(s);
+	set_gate(r, s);
 	rc = open_tls(r, s, e);
 	if (rc == 0)
 		rc = start_threads(r, s, e);
@@ -451,25 +471,11 @@ worker_start(struct worker *w, struct err *e)
 static void
 tick(struct worker *w)
 {
-	static int suspended;
 	struct runner *r = w->data;
 	struct settings *s = directory_settings(r->directory);
-	int now = settings_choice(s, SET_QUEUE_SUSPENDED);
 
-	enum {
-		NO,
-		REMOTE,
-		ALL
-	};
-
+	set_gate(r, s);
 	settings_free(s);
-	spool_set_gate(r->spool,
-	    now == ALL                                   ? SPOOL_NOTHING
-		: atomic_load(&r->jobs) > JOBS_RETRY_MAX ? SPOOL_NEW_ONLY
-							 : SPOOL_ALL);
-	if (suspended != NO && now == NO)
-		control_wake_suspended(r);
-	suspended = now;
 	lanes_tick(r->lanes);
 	control_write_stat(r);
 }

@@ -57,6 +57,7 @@ struct runner {
 	struct arrived *arrived;
 	struct age *age;
 	int64_t started_ms;      /* wall clock */
+	int suspended;           /* queue.suspended as last seen; tick's */
 	atomic_bool flush_fails; /* staging.c: what is delivered may be lost */
 	atomic_size_t jobs;      /* claimed and not yet ended */
 	atomic_size_t big_local; /* big local deliveries under way: 0 or 1 */

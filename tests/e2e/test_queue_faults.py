@@ -25,7 +25,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'lib'))
-from fakemx import FakeMX  # noqa: E402
+from fakemx import FakeMX, HANG  # noqa: E402
 from lib.faults import (CLOSE, COUNT, FAIL, KILL, NAME, OFF, OPEN,  # noqa: E402
                         SYNC, UNLINK, WRITE, Faults)
 from queuelab import BIN, SLOW, QueueLab  # noqa: E402
@@ -394,6 +394,12 @@ class Mailbox(unittest.TestCase):
         lab.wait(lambda: not os.path.exists('/proc/%d' % worker))
         return marks
 
+    def ask(self, **request):
+        try:
+            return self.lab.control(**request)
+        except OSError:
+            return {}  # it is starting
+
     def power_cut(self):
         """As after one: all names durable, no marks in memory."""
         os.unlink(self.kill())
@@ -476,6 +482,86 @@ class Mailbox(unittest.TestCase):
         lab.revive()
         lab.wait(lambda: is_gone(message))
         self.assertEqual(len(lab.seen), 1)
+        self.assertEqual(len(self.mx.messages), 1)
+
+    def test_I05_killed_between_report_and_mark(self):
+        """Another recipient fails afterwards: the second report is of that
+        one alone."""
+        lab = self.lab
+        lab.set('queue.retry', '1h')
+        self.mx.replies = {'RCPT': lambda to: '550 5.1.1 no' if '<no@' in to
+                           else '451 4.3.0 later'}
+        lab.submit(BOB, ['no@far.example'])  # makes the segment
+        lab.wait(lambda: lab.seen)
+        rule = lab.faults.add('write', 0, 'queue-runner.ctl', times=1)
+        lab.submit(BOB, ['no@far.example', 'later@far.example'])
+        lab.wait(lambda: lab.faults.hits(rule))
+        lab.faults.clear()
+        self.mx.replies = {'RCPT': '550 5.1.1 no'}
+        lab.wait(lambda: len(lab.seen) >= 3)
+        lab.wait_empty()
+        self.assertEqual(len(lab.seen), 3)
+        self.assertEqual(re.findall('report=failure .*recipients=(.)', lab.log()),
+                         ['1', '1'])
+
+    def test_I04_held_while_only_the_marks_know(self):
+        lab = self.lab
+        lab.set('queue.retry', '1h')
+        self.mx.replies = {'RCPT': lambda to: '451 4.3.0 later'
+                           if '<later@' in to else '250 2.1.5 ok'}
+        rule = lab.faults.add('create', errno.EIO, '/deferred/')
+        message, = lab.submit(BOB, [EVE, 'x@far.example', 'later@far.example'],
+                              'Subject: tag-1\n\nthe end\n')
+        lab.wait(lambda: lab.faults.hits(rule) and lab.seen)
+        self.kill()
+        lab.set('queue.suspended', 'all')
+        lab.faults.clear()
+        self.mx.replies = {}
+        lab.revive()
+        lab.wait(lambda: self.ask(verb='hold', ids=[message]).get('done'))
+        self.assertEqual(len(self.mx.messages), 1)
+        lab.set('queue.suspended', 'no')
+        self.assertEqual(lab.control(verb='release', ids=[message])['done'], 1)
+        lab.wait_empty()
+        self.assertEqual(sorted(m['rcpts'] for m in self.mx.messages),
+                         [['TO:<later@far.example>'], ['TO:<x@far.example>']])
+        self.assertEqual(len(lab.seen), 1)
+
+    def test_I04_stopped_while_only_the_marks_know(self):
+        """Killed, then stopped in good order, then the power goes."""
+        lab = self.lab
+        lab.set('queue.retry', '1h')
+        self.mx.replies = {'RCPT': lambda to: '451 4.3.0 later'
+                           if '<later@' in to else '250 2.1.5 ok'}
+        rule = lab.faults.add('create', errno.EIO, '/deferred/')
+        lab.submit(BOB, ['x@far.example', 'later@far.example'])
+        lab.wait(lambda: lab.faults.hits(rule))
+        marks = self.kill()
+        lab.faults.clear()
+        self.mx.replies = {'BANNER': HANG}
+        seen = self.mx.connections
+        lab.revive()
+        lab.wait(lambda: self.mx.connections > seen)
+        lab.process.terminate()
+        lab.process.wait()
+        os.unlink(marks)
+        self.mx.replies = {}
+        lab.revive()
+        lab.wait(lambda: self.ask(verb='statistics'))
+        lab.wait_empty()
+        self.assertEqual(sorted(m['rcpts'] for m in self.mx.messages),
+                         [['TO:<later@far.example>'], ['TO:<x@far.example>']])
+
+    def test_F15_killed_before_the_answer_to_the_dot_is_said(self):
+        lab = self.lab
+        self.mx.replies = {'DOT': HANG}
+        lab.submit(BOB, ['x@far.example'])
+        lab.wait(lambda: self.mx.seen)
+        self.kill()
+        self.mx.replies = {}
+        lab.revive()
+        lab.wait_log('event=defer .*twice=possible')
+        lab.wait_empty()
         self.assertEqual(len(self.mx.messages), 1)
 
     def status(self):
