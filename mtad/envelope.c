@@ -355,7 +355,8 @@ read_rcpt(struct session *s, struct slice path, struct pool *scratch)
 		&rcpt, &rest, &e) != 0)
 		return session_reply(
 		    s, 501, "5.1.3", "Bad recipient address: %s", e.text);
-	r = rcpt_params_parse(rest, scratch, &params);
+	r = rcpt_params_parse(rest,
+	    (s->tx.envelope.flags & ENVELOPE_SMTPUTF8) != 0, scratch, &params);
 	if (r != PARAMS_OK)
 		return refuse_params(s, r);
 	if (!(s->tx.envelope.flags & ENVELOPE_SMTPUTF8) &&

@@ -59,7 +59,7 @@ next_param(struct slice *rest, struct param *out)
 	for (size_t i = 0; out->value.data != NULL && i < out->value.len; i++) {
 		unsigned char c = (unsigned char)out->value.data[i];
 
-		if (c <= ' ' || c >= 0x7f || c == '=')
+		if (c <= ' ' || c == 0x7f || c == '=')
 			return -1;
 	}
 	return 1;
@@ -73,8 +73,8 @@ hex_upper(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-char *
-xtext_decode(struct slice s, struct pool *pool)
+static char *
+decode(struct slice s, bool utf8, struct pool *pool)
 {
 	char *text = pool_alloc(pool, s.len + 1);
 	size_t len = 0;
@@ -96,12 +96,18 @@ xtext_decode(struct slice s, struct pool *pool)
 		} else if (c == '=') {
 			return NULL;
 		}
-		if (c < ' ' || c >= 0x7f)
+		if (c < ' ' || c == 0x7f || (c > 0x7f && !utf8))
 			return NULL;
 		text[len++] = (char)c;
 	}
 	text[len] = '\0';
-	return len > 0 ? text : NULL;
+	return len > 0 && utf8_is_valid(slice_of(text, len)) ? text : NULL;
+}
+
+char *
+xtext_decode(struct slice s, struct pool *pool)
+{
+	return decode(s, false, pool);
 }
 
 /* SIZE=n: a number too big for us is a size too big. */
@@ -241,9 +247,12 @@ read_notify(struct slice value, uint32_t *out)
 	return PARAMS_OK;
 }
 
-/* ORCPT=rfc822;xtext (RFC 3461 4.2). */
+/*
+ * ORCPT=rfc822;xtext (RFC 3461 4.2); of the type utf-8 the address may be
+ * UTF-8 as it is (RFC 6533 3).
+ */
 static enum params_result
-read_orcpt(struct slice value, struct pool *pool, char **out)
+read_orcpt(struct slice value, bool utf8, struct pool *pool, char **out)
 {
 	struct slice type, rest;
 	char *address;
@@ -259,7 +268,7 @@ read_orcpt(struct slice value, struct pool *pool, char **out)
 		if (!ascii_is_alnum(c) && c != '-')
 			return PARAMS_SYNTAX;
 	}
-	address = xtext_decode(rest, pool);
+	address = decode(rest, utf8 && slice_ieq_str(type, "utf-8"), pool);
 	if (address == NULL)
 		return PARAMS_SYNTAX;
 	*out = pool_printf(pool, "%.*s;%s", SLICE_ARGS(type), address);
@@ -274,13 +283,14 @@ read_rcpt_param(unsigned bit, struct slice value, struct pool *pool, void *out)
 	if (bit == SEEN_NOTIFY)
 		return read_notify(value, &r->notify);
 	if (bit == SEEN_ORCPT)
-		return read_orcpt(value, pool, &r->original);
+		return read_orcpt(value, r->allows_utf8, pool, &r->original);
 	return PARAMS_UNKNOWN;
 }
 
 enum params_result
-rcpt_params_parse(struct slice args, struct pool *pool, struct rcpt_params *out)
+rcpt_params_parse(
+    struct slice args, bool utf8, struct pool *pool, struct rcpt_params *out)
 {
-	*out = (struct rcpt_params){ 0 };
+	*out = (struct rcpt_params){ .allows_utf8 = utf8 };
 	return read_params(args, pool, out, read_rcpt_param);
 }

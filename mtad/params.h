@@ -11,7 +11,7 @@
 /*
  * The parameters behind MAIL FROM:<...> and RCPT TO:<...>: SIZE (RFC 1870),
  * BODY (RFC 6152), SMTPUTF8 (RFC 6531), AUTH (RFC 4954), RET, ENVID, NOTIFY,
- * ORCPT (RFC 3461).
+ * ORCPT (RFC 3461, RFC 6533).
  */
 enum params_result {
 	PARAMS_OK,
@@ -31,13 +31,17 @@ struct mail_params {
 struct rcpt_params {
 	uint32_t notify; /* enum envelope_notify, 0 = not given */
 	char *original;  /* "type;address", xtext-decoded, or NULL */
+	bool allows_utf8;
 };
 
-/* `args` begins behind the path.  Strings go to the pool. */
+/*
+ * `args` begins behind the path; `utf8`: MAIL had SMTPUTF8.  Strings go to the
+ * pool.
+ */
 enum params_result mail_params_parse(
     struct slice args, struct pool *pool, struct mail_params *out) MUST_CHECK;
-enum params_result rcpt_params_parse(
-    struct slice args, struct pool *pool, struct rcpt_params *out) MUST_CHECK;
+enum params_result rcpt_params_parse(struct slice args, bool utf8,
+    struct pool *pool, struct rcpt_params *out) MUST_CHECK;
 
 /*
  * xtext (RFC 3461 4) to bytes, NUL-terminated, of printable ASCII only;

@@ -54,9 +54,14 @@ is_international(const struct dsn *d)
 
 	if (!slice_is_ascii(slice_str(d->envelope->sender)))
 		return true;
-	for (i = 0; i < d->count; i++)
-		if (!slice_is_ascii(slice_str(recipient(d, i)->address)))
+	for (i = 0; i < d->count; i++) {
+		const struct envelope_recipient *r = recipient(d, i);
+
+		if (!slice_is_ascii(slice_str(r->address)) ||
+		    (r->original != NULL &&
+			!slice_is_ascii(slice_str(r->original))))
 			return true;
+	}
 	return false;
 }
 

@@ -72,7 +72,7 @@ wire_xtext(const char *s, struct buf *out)
 	for (; *s != '\0'; s++) {
 		unsigned char c = (unsigned char)*s;
 
-		if (c > 0x20 && c < 0x7f && c != '+' && c != '=') {
+		if (c > 0x20 && c != 0x7f && c != '+' && c != '=') {
 			buf_addc(out, (char)c);
 			continue;
 		}

@@ -20,7 +20,10 @@ struct wire {
 void wire_push(struct wire *w, struct slice piece, struct buf *out);
 void wire_end(struct wire *w, struct buf *out);
 
-/* RFC 3461 4: all but printable ASCII, '+' and '=' as +XX. */
+/*
+ * RFC 3461 4: all but printable ASCII, '+' and '=' as +XX; UTF-8 stays, which
+ * only comes to peers with SMTPUTF8 (RFC 6533 3).
+ */
 void wire_xtext(const char *s, struct buf *out);
 
 #endif /* QUEUE_WIRE_H */

@@ -10,7 +10,7 @@ static void
 check_clean(const char *s)
 {
 	for (; s != NULL && *s != '\0'; s++)
-		assert(*s >= ' ' && *s < 0x7f);
+		assert((unsigned char)*s >= ' ' && *s != 0x7f);
 }
 
 int
@@ -25,7 +25,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(name.len + args.len <= size);
 	if (mail_params_parse(s, &pool, &mail) == PARAMS_OK)
 		check_clean(mail.envid);
-	if (rcpt_params_parse(s, &pool, &rcpt) == PARAMS_OK)
+	if (rcpt_params_parse(s, true, &pool, &rcpt) == PARAMS_OK)
 		check_clean(rcpt.original);
 	pool_release(&pool);
 	return 0;

@@ -220,6 +220,8 @@ test_rcpt_params(void **state)
 		{ " ORCPT=rfc822;a@b", PARAMS_OK },
 		{ " ORCPT=rfc822;+0Ax", PARAMS_SYNTAX },
 		{ " ORCPT=;x", PARAMS_SYNTAX },
+		{ " ORCPT=utf-8;\xc3\xbc@b", PARAMS_SYNTAX },
+		{ " NOTIFY=\xc3\xbc", PARAMS_SYNTAX },
 		{ " ORCPT=x", PARAMS_SYNTAX },
 		{ " SIZE=1", PARAMS_UNKNOWN },
 	};
@@ -228,14 +230,26 @@ test_rcpt_params(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
-		if (rcpt_params_parse(slice_str(v[i].args), &pool, &p) !=
+		if (rcpt_params_parse(slice_str(v[i].args), false, &pool, &p) !=
 		    v[i].want)
 			fail_msg("%s", v[i].args);
 	}
-	assert_int_equal(
-	    rcpt_params_parse(slice_str(" ORCPT=rfc822;a+40b"), &pool, &p),
+	assert_int_equal(rcpt_params_parse(slice_str(" ORCPT=rfc822;a+40b"),
+			     false, &pool, &p),
 	    PARAMS_OK);
 	assert_string_equal(p.original, "rfc822;a@b");
+	/* RFC 6533 3 */
+	assert_int_equal(rcpt_params_parse(slice_str(" ORCPT=utf-8;\xc3\xbc@b"),
+			     true, &pool, &p),
+	    PARAMS_OK);
+	assert_string_equal(p.original, "utf-8;\xc3\xbc@b");
+	assert_int_equal(
+	    rcpt_params_parse(
+		slice_str(" ORCPT=rfc822;\xc3\xbc@b"), true, &pool, &p),
+	    PARAMS_SYNTAX);
+	assert_int_equal(rcpt_params_parse(
+			     slice_str(" ORCPT=utf-8;\xc3@b"), true, &pool, &p),
+	    PARAMS_SYNTAX);
 	pool_release(&pool);
 }
 
