@@ -221,18 +221,45 @@ deliver(struct cli *c, const struct submission *m, char *text, size_t size,
 
 /* --- the command ---------------------------------------------------------------------- */
 
-/* Who runs this, at this server. */
+/* Would mail to it in the default domain arrive?  Its address then. */
+static char *
+address_here(struct directory *d, const char *name)
+{
+	struct dir_target t;
+	struct pool pool = { 0 };
+	char *address = NULL;
+	struct err e;
+
+	if (dir_resolve(d, slice_str(name), "", &pool, &t, &e) == DIR_FOUND)
+		address = mem_printf("%s@%s", name, t.domain.name);
+	pool_release(&pool);
+	return address;
+}
+
+/*
+ * Who runs this, where reports can be read: an address of that name, else
+ * postmaster, in the default domain.  Without one, at this host.
+ */
 static int
 default_sender(struct cli *c, char **out, struct err *e)
 {
 	struct passwd *pw = getpwuid(getuid()); /* single-threaded */
+	const char *name = pw != NULL ? pw->pw_name : "nobody";
+	struct directory *d;
 	struct settings *all;
 
-	if (directory_read_settings(c->config.state_dir, &all, e) != 0)
+	if (directory_open(c->config.state_dir, &d, e) != 0)
 		return -1;
-	*out = mem_printf("%s@%s", pw ? pw->pw_name : "nobody",
-	    settings_text(all, SET_HOSTNAME));
-	settings_free(all);
+	*out = address_here(d, name);
+	if (*out == NULL)
+		*out = address_here(d, "postmaster");
+	if (*out == NULL) {
+		all = directory_settings(d);
+		*out =
+		    mem_printf("%s@%s", name, settings_text(all, SET_HOSTNAME));
+		settings_free(all);
+	}
+	directory_close(d);
 	return 0;
 }
 

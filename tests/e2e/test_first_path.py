@@ -1,6 +1,8 @@
 """The main job: mail sent by real clients arrives and is fetched."""
 
+import os
 import poplib
+import pwd
 import smtplib
 import ssl
 import subprocess
@@ -220,6 +222,12 @@ class FirstPath(ServerTest):
                          "Subject: local\n\nby sendmail\n")
         self.assertIn(b"by sendmail",
                       self.s.wait_messages("bob@example.org", 1)[0])
+        # without -f reports go where somebody reads them
+        user = pwd.getpwuid(os.getuid()).pw_name
+        self.s.cli("alias", "add", f"{user}@example.org", "ann@example.org")
+        self.s.cli("submit", "bob@example.org", input="Subject: cron\n\nx\n")
+        self.assertIn(f"Return-Path: <{user}@example.org>".encode(),
+                      b"".join(self.s.wait_messages("bob@example.org", 2)))
 
 
 if __name__ == "__main__":
