@@ -170,7 +170,32 @@ verb_setting_set(struct request *q, struct err *e)
 	return setting_store(q, name, text, q->target.domain_id, e);
 }
 
-/* "settings": {name: value}; all or none, also when they are tried. */
+/* Is it still what the form showed, or else already what is wanted? */
+static int
+check_was(struct request *q, const char *name, const char *text, struct err *e)
+{
+	const json_t *was =
+	    json_object_get(json_object_get(q->in, "was"), name);
+	char *value = pool_alloc(&q->pool, SETTING_VALUE_SIZE);
+	const struct setting *s;
+	const char *old;
+	bool was_set;
+
+	if (!json_is_string(was) || find(q, name, &s, e) != 0 ||
+	    setting_check(s, text, value, SETTING_VALUE_SIZE, e) != 0)
+		return 0; /* what is wrong is said when it is stored */
+	if (read_value(q, s, 0, &old, &was_set, e) != 0)
+		return -1;
+	if (strcmp(old, json_string_value(was)) == 0 || strcmp(old, value) == 0)
+		return 0;
+	return refuse(q, e, "changed",
+	    "%s: somebody else has changed this meanwhile", name);
+}
+
+/*
+ * "settings": {name: value}; all or none, also when they are tried, and none
+ * if one of them is no longer as in "was".
+ */
 int
 verb_setting_apply(struct request *q, struct err *e)
 {
@@ -181,6 +206,7 @@ verb_setting_apply(struct request *q, struct err *e)
 		return refuse(q, e, "missing", "settings are missing");
 	json_object_foreach(all, name, value)
 		if (value_text(value, &q->pool, &text, e) != 0 ||
+		    check_was(q, name, text, e) != 0 ||
 		    see_risk(q, name, text, e) != 0)
 			return -1;
 	json_object_foreach(all, name, value)

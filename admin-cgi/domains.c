@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "mail/address.h"
 #include "web/look.h"
@@ -294,6 +295,25 @@ own_domain(struct web_request *r, struct web_response *w)
 	return name;
 }
 
+/* What the files were when the form was filled in. */
+static const char *
+look_rev(struct web_request *r, const char *domain)
+{
+	int fd = open_domains(r);
+	uint32_t sum = 0;
+
+	for (size_t i = 0; fd >= 0 && i < LOOK_FILES; i++) {
+		json_t *text = file_text(fd, domain, &look_files[i]);
+
+		sum = crc32c(
+		    sum, json_string_value(text), json_string_length(text) + 1);
+		json_decref(text);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+	return pool_printf(&r->pool, "%08x", sum);
+}
+
 /* With what was typed, if that is a problem. */
 static void
 send_look(struct web_request *r, struct web_response *w, const char *domain,
@@ -305,8 +325,8 @@ send_look(struct web_request *r, struct web_response *w, const char *domain,
 
 	report.prefix = pool_printf(&r->pool, "domains/%s/", domain);
 	report.files = json_array();
-	values = json_pack("{ss,sb,so}", "domain", domain, "on_look", 1,
-	    "templates", report.files);
+	values = json_pack("{ss,sb,ss,so}", "domain", domain, "on_look", 1,
+	    "rev", look_rev(r, domain), "templates", report.files);
 	(void)template_check_all(admin_of(r)->templates, add_report, &report);
 	fd = open_domains(r);
 	for (size_t i = 0; fd >= 0 && i < LOOK_FILES; i++) {
@@ -386,13 +406,19 @@ look_post(struct web_request *r, struct web_response *w)
 {
 	const char *domain = own_domain(r, w);
 	struct problem p = { .status = 422 };
+	const char *rev;
 
 	if (domain == NULL)
 		return;
-	if (look_fits(r)) {
-		save_look(r, w, domain);
-	} else {
+	rev = web_form(r, "rev");
+	if (!look_fits(r)) {
 		p.text = page_text(r, "look.too_long");
-		send_look(r, w, domain, &p);
+	} else if (rev != NULL && strcmp(rev, look_rev(r, domain)) != 0) {
+		p.status = 409;
+		p.text = page_text(r, "error.changed");
+	} else {
+		save_look(r, w, domain);
+		return;
 	}
+	send_look(r, w, domain, &p);
 }

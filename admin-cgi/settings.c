@@ -40,21 +40,53 @@ choices_of(const struct setting *s, const char *value)
 	return list;
 }
 
+/* Is it not as it came? */
+static bool
+is_changed(const struct setting *s, const char *value)
+{
+	char *fallback = mem_alloc(SETTING_VALUE_SIZE);
+	struct err e;
+	bool changed = setting_check(s, s->fallback, fallback,
+			   SETTING_VALUE_SIZE, &e) != 0 ||
+	    strcmp(fallback, value) != 0;
+
+	free(fallback);
+	return changed;
+}
+
+/* What the form showed when it was filled in, or NULL. */
+static const char *
+shown_before(struct web_request *r, const struct setting *s)
+{
+	return web_form(r, pool_printf(&r->pool, "was.%s", s->name));
+}
+
+/* What was typed here; NULL: nothing, so it shall be as it is by now. */
+static const char *
+typed_in(struct web_request *r, const struct setting *s)
+{
+	const char *typed = r->method == WEB_POST ? web_form(r, s->name) : NULL;
+	const char *was = typed != NULL ? shown_before(r, s) : NULL;
+
+	return was != NULL && strcmp(typed, was) == 0 ? NULL : typed;
+}
+
 static json_t *
 field(struct web_request *r, const struct setting *s,
     const struct settings *now, json_t *wrong)
 {
 	const char *value = settings_text(now, setting_id_of(s));
-	const char *typed = r->method == WEB_POST ? web_form(r, s->name) : NULL;
+	const char *typed = typed_in(r, s);
 	bool is_choice = s->type == SETTING_CHOICE || s->type == SETTING_BOOL;
 	bool has_bounds = s->type == SETTING_INT || s->type == SETTING_SIZE ||
 	    s->type == SETTING_DURATION;
-	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}", "name",
-	    s->name, "title", ops_words(r, "setting", s->name), "value",
+	json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:b}",
+	    "name", s->name, "was", value, "title",
+	    ops_words(r, "setting", s->name), "value",
 	    typed != NULL ? typed : value, "default", s->fallback, "help",
 	    s->help, "restart", s->needs_restart, "changed",
-	    strcmp(value, s->fallback) != 0, "risky", setting_is_risky(s),
-	    "long", s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
+	    is_changed(s, value), "risky", setting_is_risky(s), "long",
+	    s->type == SETTING_LIST || s->type == SETTING_IP_LIST);
 	json_t *problem = json_object_get(wrong, s->name);
 
 	json_object_set_new(o, "is_choice", json_boolean(is_choice));
@@ -81,60 +113,85 @@ settings_now(struct web_request *r)
 	return directory_settings(admin_of(r)->directory);
 }
 
-/* What was posted, checked: {name: value}; what is wrong goes to `wrong`. */
-static json_t *
-read_posted(struct web_request *r, const struct settings *now, json_t *wrong)
+/*
+ * A change: what shall be, and of what it takes the place; accountd refuses it
+ * when somebody else was faster.
+ */
+struct change {
+	json_t *set; /* {name: value} */
+	json_t *was; /* {name: value} */
+};
+
+static void
+change_free(struct change *c)
+{
+	json_decref(c->set);
+	json_decref(c->was);
+}
+
+/*
+ * What was posted and differs from what the form showed, checked; what is
+ * wrong goes to `wrong`.
+ */
+static void
+read_posted(struct web_request *r, const struct settings *now,
+    struct change *change, json_t *wrong)
 {
 	char *out = mem_alloc(SETTING_VALUE_SIZE);
-	json_t *set = json_object();
 	struct err e;
 
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
 		const struct setting *s = &setting_table[i];
 		const char *text = web_form(r, s->name);
+		const char *was = shown_before(r, s);
 
+		if (was == NULL)
+			was = settings_text(now, setting_id_of(s));
 		if (text == NULL)
 			continue;
-		if (setting_check(s, text, out, SETTING_VALUE_SIZE, &e) != 0)
+		if (setting_check(s, text, out, SETTING_VALUE_SIZE, &e) != 0) {
 			json_object_set_new(
 			    wrong, s->name, json_string(e.text));
-		else if (strcmp(out, settings_text(now, setting_id_of(s))) != 0)
-			json_object_set_new(set, s->name, json_string(out));
+		} else if (strcmp(out, was) != 0) {
+			json_object_set_new(
+			    change->set, s->name, json_string(out));
+			json_object_set_new(
+			    change->was, s->name, json_string(was));
+		}
 	}
 	free(out);
-	return set;
 }
 
 /*
- * Apply what was posted.  0: done, or nothing to do, *flash_out is what to
- * say; 1: `wrong` or `problem` of `page` say why not; -1: an answer is sent.
+ * Apply a change, and free it.  0: done, or nothing to do, *flash_out is what
+ * to say; 1: `problem` of `page` says why not; -1: an answer is sent.
  */
 static int
-apply(struct web_request *r, struct web_response *w, json_t *set, json_t *page,
-    const char **flash_out)
+apply(struct web_request *r, struct web_response *w, struct change *change,
+    json_t *page, const char **flash_out)
 {
+	struct problem p = { 0 };
 	json_t *reply;
-	struct err e;
+	int rc;
 
-	if (json_object_size(set) == 0) {
-		json_decref(set);
+	if (json_object_size(change->set) == 0) {
+		change_free(change);
 		return 0;
 	}
-	json_t *ask =
-	    json_pack("{s:s,s:o}", "verb", "setting apply", "settings", set);
-	int rc = admin_ask(r, ask, &reply, &e);
+	rc = admin_write(r, w,
+	    json_pack("{s:s,s:o,s:o}", "verb", "setting apply", "settings",
+		change->set, "was", change->was),
+	    &reply, &p);
 	if (rc == 0) {
 		if (json_integer_value(json_object_get(reply, "trial_s")) > 0)
 			*flash_out = "tried";
 		json_decref(reply);
-		return 0;
+	} else if (rc > 0) {
+		w->status = p.status;
+		json_object_set_new(page, "problem",
+		    json_string(p.text != NULL ? p.text : p.wrong[0].text));
 	}
-	if (e.kind != ERR_PERM && e.kind != ERR_SYNTAX) {
-		admin_refuse(r, w, &e);
-		return -1;
-	}
-	json_object_set_new(page, "problem", json_string(e.text));
-	return 1;
+	return rc;
 }
 
 static json_t *
@@ -191,7 +248,7 @@ export_text(struct web_request *r, const struct settings *now)
 		const struct setting *s = &setting_table[i];
 		const char *value = settings_text(now, setting_id_of(s));
 
-		if (strcmp(value, s->fallback) != 0)
+		if (is_changed(s, value))
 			buf_addf(&b, "%s = %s\n", s->name, value);
 	}
 	text = pool_strndup(&r->pool, b.data != NULL ? b.data : "", b.len);
@@ -218,6 +275,8 @@ show_settings(
 	if (strcmp(section, "text") == 0) {
 		const char *typed = web_form(r, "text");
 		json_object_set_new(page, "as_text", json_true());
+		json_object_set_new(
+		    page, "was", json_string(export_text(r, now)));
 		json_object_set_new(page, "text",
 		    json_string(typed != NULL ? typed : export_text(r, now)));
 	}
@@ -236,9 +295,8 @@ settings_page(struct web_request *r, struct web_response *w)
 
 /* "name = value" lines; what is no setting is named. */
 static json_t *
-read_text(struct web_request *r, json_t *page)
+read_lines(struct web_request *r, const char *text, json_t *page)
 {
-	const char *text = web_form(r, "text");
 	struct slice rest = slice_str(text != NULL ? text : ""), line, name;
 	json_t *set = json_object();
 
@@ -261,41 +319,69 @@ read_text(struct web_request *r, json_t *page)
 	return set;
 }
 
-void
-settings_post(struct web_request *r, struct web_response *w)
+/* The lines that are not as the form showed them. */
+static void
+read_text(struct web_request *r, struct change *change, json_t *page)
+{
+	json_t *all = read_lines(r, web_form(r, "text"), page), *value;
+	json_t *shown = read_lines(r, web_form(r, "was"), page);
+	const char *name;
+
+	json_object_foreach(all, name, value) {
+		json_t *was = json_object_get(shown, name);
+
+		if (was != NULL && json_equal(was, value))
+			continue;
+		json_object_set(change->set, name, value);
+		if (was != NULL)
+			json_object_set(change->was, name, was);
+	}
+	json_decref(all);
+	json_decref(shown);
+}
+
+/* The form of settings of a page that `show` sends. */
+static void
+post(struct web_request *r, struct web_response *w,
+    void (*show)(struct web_request *r, struct web_response *w, json_t *page,
+	json_t *wrong))
 {
 	const char *flash = "saved";
-	struct problem p = { 0 };
-	struct settings *now;
-	json_t *page, *wrong, *set;
+	struct settings *now = settings_now(r);
+	struct change change = { json_object(), json_object() };
+	json_t *page = json_object(), *wrong = json_object();
 	int rc = 1;
 
-	if (trial_post(r, w, &p)) {
-		if (p.text != NULL)
-			show_settings(
-			    r, w, page_of_problem(w, &p), json_object());
-		return;
-	}
-	now = settings_now(r);
-	page = json_object();
-	wrong = json_object();
-	set = web_form(r, "text") != NULL ? read_text(r, page)
-					  : read_posted(r, now, wrong);
+	if (web_form(r, "text") != NULL)
+		read_text(r, &change, page);
+	else
+		read_posted(r, now, &change, wrong);
 	settings_free(now);
+	w->status = 422;
 	if (json_object_size(wrong) == 0 &&
 	    json_object_get(page, "problem") == NULL)
-		rc = apply(r, w, set, page, &flash);
+		rc = apply(r, w, &change, page, &flash);
 	else
-		json_decref(set);
+		change_free(&change);
 	if (rc > 0) {
-		w->status = 422;
-		show_settings(r, w, page, wrong);
+		show(r, w, page, wrong);
 		return;
 	}
 	json_decref(page);
 	json_decref(wrong);
 	if (rc == 0)
 		admin_done(r, w, flash, "%s", r->path);
+}
+
+void
+settings_post(struct web_request *r, struct web_response *w)
+{
+	struct problem p = { 0 };
+
+	if (!trial_post(r, w, &p))
+		post(r, w, show_settings);
+	else if (p.text != NULL)
+		show_settings(r, w, page_of_problem(w, &p), json_object());
 }
 
 /* --- protection ------------------------------------------------------------------- */
@@ -455,34 +541,10 @@ protection_act(struct web_request *r, struct web_response *w, struct problem *p)
 void
 protection_post(struct web_request *r, struct web_response *w)
 {
-	const char *flash = "saved";
 	struct problem p = { 0 };
-	struct settings *now;
-	json_t *page, *wrong, *set;
-	int rc = 1;
 
-	if (protection_act(r, w, &p)) {
-		if (p.text != NULL)
-			show_protection(
-			    r, w, page_of_problem(w, &p), json_object());
-		return;
-	}
-	now = settings_now(r);
-	page = json_object();
-	wrong = json_object();
-	set = read_posted(r, now, wrong);
-	settings_free(now);
-	if (json_object_size(wrong) == 0)
-		rc = apply(r, w, set, page, &flash);
-	else
-		json_decref(set);
-	if (rc > 0) {
-		w->status = 422;
-		show_protection(r, w, page, wrong);
-		return;
-	}
-	json_decref(page);
-	json_decref(wrong);
-	if (rc == 0)
-		admin_done(r, w, flash, "/protection");
+	if (!protection_act(r, w, &p))
+		post(r, w, show_protection);
+	else if (p.text != NULL)
+		show_protection(r, w, page_of_problem(w, &p), json_object());
 }

@@ -494,6 +494,53 @@ class Ops(unittest.TestCase):
             "text": "# all\nqueue.max_messages = 0\n"}, text)
         self.assertEqual(self.s.cli("get", "queue.max_messages").strip(), "0")
 
+    def test_settings_that_two_change(self):
+        """What one did not touch stays as the other wants it, and of what
+        both touch the second is told."""
+        def form(page, names, **typed):
+            out = {f"was.{n}": page.hidden(f"was.{n}") for n in names}
+            return out | {n: out[f"was.{n}"] for n in names} | {
+                k.replace("__", "."): v for k, v in typed.items()}
+
+        names = ["queue.max_messages", "queue.expire"]
+        page = self.page("/settings/queue")
+        self.assertNotIn("queue.retry", self.page("/settings/text").text)
+        first = form(page, names, queue__expire="6d")
+        second = form(page, names, queue__max_messages="7")
+        self.act("/settings/queue", first, page)
+        self.act("/settings/queue", second, page)
+        get = lambda n: self.s.cli("get", n).strip()  # noqa: E731
+        self.assertEqual([get(n) for n in names], ["7", "518400"])
+        second["queue.expire"] = "7d"
+        told = self.act("/settings/queue", second, page, 409)
+        self.assertIn("Somebody else has changed this", told.text)
+        self.assertIn('value="7d"', told.text)
+        again = form(told, names, queue__expire="7d")
+        self.act("/settings/queue", again, told)
+        self.assertEqual([get(n) for n in names], ["7", "604800"])
+        page = self.page("/settings/text")
+        shown = page.hidden("was")
+        self.s.cli("set", "queue.expire", "5d")
+        text = shown + "limit.connections_per_user = 9"
+        self.act("/settings/text", {"was": shown, "text": text}, page)
+        self.assertEqual(get("queue.expire"), "432000")
+        text = shown.replace("604800", "8d")
+        self.act("/settings/text", {"was": shown, "text": text}, page, 409)
+        self.s.cli("set", "queue.max_messages", "0")
+        self.s.cli("set", "limit.connections_per_user", "0")
+
+    def test_a_look_that_two_change(self):
+        where = "/d/other.example/look"
+        page = self.page(where)
+        form = {"rev": page.hidden("rev"), "css": "", "signature": "Mine"}
+        self.act(where, form, page)
+        form["signature"] = "Theirs"
+        told = self.act(where, form, page, 409)
+        self.assertIn("Theirs", told.text)
+        self.act(where, form | {"rev": told.hidden("rev")}, told)
+        self.assertEqual(self.s.cli("domain", "look", "other.example",
+                                    "signature.txt"), "Theirs")
+
     def test_protection(self):
         page = self.page("/protection")
         self.assertIn("Not an open relay", page.text)
