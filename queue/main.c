@@ -417,7 +417,10 @@ start_threads(struct runner *r, const struct settings *s, struct err *e)
 	return deliver_remote_start(r, remote, e);
 }
 
-/* What may be claimed, by the setting queue.suspended and the load. */
+/*
+ * What may be claimed, by the setting queue.suspended and the load.  A runner
+ * for one command of the command line delivers nothing.
+ */
 static void
 set_gate(struct runner *r, const struct settings *s)
 {
@@ -431,9 +434,9 @@ set_gate(struct runner *r, const struct settings *s)
 
 	r->suspended = settings_choice(s, SET_QUEUE_SUSPENDED);
 	spool_set_gate(r->spool,
-	    r->suspended == ALL                          ? SPOOL_NOTHING
-		: atomic_load(&r->jobs) > JOBS_RETRY_MAX ? SPOOL_NEW_ONLY
-							 : SPOOL_ALL);
+	    r->suspended == ALL || r->worker->is_inherited ? SPOOL_NOTHING
+		: atomic_load(&r->jobs) > JOBS_RETRY_MAX   ? SPOOL_NEW_ONLY
+							   : SPOOL_ALL);
 	if (was != NO && r->suspended == NO)
 		control_wake_suspended(r);
 }

@@ -329,6 +329,15 @@ class Control(unittest.TestCase):
                              [f'mailstead: {i}: no such message in the queue'
                               for i in (ids[1], 'bogus')])
             self.assertIn('no such message', queue('show', 'bogus', code=1))
+            lab.wait(lambda: states() == ['deferred'] * 2)
+            # one started for a command delivers nothing
+            lab.stop()
+            lab.submit('a@b.example', [BOB])
+            for _ in range(3):
+                self.assertEqual(states(), ['deferred'] * 2 + ['active'])
+            self.assertEqual(lab.box(), [])
+            lab.start()
+            lab.wait_box()
 
     def test_wrong_requests(self):
         with QueueLab() as lab:
