@@ -230,23 +230,34 @@ write_to_stderr(const char *text, size_t len)
 		return;
 }
 
+/* The day's file is open, and says what is missing up to now. */
+static bool
+make_ready(void)
+{
+	int64_t now_ms = clock_wall_ms(), day = now_ms / DAY_MS;
+
+	look_for_file(now_ms);
+	/* rather in yesterday's file than nowhere */
+	if (atomic_load(&log_state.day) != day && !switch_day(day) &&
+	    atomic_load(&log_state.fd) < 0)
+		return false;
+	if (atomic_load(&log_state.lost) > 0)
+		report_lost();
+	return true;
+}
+
+void
+log_catch_up(void)
+{
+	if (log_state.dir_fd >= 0 && atomic_load(&log_state.lost) > 0)
+		(void)make_ready();
+}
+
 static void
 write_line(const char *text, size_t len)
 {
-	if (log_state.dir_fd >= 0) {
-		int64_t now_ms = clock_wall_ms(), day = now_ms / DAY_MS;
-		bool open;
-
-		look_for_file(now_ms);
-		/* rather in yesterday's file than nowhere */
-		open = atomic_load(&log_state.day) == day || switch_day(day) ||
-		    atomic_load(&log_state.fd) >= 0;
-
-		if (open && atomic_load(&log_state.lost) > 0)
-			report_lost();
-		if (!open || !append(text, len))
-			atomic_fetch_add(&log_state.lost, 1);
-	}
+	if (log_state.dir_fd >= 0 && (!make_ready() || !append(text, len)))
+		atomic_fetch_add(&log_state.lost, 1);
 	if (log_state.also_stderr)
 		write_to_stderr(text, len);
 }

@@ -17,7 +17,8 @@
  * and \xHH; over-long values are cut and end in "...".  A line is appended
  * with one write(2) to DIR/YYYY-MM-DD.log, so lines of several processes never
  * mix.  Writing never blocks on anything but the file; a line that cannot be
- * written is counted and reported as event=log-lost when writing works again.
+ * written is counted and reported as event=log-lost, by each process for its
+ * own, when writing works again.
  *
  * Secrets never come here: there is no function that takes one.
  *
@@ -44,6 +45,12 @@ void log_open(const char *program, const char *dir, bool also_stderr);
  * directory of log files; nothing else in it is touched.
  */
 void log_expire(const char *dir, int64_t days);
+
+/*
+ * Report lost lines although there is no next one yet; to be called now and
+ * then, cheap when nothing was lost.
+ */
+void log_catch_up(void);
 
 struct log_line {
 	char text[LOG_LINE_SIZE];

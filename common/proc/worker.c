@@ -553,6 +553,7 @@ run_until_stopped(const sigset_t *set)
 		}
 		if (is_drained() && retired)
 			return;
+		log_catch_up();
 		if (w->service->tick != NULL)
 			w->service->tick(w);
 	}
@@ -575,6 +576,7 @@ wait_for_end(void)
 	(void)pthread_mutex_unlock(&self.lock);
 	if (left > 0)
 		log_info("%u connections were cut", left);
+	log_catch_up();
 }
 
 static NORETURN void
