@@ -9,7 +9,9 @@
  * A reload compares the new configuration with the old: listeners that stay
  * keep their sockets.  Only if workers or listeners differ are new workers
  * started and the old ones retired, which then serve what they have to its
- * end.  A service switched off stops its workers as at the end.
+ * end.  A service switched off stops its workers as at the end.  A reload that
+ * fails is tried again, after a pause that doubles: the settings could not be
+ * read for a moment, a port was still taken.
  */
 #include "proc/service.h"
 
@@ -42,6 +44,8 @@ enum {
 	PAUSE_MIN_MS = 100,
 	PAUSE_MAX_MS = 10000,
 	KILLED_MS = 2000, /* the kernel needs for a killed process */
+	RELOAD_MIN_MS = 500,
+	RELOAD_MAX_MS = 60000,
 };
 
 struct slot {
@@ -66,8 +70,17 @@ static struct {
 	struct scoreboard *board;
 	int board_fd;
 	bool announced;
+	int64_t reload_at_ms; /* again, because it failed; 0: it did not */
+	int reload_pause_ms;
 	char failure[256]; /* why a first worker did not start */
 } sup;
+
+/* The pause that follows on one of `ms`. */
+static int
+longer_pause(int ms, int min_ms, int max_ms)
+{
+	return ms == 0 ? min_ms : ms < max_ms / 2 ? ms * 2 : max_ms;
+}
 
 /* --- configuration ----------------------------------------------------------------- */
 
@@ -173,8 +186,23 @@ reload(void)
 {
 	struct err e;
 
-	if (configure(&e) != 0)
-		log_error("not reconfigured: %s", e.text);
+	if (configure(&e) == 0) {
+		sup.reload_at_ms = 0;
+		sup.reload_pause_ms = 0;
+		return;
+	}
+	log_error("not reconfigured: %s", e.text);
+	sup.reload_pause_ms =
+	    longer_pause(sup.reload_pause_ms, RELOAD_MIN_MS, RELOAD_MAX_MS);
+	sup.reload_at_ms = clock_mono_ms() + sup.reload_pause_ms;
+}
+
+static bool
+reload_is_due(void)
+{
+	return (sup.reload_at_ms != 0 && clock_mono_ms() >= sup.reload_at_ms) ||
+	    (sup.service->changed != NULL &&
+		sup.service->changed(sup.state_dir));
 }
 
 /* --- workers -------------------------------------------------------------------------- */
@@ -249,9 +277,8 @@ worker_died(struct slot *slot, unsigned index, int status)
 	if (lived)
 		slot->pause_ms = 0;
 	slot->start_at_ms = now + slot->pause_ms;
-	slot->pause_ms = slot->pause_ms == 0    ? PAUSE_MIN_MS
-	    : slot->pause_ms < PAUSE_MAX_MS / 2 ? slot->pause_ms * 2
-						: PAUSE_MAX_MS;
+	slot->pause_ms =
+	    longer_pause(slot->pause_ms, PAUSE_MIN_MS, PAUSE_MAX_MS);
 	if (slot->pause_ms > 4 * PAUSE_MIN_MS)
 		sup.board->state = SERVICE_FAILING;
 	slot->pid = 0;
@@ -451,9 +478,8 @@ supervise(struct err *e)
 			continue;
 		next_look = clock_mono_ms() + POLL_MS;
 		expire_logs();
-		if (hup ||
-		    (sup.service->changed != NULL &&
-			sup.service->changed(sup.state_dir)))
+		log_catch_up();
+		if (hup || reload_is_due())
 			reload();
 	}
 }

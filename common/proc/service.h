@@ -98,7 +98,8 @@ struct service {
 	 * In the supervisor, before workers and on every change.  May open
 	 * and close files and databases; must leave nothing open.  An error
 	 * at start ends the program with exit code 1 and the text on stderr;
-	 * later it is logged and the old configuration stays.
+	 * later it is logged, the old configuration stays, and it is asked
+	 * again soon.
 	 */
 	int (*configure)(
 	    const char *state_dir, struct service_config *out, struct err *e);
