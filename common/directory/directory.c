@@ -16,6 +16,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "directory/sql.h"
 #include "directory/store.h"
 #include "mail/address.h"
 
@@ -134,25 +136,28 @@ mix(uint64_t h, uint64_t v)
 	return (h ^ v) * 0x100000001b3U;
 }
 
+/*
+ * stat() alone does not do: a commit is seen by readers when its log has been
+ * flushed, and the file may be as it will be then long before.
+ */
 uint64_t
 directory_stamp(const char *state_dir)
 {
-	static const char *const files[] = { "directory.db",
-		"directory.db-wal" };
 	uint64_t h = 0xcbf29ce484222325U;
-	char path[512];
+	char *path = mem_printf("%s/directory/directory.db", state_dir);
+	struct sql_version version;
 	struct stat st;
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		snprintf(
-		    path, sizeof(path), "%s/directory/%s", state_dir, files[i]);
-		if (stat(path, &st) != 0)
-			continue;
+	if (stat(path, &st) == 0) {
 		h = mix(h, (uint64_t)st.st_ino);
 		h = mix(h, (uint64_t)st.st_size);
 		h = mix(h, (uint64_t)st.st_mtim.tv_sec);
 		h = mix(h, (uint64_t)st.st_mtim.tv_nsec);
 	}
+	if (sql_peek_version(path, &version))
+		for (size_t i = 0; i < ARRAY_LEN(version.header); i++)
+			h = mix(h, version.header[i]);
+	free(path);
 	return h;
 }
 

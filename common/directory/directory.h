@@ -47,7 +47,10 @@ void directory_refresh(struct directory *d);
 /* Has anything been written since `*seen`?  Updates *seen. */
 bool directory_changed(struct directory *d, uint64_t *seen);
 
-/* For supervisors: a cheap fingerprint from stat(), no handle. */
+/*
+ * For supervisors: a cheap fingerprint of what readers see, without a handle;
+ * not while this process has one.
+ */
 uint64_t directory_stamp(const char *state_dir);
 
 /* One-shot read of the settings; opens and closes. */

@@ -600,6 +600,19 @@ sql_version(const struct sql *db, struct sql_version *out)
 	return is_whole && out->header[0] == VERSION;
 }
 
+bool
+sql_peek_version(const char *path, struct sql_version *out)
+{
+	char *index = mem_printf("%s-shm", path);
+	int fd = open(index, O_RDONLY | O_CLOEXEC);
+	bool got = fd >= 0 && read(fd, out, sizeof(*out)) == sizeof(*out);
+
+	if (fd >= 0)
+		(void)close(fd);
+	free(index);
+	return got;
+}
+
 int
 sql_check_version(
     struct sql *db, uint32_t application, int oldest, int newest, struct err *e)

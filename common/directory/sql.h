@@ -128,4 +128,10 @@ struct sql_version {
 
 bool sql_version(const struct sql *db, struct sql_version *out);
 
+/*
+ * The same without a connection.  Not while this process has one to it, whose
+ * locks would be lost.
+ */
+bool sql_peek_version(const char *path, struct sql_version *out);
+
 #endif /* DIRECTORY_SQL_H */

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "directory/directory.h"
+#include "directory/sql.h"
 
 #include "accountd_fixture.h"
 
@@ -189,6 +190,51 @@ changes(void **state)
 	assert_true(directory_changed(d, &seen));
 }
 
+static void
+run(struct sql *db, const char *query)
+{
+	struct err e = { 0 };
+
+	if (sql_run(db, &e, query, "") < 0)
+		fail_msg("%s", e.text);
+}
+
+/*
+ * A commit that no file's size or time tells: its log may have been written,
+ * and looked at, a while before it is flushed and readers see it.
+ */
+static void
+stamp_of_a_commit(void **state)
+{
+	char path[PATH_MAX], wal[PATH_MAX];
+	struct timespec times[2];
+	struct err e = { 0 };
+	struct stat before, after;
+	struct sql *db;
+	uint64_t stamp;
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "%s/directory/directory.db", fx.dir);
+	(void)snprintf(
+	    wal, sizeof(wal), "%s/directory/directory.db-wal", fx.dir);
+	assert_int_equal(sql_open(path, SQL_WRITE, &db, &e), 0);
+	run(db, "CREATE TABLE big (x BLOB)");
+	run(db, "INSERT INTO big VALUES (zeroblob(100000))");
+	run(db, "PRAGMA wal_checkpoint(RESTART)");
+	run(db, "DROP TABLE big"); /* the log begins anew, as large as it was */
+	assert_int_equal(stat(wal, &before), 0);
+	stamp = directory_stamp(fx.dir);
+	assert_true(directory_stamp(fx.dir) == stamp);
+	run(db, "INSERT INTO setting VALUES ('smtp.port', 0, '2527')");
+	times[0] = before.st_atim;
+	times[1] = before.st_mtim;
+	assert_int_equal(utimensat(AT_FDCWD, wal, times, 0), 0);
+	assert_int_equal(stat(wal, &after), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_true(directory_stamp(fx.dir) != stamp);
+	sql_close(db);
+}
+
 /* Answers are remembered, yet no change waits for anything. */
 static void
 changes_at_once(void **state)
@@ -364,6 +410,7 @@ main(void)
 		cmocka_unit_test(aliases_and_lists),
 		cmocka_unit_test(senders),
 		cmocka_unit_test(changes),
+		cmocka_unit_test(stamp_of_a_commit),
 		cmocka_unit_test(changes_at_once),
 		cmocka_unit_test(until),
 		cmocka_unit_test(damaged),
