@@ -57,7 +57,7 @@ enum mode {
 };
 
 enum {
-	RULES = 16,
+	RULES = 512,  /* a slot is used once */
 	SLICE_MS = 50 /* how soon a wait sees that time passed */
 };
 
@@ -72,7 +72,7 @@ struct control {
 	_Atomic int struck;
 	_Atomic int clock_s; /* the wall clock is wrong by this */
 	_Atomic int passed_s;
-	_Atomic int rules_used;
+	_Atomic int rules_first, rules_end; /* in force */
 	char prefix[256];
 	char passing[28];
 	struct rule rules[RULES];
@@ -145,7 +145,7 @@ be_late(int ms)
 static bool
 breaks_rule(const char *call, const char *path)
 {
-	for (int i = 0; i < control->rules_used; i++) {
+	for (int i = control->rules_first; i < control->rules_end; i++) {
 		struct rule *r = &control->rules[i];
 
 		if (r->times <= 0 || strcmp(r->call, call) != 0 ||
@@ -180,7 +180,7 @@ fails(enum kind kind, const char *call, int fd, const char *name)
 	int error = errno;
 
 	if (control == NULL || inside ||
-	    (!counts(kind) && control->rules_used == 0))
+	    (!counts(kind) && control->rules_first == control->rules_end))
 		return false;
 	inside = true;
 	path_of(fd, name, path, sizeof(path));

@@ -19,14 +19,14 @@ from lib.server import BUILD
 OPEN, WRITE, SYNC, NAME, UNLINK, CLOSE = 1, 2, 4, 8, 16, 32
 OFF, COUNT, KILL, FAIL = range(4)
 WORDS = ("mode", "calls", "at", "error", "kinds", "struck", "clock",
-         "passed", "rules")
+         "passed", "rules_first", "rules_end")
 PREFIX = struct.Struct("=256s")
 PREFIX_AT = 4 * len(WORDS)
 PASSING = struct.Struct("=28s")
 PASSING_AT = PREFIX_AT + PREFIX.size
 RULE = struct.Struct("=16s96s4i")
 RULES_AT = PASSING_AT + PASSING.size
-RULES = 16
+RULES = 512
 WATCHED = 1 << 30
 SIZE = RULES_AT + RULE.size * RULES
 
@@ -37,6 +37,8 @@ class Faults:
         self.file = tempfile.NamedTemporaryFile(prefix="mailstead-faults-")
         self.file.truncate(SIZE)
         self.map = mmap.mmap(self.file.fileno(), SIZE)
+        # pack_into() would let who reads meanwhile see zeros
+        self.words = memoryview(self.map)[:PREFIX_AT].cast("i")
         if prefix is not None:
             PREFIX.pack_into(self.map, PREFIX_AT, f"{prefix}/".encode())
         self.environment = {"FAULTS_FILE": self.file.name,
@@ -56,14 +58,15 @@ class Faults:
         self.close()
 
     def close(self):
+        self.words.release()
         self.map.close()
         self.file.close()
 
     def _put(self, word, value):
-        struct.pack_into("i", self.map, 4 * WORDS.index(word), value)
+        self.words[WORDS.index(word)] = value
 
     def _get(self, word):
-        return struct.unpack_from("i", self.map, 4 * WORDS.index(word))[0]
+        return self.words[WORDS.index(word)]
 
     def clock(self, seconds):
         """The wall clock is wrong by this from now on."""
@@ -85,10 +88,11 @@ class Faults:
     def add(self, call, error, path="", times=1 << 30, skip=0):
         """A rule; its number, for hits().  Error 0: the process is killed;
         below: the call is made so many milliseconds late."""
-        number = self._get("rules")
+        number = self._get("rules_end")
+        assert number < RULES
         RULE.pack_into(self.map, RULES_AT + RULE.size * number, call.encode(),
                        path.encode(), error, skip, times, 0)
-        self._put("rules", number + 1)
+        self._put("rules_end", number + 1)
         return number
 
     def hits(self, number):
@@ -136,7 +140,9 @@ class Faults:
         case.assertGreater(struck, 1)
 
     def clear(self):
-        for word in ("rules", "passed", "clock"):
+        # never a slot again: a call may still look at its rule
+        self._put("rules_first", self._get("rules_end"))
+        for word in ("passed", "clock"):
             self._put(word, 0)
 
 
