@@ -437,7 +437,8 @@ load_target(struct request *q, enum target_by by, struct err *e)
 int
 check_fresh(struct request *q, struct err *e)
 {
-	if (q->caller->program == FROM_ADMIN &&
+	if ((q->caller->program == FROM_ADMIN ||
+		q->caller->program == FROM_QUEUE) &&
 	    q->actor.fresh_ms + FRESH_MS < clock_wall_ms())
 		return refuse(
 		    q, e, "not-fresh", "this needs the password once more");

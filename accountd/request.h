@@ -177,8 +177,10 @@ verb_handler prepare_import, prepare_password, prepare_passwd, prepare_dkim,
     prepare_init, prepare_session_password;
 verb_handler verb_user_import, verb_user_add, verb_user_list, verb_user_show,
     verb_user_set, verb_user_passwd, verb_user_aliases, verb_user_disable,
-    verb_user_enable, verb_user_delete, verb_user_usage, verb_user_sent,
-    verb_mailbox_view, verb_mailbox_settled, verb_mailbox_views;
+    verb_user_enable, verb_user_delete, verb_user_usage, verb_user_sent;
+verb_handler verb_mailbox_view, verb_mailbox_views, verb_mailbox_aside,
+    verb_mailbox_settled, verb_mailbox_back, verb_mailbox_purge,
+    verb_mailbox_left;
 verb_handler verb_alias_add, verb_alias_list, verb_alias_show,
     verb_alias_delete;
 verb_handler verb_list_add, verb_list_list, verb_list_show, verb_list_set,

@@ -451,6 +451,27 @@ secrets_settle(struct secrets *s, const char *address, struct err *e)
 }
 
 int
+secrets_list_left(
+    struct secrets *s, const char *after, json_t *out, struct err *e)
+{
+	char when[CLOCK_RFC3339_SIZE];
+	struct sql_rows *rows;
+	int r = -1;
+
+	rows = secrets_query(s, e,
+	    "SELECT address, deleted_ms FROM left_mailbox"
+	    " WHERE address > ?1 ORDER BY address",
+	    "s", after);
+	while (rows != NULL && (r = sql_next(rows, e)) == 1) {
+		clock_rfc3339(sql_int(rows, 1), when);
+		json_array_append_new(out,
+		    json_pack("{ss,ss}", "address", sql_text(rows, 0),
+			"deleted_at", when));
+	}
+	return secrets_done(s, rows, r);
+}
+
+int
 secrets_forget(struct secrets *s, int64_t account_id, struct err *e)
 {
 	/* clang-format off */

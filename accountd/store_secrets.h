@@ -100,6 +100,9 @@ int secrets_is_left(
     struct secrets *s, const char *address, struct err *e) MUST_CHECK;
 int secrets_settle(
     struct secrets *s, const char *address, struct err *e) MUST_CHECK;
+/* Append {address, deleted_at} of the names behind `after`. */
+int secrets_list_left(struct secrets *s, const char *after, json_t *out,
+    struct err *e) MUST_CHECK;
 /* Everything of an account that is no more. */
 int secrets_forget(
     struct secrets *s, int64_t account_id, struct err *e) MUST_CHECK;

@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-#define MAIL  (FROM_MTAD | FROM_POPD)
-#define WEB   (FROM_WEBMAIL | FROM_ADMIN)
-#define STAFF (FROM_ADMIN | FROM_MAILSTEAD)
-#define ALL   (WEB | FROM_MAILSTEAD)
+#define MAIL    (FROM_MTAD | FROM_POPD)
+#define WEB     (FROM_WEBMAIL | FROM_ADMIN)
+#define STAFF   (FROM_ADMIN | FROM_MAILSTEAD)
+#define ALL     (WEB | FROM_MAILSTEAD)
+#define KEEPERS (FROM_QUEUE | FROM_MAILSTEAD) /* of messages and mailboxes */
 
 /* clang-format off */
 static const struct verb verbs[] = {
@@ -56,7 +57,11 @@ static const struct verb verbs[] = {
 	{ "user sent",       FROM_MTAD | FROM_WEBMAIL, RIGHT_NONE, BY_NOTHING, 0, NULL, verb_user_sent },
 	{ "mailbox view",    STAFF, RIGHT_DOMAIN, BY_ACCOUNT, VERB_WRITE, NULL, verb_mailbox_view },
 	{ "mailbox views",   ALL, RIGHT_SELF, BY_ACCOUNT, VERB_READ, NULL, verb_mailbox_views },
-	{ "mailbox settled", FROM_MAILSTEAD, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_mailbox_settled },
+	{ "mailbox aside",   KEEPERS, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_mailbox_aside },
+	{ "mailbox settled", KEEPERS, RIGHT_SERVER, BY_NOTHING, VERB_WRITE | VERB_QUIET, NULL, verb_mailbox_settled },
+	{ "mailbox back",    KEEPERS, RIGHT_SERVER, BY_ACCOUNT, VERB_WRITE | VERB_FRESH, NULL, verb_mailbox_back },
+	{ "mailbox purge",   KEEPERS, RIGHT_SERVER, BY_NOTHING, VERB_WRITE | VERB_FRESH, NULL, verb_mailbox_purge },
+	{ "mailbox left",    STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_mailbox_left },
 	{ "mailbox usage",   FROM_MAILSTEAD, RIGHT_SERVER, BY_ACCOUNT, VERB_WRITE | VERB_QUIET, NULL, verb_user_usage },
 	{ "alias add",       STAFF, RIGHT_DOMAIN, BY_NEW, VERB_WRITE, NULL, verb_alias_add },
 	{ "alias list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_alias_list },
@@ -104,7 +109,7 @@ static const struct verb verbs[] = {
 	{ "tls delete",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_WRITE | VERB_FRESH, NULL, verb_tls_delete },
 	{ "signup offer",    FROM_WEBMAIL, RIGHT_NONE, BY_DOMAIN, VERB_READ, NULL, verb_signup_offer },
 	{ "signup",          FROM_WEBMAIL, RIGHT_NONE, BY_NEW, VERB_WRITE, prepare_signup, verb_signup },
-	{ "queue act",       FROM_QUEUE | FROM_MAILSTEAD, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_queue_act },
+	{ "queue act",       KEEPERS, RIGHT_SERVER, BY_NOTHING, VERB_WRITE, NULL, verb_queue_act },
 	{ "queue act domain", FROM_QUEUE, RIGHT_DOMAIN, BY_DOMAIN, VERB_WRITE, NULL, verb_queue_act },
 	{ "audit list",      STAFF, RIGHT_SERVER, BY_NOTHING, VERB_READ, NULL, verb_audit_list },
 	{ "audit list domain", STAFF, RIGHT_DOMAIN, BY_DOMAIN, VERB_READ, NULL, verb_audit_list },

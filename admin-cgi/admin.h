@@ -122,6 +122,12 @@ void problem_add(struct problem *p, const char *field, const char *text);
 int admin_write(struct web_request *r, struct web_response *w, json_t *request,
     json_t **reply_out, struct problem *p) MUST_CHECK;
 
+/*
+ * The page that asks for the password once more, and comes back here with the
+ * whole form and "confirm".
+ */
+void admin_confirm(struct web_request *r, struct web_response *w);
+
 /* Back to `path` (printf) with the text "flash.<flash>" shown there. */
 void admin_done(struct web_request *r, struct web_response *w,
     const char *flash, const char *fmt, ...) PRINTF_LIKE(4, 5);

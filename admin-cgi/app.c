@@ -157,6 +157,8 @@ static const struct web_route routes[] = {
 	{ WEB_POST, "/u/{}",           IN(ROLE_MANAGER), user_post },
 	{ WEB_GET,  "/u/{}/delete",    IN(ROLE_MANAGER), user_delete_page },
 	{ WEB_POST, "/u/{}/delete",    IN(ROLE_MANAGER), user_delete_post },
+	{ WEB_GET,  "/mailboxes",      IN(ROLE_SERVER),  mailboxes_page },
+	{ WEB_POST, "/mailboxes",      IN(ROLE_SERVER),  mailboxes_post },
 	{ WEB_GET,  "/aliases",        IN(ROLE_MANAGER), aliases_page },
 	{ WEB_POST, "/aliases",        IN(ROLE_SERVER),  aliases_post },
 	{ WEB_GET,  "/a/{}",           IN(ROLE_MANAGER), alias_page },

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 
-#include "admin-cgi/admin.h"
+#include "admin-cgi/ops.h"
 
 static void
 add_session(struct web_request *r, json_t *request)
@@ -25,15 +25,25 @@ admin_ask(
 	    admin_of(r)->accountd, request, ASK_TIMEOUT_MS, reply_out, e);
 }
 
-void
-admin_refuse(struct web_request *r, struct web_response *w, const struct err *e)
+static void
+refuse_for(struct web_request *r, struct web_response *w,
+    const struct accountd *program, const struct err *e)
 {
+	bool is_runner = program == admin_of(r)->runner;
+
 	if (e->kind == ERR_PERM) {
 		web_error(w, 404, pool_strdup(&r->pool, e->text));
 		return;
 	}
-	log_error("accountd: %s", e->text);
-	web_error(w, 503, page_text(r, "error.accountd"));
+	log_error("%s: %s", is_runner ? "queue-runner" : "accountd", e->text);
+	web_error(w, 503,
+	    page_text(r, is_runner ? "error.runner" : "error.accountd"));
+}
+
+void
+admin_refuse(struct web_request *r, struct web_response *w, const struct err *e)
+{
+	refuse_for(r, w, admin_of(r)->accountd, e);
 }
 
 int
@@ -45,6 +55,29 @@ admin_need(struct web_request *r, struct web_response *w, json_t *request,
 	if (admin_ask(r, request, reply_out, &e) == 0)
 		return 0;
 	admin_refuse(r, w, &e);
+	return -1;
+}
+
+int
+runner_ask(
+    struct web_request *r, json_t *request, json_t **reply_out, struct err *e)
+{
+	if (request == NULL)
+		return err_set(e, ERR_PERM, "not UTF-8");
+	add_session(r, request);
+	return accountd_call(
+	    admin_of(r)->runner, request, ASK_TIMEOUT_MS, reply_out, e);
+}
+
+int
+runner_need(struct web_request *r, struct web_response *w, json_t *request,
+    json_t **reply_out)
+{
+	struct err e;
+
+	if (runner_ask(r, request, reply_out, &e) == 0)
+		return 0;
+	refuse_for(r, w, admin_of(r)->runner, &e);
 	return -1;
 }
 
@@ -131,47 +164,62 @@ read_problem(struct web_request *r, const json_t *reply, struct problem *p)
 	}
 }
 
-int
-admin_write(struct web_request *r, struct web_response *w, json_t *request,
-    json_t **reply_out, struct problem *p)
+void
+admin_confirm(struct web_request *r, struct web_response *w)
+{
+	send_confirm(r, w, NULL);
+}
+
+static int
+write_to(struct accountd *program, struct web_request *r,
+    struct web_response *w, json_t *request, json_t **reply_out,
+    struct problem *p)
 {
 	json_t *reply;
 	const char *code;
 	struct err e;
-	int rc = confirm(r, w);
+	int rc = 1;
 
-	if (rc == 0) {
-		add_session(r, request);
-		rc = accountd_ask(admin_of(r)->accountd, request,
-		    WRITE_TIMEOUT_MS, &reply, &e);
-		if (rc != 0)
-			admin_refuse(r, w, &e);
-	} else {
+	if (confirm(r, w) != 0) {
 		json_decref(request);
-	}
-	if (rc != 0)
 		return -1;
-	if (json_is_true(json_object_get(reply, "ok"))) {
-		if (reply_out != NULL)
-			*reply_out = reply;
-		else
-			json_decref(reply);
-		return 0;
+	}
+	add_session(r, request);
+	if (accountd_ask(program, request, WRITE_TIMEOUT_MS, &reply, &e) != 0) {
+		refuse_for(r, w, program, &e);
+		return -1;
 	}
 	code = text_of(r, reply, "code");
-	if (code != NULL && strcmp(code, "not-fresh") == 0) {
+	if (json_is_true(json_object_get(reply, "ok"))) {
+		rc = 0;
+		if (reply_out != NULL)
+			*reply_out = json_incref(reply);
+	} else if (code != NULL && strcmp(code, "not-fresh") == 0) {
 		send_confirm(r, w, NULL);
 		rc = -1;
-	} else if (strcmp(json_string_value(json_object_get(reply, "kind")),
-		       "temp") == 0) {
-		web_error(w, 503, page_text(r, "error.accountd"));
+	} else if (strcmp(ops_text(reply, "kind"), "temp") == 0) {
+		err_set(&e, ERR_TEMP, "%s", ops_text(reply, "text"));
+		refuse_for(r, w, program, &e);
 		rc = -1;
 	} else {
 		read_problem(r, reply, p);
-		rc = 1;
 	}
 	json_decref(reply);
 	return rc;
+}
+
+int
+admin_write(struct web_request *r, struct web_response *w, json_t *request,
+    json_t **reply_out, struct problem *p)
+{
+	return write_to(admin_of(r)->accountd, r, w, request, reply_out, p);
+}
+
+int
+runner_write(struct web_request *r, struct web_response *w, json_t *request,
+    json_t **reply_out, struct problem *p)
+{
+	return write_to(admin_of(r)->runner, r, w, request, reply_out, p);
 }
 
 const char *

@@ -16,12 +16,15 @@
  */
 
 /*
- * Ask the runner as who is signed in; as admin_ask() and admin_need().
+ * Ask the runner as who is signed in; as admin_ask(), admin_need() and
+ * admin_write() (ask.c).
  */
 int runner_ask(struct web_request *r, json_t *request, json_t **reply_out,
     struct err *e) MUST_CHECK;
 int runner_need(struct web_request *r, struct web_response *w, json_t *request,
     json_t **reply_out) MUST_CHECK;
+int runner_write(struct web_request *r, struct web_response *w, json_t *request,
+    json_t **reply_out, struct problem *p) MUST_CHECK;
 
 /*
  * Start a job of the runner's (queue/tools.h); its number, or 0 when an answer
@@ -111,6 +114,10 @@ void certificates_post(struct web_request *r, struct web_response *w);
 /* --- credentials.c ---------------------------------------------------------------- */
 void credentials_page(struct web_request *r, struct web_response *w);
 void credentials_post(struct web_request *r, struct web_response *w);
+
+/* --- mailboxes.c ------------------------------------------------------------------ */
+void mailboxes_page(struct web_request *r, struct web_response *w);
+void mailboxes_post(struct web_request *r, struct web_response *w);
 
 /* --- care.c ----------------------------------------------------------------------- */
 void backup_page(struct web_request *r, struct web_response *w);

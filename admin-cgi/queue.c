@@ -17,35 +17,6 @@ enum {
 	ROWS = 50
 };
 
-int
-runner_ask(
-    struct web_request *r, json_t *request, json_t **reply_out, struct err *e)
-{
-	if (request == NULL)
-		return err_set(e, ERR_PERM, "not UTF-8");
-	json_object_set_new(
-	    request, "session", json_string(session_of(r)->token));
-	return accountd_call(
-	    admin_of(r)->runner, request, ASK_TIMEOUT_MS, reply_out, e);
-}
-
-int
-runner_need(struct web_request *r, struct web_response *w, json_t *request,
-    json_t **reply_out)
-{
-	struct err e;
-
-	if (runner_ask(r, request, reply_out, &e) == 0)
-		return 0;
-	if (e.kind == ERR_PERM) {
-		web_error(w, 404, e.text);
-	} else {
-		log_error("queue-runner: %s", e.text);
-		web_error(w, 503, page_text(r, "error.runner"));
-	}
-	return -1;
-}
-
 void
 ops_put_time(json_t *o, const char *key, const char *rfc3339)
 {

@@ -371,8 +371,8 @@ ask_and_print(struct cli *c, const struct verb *v, json_t *request)
 	}
 	int result = CLI_DONE;
 	if ((v->flags & F_LEAVES) != 0 &&
-	    left_put_aside(c,
-		json_string_value(json_object_get(reply, "address")), &e) != 0)
+	    left_settle(c, json_string_value(json_object_get(reply, "address")),
+		&e) != 0)
 		result = cli_fail(&e);
 	json_decref(reply);
 	return result;
@@ -389,7 +389,7 @@ put_aside_first(struct cli *c, json_t *request)
 	(void)json_object_del(request, "aside_mailbox");
 	if (json_object_get(request, "keep_mailbox") != NULL)
 		return cli_usage("either --keep-mailbox or --aside-mailbox");
-	return left_put_aside(c,
+	return left_settle(c,
 		   json_string_value(json_object_get(request, "address")),
 		   &e) == 0
 	    ? CLI_DONE

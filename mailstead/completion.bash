@@ -21,7 +21,7 @@ _mailstead()
 	set | get) offer=$(mailstead settings list 2>/dev/null | cut -d" " -f1) ;;
 	queue) offer="list show retry hold release bounce delete suspend resume
 		check --sender --recipient --destination --all" ;;
-	mailbox) offer="list show views check repair recount aside purge" ;;
+	mailbox) offer="list show views check repair recount aside back left purge move" ;;
 	wait) offer="--for --timeout ready empty" ;;
 	check) offer="route domain --ip --user" ;;
 	ban) offer="list check lift" ;;

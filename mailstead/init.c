@@ -72,7 +72,7 @@ struct place {
 static const struct place tree[] = {
 	{ "directory",	02750, OWNER_AUTH,  "mailstead-dir" },
 	{ "mail",	02770, OWNER_QUEUE, "mailstead-store" },
-	{ "users",	02770, OWNER_WEB,   NULL },
+	{ "users",	02770, OWNER_WEB,   "mailstead-users" },
 	{ "lists",	02770, OWNER_QUEUE, "mailstead-store" },
 	{ "domains",	02755, OWNER_ADMIN, NULL },
 	{ "web",	02755, OWNER_ADMIN, NULL },

@@ -4,23 +4,20 @@
 #include "mailstead/cli.h"
 
 /*
- * What deleted users leave behind: their mailbox and what webmail kept of
- * them.  Put aside it lies in the domain's folder below mail/ and users/, in
- * `.left/LOCAL~TIME`, where no account can reach it, until it is purged.
- * accountd refuses a new account of the name until then.  An account of the
- * name can have back what was put aside last.
+ * What deleted users leave behind (maildir/left.h), by command: done here,
+ * whether the server runs or not, after accountd has put it down.
  */
 
 /*
  * Put aside what an address left, and tell accountd.  ERR_PERM: there is an
  * account of that name.  Nothing left behind is fine.
  */
-int left_put_aside(
-    struct cli *c, const char *address, struct err *e) MUST_CHECK;
+int left_settle(struct cli *c, const char *address, struct err *e) MUST_CHECK;
 
-int left_aside(struct cli *c); /* mailbox aside ADDRESS */
-int left_list(struct cli *c);  /* mailbox left */
-int left_back(struct cli *c);  /* mailbox back ADDRESS */
-int left_purge(struct cli *c); /* mailbox purge [--days N] [--address A] */
+int left_command_aside(struct cli *c); /* mailbox aside ADDRESS */
+int left_command_left(struct cli *c);  /* mailbox left */
+int left_command_back(struct cli *c);  /* mailbox back ADDRESS */
+int left_command_purge(
+    struct cli *c); /* mailbox purge [--days N] [--address A] */
 
 #endif /* MAILSTEAD_LEFT_H */

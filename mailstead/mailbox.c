@@ -541,13 +541,13 @@ command_mailbox(struct cli *c)
 	if (strcmp(verb, "recount") == 0)
 		return recount(c);
 	if (strcmp(verb, "aside") == 0)
-		return left_aside(c);
+		return left_command_aside(c);
 	if (strcmp(verb, "left") == 0)
-		return left_list(c);
+		return left_command_left(c);
 	if (strcmp(verb, "back") == 0)
-		return left_back(c);
+		return left_command_back(c);
 	if (strcmp(verb, "purge") == 0)
-		return left_purge(c);
+		return left_command_purge(c);
 	if (strcmp(verb, "move") == 0)
 		return command_mailbox_move(c);
 	return cli_usage("mailbox: no verb \"%s\"", verb);

@@ -41,6 +41,16 @@
  *              "remote_waiting", "remote_active", "remote_idle",
  *              "delivered", "sent", "attempts_deferred", "bounced"}
  *
+ * What deleted accounts left (maildir/left.h), for server administrators with
+ * a session; accountd puts each act down before it, and for the last two wants
+ * a password shown within five minutes (code "not-fresh").  Refusals carry
+ * "kind" as accountd's do:
+ *  mailbox list   "after"? -> {"items": [{address, aside_at}...], "next"?}:
+ *                 what was put aside, by address
+ *  mailbox aside  "address", of which there is no account
+ *  mailbox back   "address", an account's: what was put aside last
+ *  mailbox purge  "address"?, "days": what was put aside longer ago
+ *                 -> {"removed": N}
  *
  * Three verbs are for users, who show their webmail session and get at their
  * own messages only; refusals carry "kind" as accountd's do:

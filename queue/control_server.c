@@ -194,6 +194,8 @@ administer(struct control_session *s, const char *verb, json_t *request)
 
 	if (a == NULL && s->owners != NULL)
 		return owners_tool(s, verb, request);
+	if (a == NULL)
+		a = control_mailbox(s, verb, request);
 	if (a == NULL && strcmp(verb, "statistics") == 0)
 		a = verb_statistics(s);
 	if (a == NULL)

@@ -13,7 +13,7 @@
 
 /*
  * What control.h says about messages: list, show and groups (control_verbs.c),
- * and the acts on them (control_acts.c).
+ * and the acts on them (control_acts.c); and about mailboxes.
  */
 
 /* A connection, and who stands behind the request at hand. */
@@ -45,6 +45,10 @@ json_t *control_verb(
 
 /* The same for the acts. */
 json_t *control_act(
+    struct control_session *s, const char *verb, json_t *request);
+
+/* The same for what deleted accounts left (control_mailboxes.c). */
+json_t *control_mailbox(
     struct control_session *s, const char *verb, json_t *request);
 
 /* "active", "deferred", "held". */

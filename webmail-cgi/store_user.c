@@ -10,9 +10,12 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 #include "maildir/maildir.h"
 
@@ -128,10 +131,11 @@ create_file(char *path, struct err *e)
 	int rc;
 
 	*slash = '\0';
-	rc = mkdir(path, 0700);
-	if (rc != 0 && errno != EEXIST)
-		return err_errno(e, "%s", path);
+	/* the runner may move files in it, and not read them */
+	rc = file_mkdir(AT_FDCWD, path, 02770, e);
 	*slash = '/';
+	if (rc != 0)
+		return -1;
 	if (sql_create(path, 0600, e) != 0 && access(path, F_OK) != 0) {
 		e->kind = ERR_TEMP;
 		return -1;

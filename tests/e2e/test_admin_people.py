@@ -536,6 +536,69 @@ class People(ServerTest):
         self.do(where, dict(fields, keep_mailbox="1"), b)
         self.shown("user", "show", "lea@example.org")
 
+    def test_N08_mailboxes_of_deleted_users(self):
+        """Put aside, given back and erased; never looked into."""
+        lou, where = "lou@example.org", "/admin/mailboxes"
+        box = self.s.mailbox(lou)
+        letter = "cur/1700000001.M1.h,S=6,W=7:2,S"
+        kept = self.s.state / "users/example.org/lou.db"
+        self.s.user(lou)
+        for sub in ("cur", "new", "tmp"):
+            (box / sub).mkdir(parents=True)
+        (box / letter).write_text("secret")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("contacts")
+        dora, b = self.sign_in("dora@example.org"), self.sign_in(ADMIN)
+        self.assertNotIn(lou, b.get(where).text)
+        self.do("/admin/u/lou@example.org/delete", {"name": lou}, b)
+        self.assertIn(f'name="aside" value="{lou}"', b.get(where).text)
+        self.do(where, {"aside": lou}, dora, form="/admin/me", status=404)
+        page = self.do(where, {"back": lou}, b, status=422)
+        self.assertIn("no such user", page.text)
+        self.do(where, {"aside": lou}, b)
+        self.assertFalse(box.exists() or kept.exists())
+        page = b.get(where)
+        self.assertNotIn(f'name="aside" value="{lou}"', page.text)
+        self.assertIn(f'name="purge" value="{lou}"', page.text)
+        self.assertEqual([x["address"] for x in self.shown("mailbox", "left")],
+                         [lou])
+
+        # the name is free now, and an account of it is nothing to put aside
+        self.do("/admin/d/example.org/users/new",
+                {"local": "lou", "name": "", "password": PASSWORD,
+                 "password2": PASSWORD}, b)
+        page = self.do(where, {"aside": lou}, b, status=422)
+        self.assertIn("is an account", page.text)
+        self.age_sessions()
+        page = self.do(where, {"back": lou}, b, status=403)
+        self.assertFalse(box.exists())
+        self.assertEqual(b.post(where, {"back": lou, "confirm": PASSWORD},
+                                page).status, 303)
+        self.assertEqual((box / letter).read_text(), "secret")
+        self.assertEqual(kept.read_text(), "contacts")
+        self.assertEqual(self.shown("user", "show", lou)["used_messages"], 1)
+
+        # erasing asks for the password, however fresh the session is
+        self.do("/admin/u/lou@example.org/delete", {"name": lou}, b)
+        self.do(where, {"aside": lou}, b)
+        page = self.do(where, {"days": "many"}, b, status=422)
+        self.do(where, {"days": "1", "confirm": PASSWORD}, b)
+        self.assertEqual(len(self.shown("mailbox", "left")), 1)
+        page = self.do(where, {"purge": lou}, b, status=403)
+        self.assertEqual(len(self.shown("mailbox", "left")), 1)
+        self.assertEqual(b.post(where, {"purge": lou, "confirm": PASSWORD},
+                                page).status, 303)
+        self.assertEqual(self.shown("mailbox", "left"), [])
+        self.assertEqual(
+            list(kept.parent.glob(".left/*")) + list(
+                box.parent.glob(".left/*")), [])
+        audit = [x["verb"] for x in self.shown("audit")
+                 if x.get("target") == lou and x["actor"] == ADMIN]
+        self.assertEqual(
+            [v for v in audit if v.startswith("mailbox")],
+            ["mailbox purge", "mailbox aside", "mailbox back",
+             "mailbox aside"])
+
     def choose(self, user, password):
         """Sign in to webmail with it: the page that asks for another."""
         b = Browser(self.s.state / "run/web/webmail.sock")

@@ -26,6 +26,7 @@ PLACES = [
     ("spool", 0o2770, "mailstead-queue", "mailstead-spool"),
     ("spool/journal", 0o2770, "mailstead-queue", "mailstead-spool"),
     ("mail", 0o2770, "mailstead-queue", "mailstead-store"),
+    ("users", 0o2770, "mailstead-web", "mailstead-users"),
     ("tls", 0o2750, "mailstead-auth", "mailstead-tls"),
     ("tls/default.key", 0o640, "mailstead-auth",
      "mailstead-tls"),
