@@ -152,7 +152,8 @@ struct index_folder {
 };
 
 struct index_folders {
-	struct index_folder *list; /* by name, the inbox first */
+	struct index_folder *list; /* by name, the inbox first, what
+				    * lies within one after it */
 	size_t count;
 };
 

@@ -4,8 +4,10 @@
  * the same wherever it is.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/slice.h"
 #include "base/num.h"
 
 #include "maildir/index_internal.h"
@@ -158,6 +160,27 @@ index_talk_ids(struct index *x, int64_t id, const char *dir, struct pool *pool,
 
 /* --- Folders -------------------------------------------------------------------------------- */
 
+/* What ends here, then what lies within it, then names that go on. */
+static int
+rank_of(char c)
+{
+	return c == '\0' ? 0 : c == '/' ? 1 : 1 + (unsigned char)ascii_lower(c);
+}
+
+static int
+compare_folders(const void *left, const void *right)
+{
+	const struct index_folder *l = left, *r = right;
+	const char *a = l->name, *b = r->name;
+
+	while (*a != '\0' && rank_of(*a) == rank_of(*b)) {
+		a++;
+		b++;
+	}
+	return rank_of(*a) != rank_of(*b) ? rank_of(*a) - rank_of(*b)
+					  : strcmp(l->dir, r->dir);
+}
+
 int
 index_folders(struct index *x, struct pool *pool, struct index_folders *out,
     struct err *e)
@@ -188,6 +211,7 @@ index_folders(struct index *x, struct pool *pool, struct index_folders *out,
 			.incomplete = d->missing > 0,
 		};
 	}
+	qsort(out->list, out->count, sizeof(*out->list), compare_folders);
 	return 0;
 }
 

@@ -4,8 +4,13 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/num.h"
 
 #include "webmail-cgi/mailbox.h"
+
+enum {
+	DEPTH_MAX = 5, /* classes of the style sheet */
+};
 
 /* clang-format off */
 static const struct special {
@@ -106,29 +111,52 @@ find_folder(const struct index_folders *all, const char *dir)
 	return NULL;
 }
 
-/* The last level alone, as deep as it lies. */
-static void
-add_own_folder(struct web_request *r, const struct index_folder *f,
-    const char *current, json_t *array)
+static bool
+lies_within(const char *name, const char *folder)
 {
-	const char *slash = strrchr(f->name, '/');
-	json_t *entry = folder_entry(
-	    r, f, slash != NULL ? slash + 1 : f->name, "folder", current);
-	json_int_t depth = 0;
+	size_t len = strlen(folder);
 
-	for (const char *p = f->name; *p != '\0'; p++)
-		depth += *p == '/';
-	json_object_set_new(entry, "full_name", json_string(f->name));
-	json_object_set_new(
-	    entry, "depth", json_integer(depth > 5 ? 5 : depth));
-	json_array_append_new(array, entry);
+	return strncmp(name, folder, len) == 0 && name[len] == '/';
+}
+
+/*
+ * A folder lies below the one it is within, with the rest of its name; a level
+ * that is no folder itself is part of that.
+ */
+static json_t *
+own_folders(
+    struct web_request *r, const struct index_folders *all, const char *current)
+{
+	const char **around =
+	    pool_alloc(&r->pool, (all->count + 1) * sizeof(*around));
+	json_t *array = json_array(), *entry;
+	size_t depth = 0;
+
+	for (size_t i = 0; i < all->count; i++) {
+		const struct index_folder *f = &all->list[i];
+		const char *name = f->name;
+
+		if (special_of_dir(f->dir) != NULL)
+			continue;
+		while (depth > 0 && !lies_within(name, around[depth - 1]))
+			depth--;
+		if (depth > 0)
+			name += strlen(around[depth - 1]) + 1;
+		entry = folder_entry(r, f, name, "folder", current);
+		json_object_set_new(entry, "full_name", json_string(f->name));
+		json_object_set_new(entry, "depth",
+		    json_integer((json_int_t)num_min(depth, DEPTH_MAX)));
+		json_array_append_new(array, entry);
+		around[depth++] = f->name;
+	}
+	return array;
 }
 
 void
 mailbox_describe_folders(
     struct web_request *r, const char *current, json_t *out)
 {
-	json_t *usual = json_array(), *mine = json_array();
+	json_t *usual = json_array(), *mine;
 	struct index_folders all = { .count = 0 };
 	struct index *x;
 	struct err e;
@@ -149,10 +177,7 @@ mailbox_describe_folders(
 			page_text(r, specials[i].text), specials[i].icon,
 			current));
 	}
-	for (size_t i = 0; i < all.count; i++) {
-		if (special_of_dir(all.list[i].dir) == NULL)
-			add_own_folder(r, &all.list[i], current, mine);
-	}
+	mine = own_folders(r, &all, current);
 	json_object_set_new(out, "folders", usual);
 	json_object_set_new(
 	    out, "has_own_folders", json_boolean(json_array_size(mine) > 0));

@@ -723,6 +723,21 @@ END:VCALENDAR
             "back": "/folders"}, page)
         self.assertRegex(asked.text, r"\d+ messages? for good")
 
+    def test_folders_within_folders(self):
+        """In the side bar each lies below the one it is within."""
+        for name in ("Zed", "Zed old", "zed-x", "Zed/sub", "Zed/sub/a/b",
+                     "Y/no such/one"):
+            page = self.ann.get("/webmail/folders")
+            self.ann.post("/webmail/folders", {"do": "create", "name": name},
+                          page)
+        page = self.ann.get("/webmail/m/inbox")
+        shown = re.findall(r'class="d(\d)"[^>]*title="((?:Y|[Zz]ed)[^"]*)">.*?'
+                           r'<span class="cut">([^<]*)<', page.text)
+        self.assertEqual(shown, [
+            ("0", "Y/no such/one", "Y/no such/one"), ("0", "Zed", "Zed"),
+            ("1", "Zed/sub", "sub"), ("2", "Zed/sub/a/b", "a/b"),
+            ("0", "Zed old", "Zed old"), ("0", "zed-x", "zed-x")])
+
     def import_files(self, folder, *files):
         page = self.ann.get("/webmail/folders")
         answer = self.ann.upload(
