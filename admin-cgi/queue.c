@@ -113,6 +113,8 @@ shape_message(struct web_request *r, json_t *m)
 		json_object_set_new(
 		    m, "why", json_string(ops_text(shown, "reply")));
 	}
+	if (json_object_get(m, "hold_reason") != NULL)
+		json_object_set(m, "why", json_object_get(m, "hold_reason"));
 	if (json_integer_value(json_object_get(m, "recipient_count")) > 1)
 		json_object_set_new(m, "more",
 		    json_integer(json_integer_value(

@@ -151,6 +151,9 @@ print_message(const json_t *m)
 		    json_string_value(json_object_get(m, facts[i]));
 		printf("%-12s %s\n", facts[i], text ? text : "-");
 	}
+	if (json_is_string(json_object_get(m, "hold_reason")))
+		printf("%-12s %s\n", "held because",
+		    json_string_value(json_object_get(m, "hold_reason")));
 	printf("%-12s %" JSON_INTEGER_FORMAT "\n", "size",
 	    json_integer_value(json_object_get(m, "size")));
 	printf("%-12s %" JSON_INTEGER_FORMAT "\n\n", "attempts",

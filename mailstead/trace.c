@@ -39,7 +39,10 @@ print_story(const json_t *o)
 		    json_string_value(json_object_get(event, "program")),
 		    json_string_value(json_object_get(event, "event")));
 		json_object_foreach(event, key, value) {
-			if (strcmp(key, "time") != 0 &&
+			if (json_is_integer(value))
+				printf(" %s=%" JSON_INTEGER_FORMAT, key,
+				    json_integer_value(value));
+			else if (strcmp(key, "time") != 0 &&
 			    strcmp(key, "program") != 0 &&
 			    strcmp(key, "event") != 0 &&
 			    strcmp(key, "message") != 0)

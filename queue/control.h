@@ -68,7 +68,8 @@
  *
  * M is {id, state: active|deferred|held, sender, size, accepted_at,
  * next_try_at, attempts, recipient_count, recipients: [{address, state:
- * waiting|sent|failed, reply}...]}; list shows the first 20 recipients.
+ * waiting|sent|failed, reply}...], hold_reason?}; list shows the first 20
+ * recipients.
  *
  * Suspending is the setting queue.suspended (no, remote, all), written through
  * accountd; the runner follows within a second.

@@ -252,6 +252,9 @@ show_message(
 
 	put_time(o, "accepted_at", v->accepted_ms);
 	put_time(o, "next_try_at", info->next_try_ms);
+	if (info->state == SPOOL_HELD && v->hold_reason != NULL)
+		json_object_set_new(
+		    o, "hold_reason", json_string(v->hold_reason));
 	return o;
 }
 
@@ -262,7 +265,8 @@ page_cost(const struct envelope *v)
 	size_t n = v->recipient_count < LIST_RECIPIENTS ? v->recipient_count
 							: LIST_RECIPIENTS;
 
-	return 600 + n * RECIPIENT_BYTES;
+	return 600 + n * RECIPIENT_BYTES +
+	    (v->hold_reason != NULL ? strlen(v->hold_reason) : 0);
 }
 
 /* One more row; false: that was all, or the page is full. */

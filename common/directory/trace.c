@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/logread.h"
+#include "base/num.h"
 
 enum {
 	EVENTS_MAX = 5000,
@@ -25,6 +26,21 @@ to_snake_case(char *key)
 	}
 }
 
+/* Those whose values are numbers and nothing else (mailstead-log.5). */
+static bool
+is_count(const char *key)
+{
+	static const char *const counts[] = { "attempt", "bytes_in",
+		"bytes_out", "delay_ms", "deleted", "expired", "failures",
+		"messages", "recipients", "retrieved", "retrieved_bytes",
+		"seconds", "size" };
+
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+		if (strcmp(key, counts[i]) == 0)
+			return true;
+	return false;
+}
+
 json_t *
 trace_event(const char *program, const char *line)
 {
@@ -35,12 +51,14 @@ trace_event(const char *program, const char *line)
 
 	while (
 	    log_next_pair(line, &at, key, sizeof(key), value, sizeof(value))) {
-		json_t *text =
-		    strcmp(value, "-") != 0 ? json_string(value) : NULL;
+		uint64_t n;
 
 		to_snake_case(key);
-		if (text != NULL)
-			json_object_set_new(o, key, text);
+		if (is_count(key) && num_parse(slice_str(value), INT64_MAX, &n))
+			json_object_set_new(
+			    o, key, json_integer((json_int_t)n));
+		else if (strcmp(value, "-") != 0)
+			json_object_set_new(o, key, json_string(value));
 		if (strcmp(key, "time") == 0)
 			json_object_set_new(o, "program", json_string(program));
 	}

@@ -20,7 +20,10 @@ enum {
 	TRACE_IDS_MAX = 100
 };
 
-/* {id, message_id, events[{time, program, event, ...}]}; NULL: no trace. */
+/*
+ * {id, message_id, events[{time, program, event, ...}]}; NULL: no trace.  What
+ * counts something is a number, all else text.
+ */
 json_t *trace_story(const char *log_dir, const char *id, struct err *e);
 
 /*

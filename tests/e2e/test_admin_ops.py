@@ -173,6 +173,16 @@ class Ops(unittest.TestCase):
         self.act("/queue", {"do": "hold", "id": ident}, page)
         wait_until(lambda: "Held by you" in self.page("/queue").text)
         self.act("/queue", {"do": "release", "id": ident}, page)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as c:
+            c.connect(str(self.s.state / "run/queue.sock"))
+            order = json.dumps({"verb": "hold", "ids": [ident],
+                                "reason": "<odd>"}).encode()
+            wait_until(lambda: c.send(order) and b'"done":1' in c.recv(65536))
+        for where in ("/queue", f"/queue/{ident}"):
+            self.assertIn("&lt;odd&gt;", wait_until(
+                lambda: (lambda p: "Held by you" in p and p)(
+                    self.page(where).text)))
+        self.act("/queue", {"do": "release", "id": ident}, page)
         before = len(self.mx.messages)
         self.act("/queue", {"do": "retry", "destination": "far.example"}, page)
         self.act("/queue", {"do": "suspend"}, page)

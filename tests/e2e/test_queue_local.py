@@ -323,6 +323,16 @@ class Control(unittest.TestCase):
             self.assertEqual(states(), ['held'] * 2)
             self.assertEqual(queue('release', ids[0]), 'release: 1 message\n')
             lab.wait(lambda: states() == ['deferred', 'held'])
+            self.assertNotIn('held because', queue('show', ids[0]))
+            self.assertEqual(lab.control(verb='hold', ids=[ids[0]],
+                                         reason='looks odd')['done'], 1)
+            lab.wait(lambda: states() == ['held', 'held'])
+            self.assertIn('held because looks odd\n', queue('show', ids[0]))
+            self.assertEqual(json.loads(queue('list', '--json'))[0]['hold_reason'],
+                             'looks odd')
+            self.assertEqual(queue('release', ids[0]), 'release: 1 message\n')
+            lab.wait(lambda: states() == ['deferred', 'held'])
+            self.assertNotIn('hold_reason', json.loads(queue('list', '--json'))[0])
             self.assertEqual(queue('release', '--sender', BOB), 'release: 1 message\n')
             self.assertEqual(queue('release', '--all'), 'release: 0 messages\n')
             self.assertEqual(queue('release', ids[1], 'bogus', code=1).splitlines(),

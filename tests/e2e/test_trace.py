@@ -50,11 +50,20 @@ class Trace(unittest.TestCase):
             day = "2026-02-25"
             (s.state / f"log/mtad/{day}.log").write_text(
                 f"{day}T11:59:00.000Z S1 - event=connect\n"
-                f"{day}T12:30:00.000Z S1 {slow} event=accept\n")
+                f"{day}T12:30:00.000Z S1 {slow} event=accept recipients=2"
+                " size=1 helo=7 user=-\n")
             (s.state / f"log/queue-runner/{day}.log").write_text(
                 f"{day}T12:30:01.000Z - {slow} event=deliver\n")
-            events = [e["event"] for e in s.json("trace", slow)["events"]]
-            self.assertEqual(events, ["connect", "accept", "deliver"])
+            events = s.json("trace", slow)["events"]
+            self.assertEqual([e["event"] for e in events],
+                             ["connect", "accept", "deliver"])
+            # what counts is a number, what only looks like one is none
+            self.assertEqual(
+                {k: events[1].get(k) for k in
+                 ("recipients", "size", "helo", "user")},
+                {"recipients": 2, "size": 1, "helo": "7", "user": None})
+            self.assertIn("recipients=2 size=1 helo=7",
+                          s.cli("trace", slow))
 
 
 if __name__ == "__main__":
