@@ -117,6 +117,9 @@ add_one(
 		return -1;
 	q->field = NULL;
 	q->target.account_id = id;
+	/* its number may be that of one who was not added in the end */
+	if (secrets_forget(q->core->secrets, id, e) != 0)
+		return -1;
 	return user_set_all(q, set, e);
 }
 

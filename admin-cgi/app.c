@@ -11,7 +11,7 @@
 
 enum {
 	BODY_MAX = 16 * 1024 * 1024,
-	FORM_MAX = 2 * 1024 * 1024,
+	FORM_MAX = 5 * 1024 * 1024, /* a table of users (import.c) and more */
 };
 
 unsigned

@@ -89,7 +89,7 @@ run_import(struct web_request *r, struct web_response *w, struct slice table,
 	struct user_import i = {
 		.dry_run = dry_run, .call = call, .line = put_row, .arg = &run
 	};
-	const char *mark;
+	const char *mark, *error;
 	struct slice head, tail;
 	char *page;
 	struct err e;
@@ -109,7 +109,12 @@ run_import(struct web_request *r, struct web_response *w, struct slice table,
 	if (web_stream(w, head.data, head.len, &e) != 0)
 		run.streaming = false;
 	rc = user_import(&i, table, &e);
-	put_end(&run, &i, rc == 0 ? NULL : e.text, tail);
+	error = rc == 0 ? NULL : e.text;
+	if (rc != 0 && e.kind != ERR_PERM && e.kind != ERR_SYNTAX) {
+		log_error("import of users broken off: %s", e.text);
+		error = page_text(r, "import.broken");
+	}
+	put_end(&run, &i, error, tail);
 	buf_release(&run.row);
 }
 

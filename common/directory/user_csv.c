@@ -295,6 +295,11 @@ add_user(struct user_import *i, struct batch *b, size_t line, json_t *user,
 	size_t size = json_dumpb(user, NULL, 0, JSON_COMPACT) + 1;
 	bool has_password = json_object_get(user, "password") != NULL;
 
+	if (size > BATCH_BYTES) {
+		tell(i, line, "", "the line is too long");
+		json_decref(user);
+		return 0;
+	}
 	if ((json_array_size(b->users) == BATCH_MAX ||
 		b->bytes + size > BATCH_BYTES ||
 		b->passwords + has_password > BATCH_PASSWORDS) &&

@@ -886,6 +886,31 @@ class People(ServerTest):
             self.assertIn(page.status, (422, 429))
 
     # -- the server ---------------------------------------------------------------
+    def upload_table(self, text, do="import"):
+        where = "/admin/users/import"
+        return self.admin.upload(where, {"do": do}, [
+            ("file", "x.csv", "text/csv", text.encode())],
+            self.admin.get(where))
+
+    def test_large_tables(self):
+        """What may be tried may be imported; one line too long is told."""
+        rows = "".join(f"big{n}@example.org,{'n' * 900}\n"
+                       for n in range(2500))
+        page = self.upload_table("address,name\n" + rows, do="try")
+        self.assertIn('id="sum">0 good, 2500 refused', page.text)
+        tried = re.search(r'name="table"[^>]*>\n(.*?)</textarea>', page.text,
+                          re.S)[1]
+        page = self.admin.upload("/admin/users/import", {"do": "try", "table": tried}, [], page)
+        self.assertIn('id="sum">0 good, 2500 refused', page.text)
+        page = self.upload_table("address,name\na1@example.org,A\n"
+                          f"a2@example.org,{'x' * 70000}\n"
+                          "a3@example.org,C\n")
+        self.assertIn('id="sum">2 good, 1 refused', page.text)
+        self.assertIn("the line is too long", page.text)
+        page = self.upload_table("x" * 5000000)
+        self.assertEqual(page.status, 422)
+        self.assertIn("at most 4 MB", page.text)
+
     def test_services_and_flow(self):
         import smtplib
         page = self.admin.get("/admin/")
