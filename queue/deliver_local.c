@@ -360,7 +360,7 @@ deliver_local(struct job *j)
 	size_t i;
 
 	for (i = 0; i < v->recipient_count && !any; i++)
-		any = job_is_waiting(j, i) &&
+		any = job_is_due(j, i) &&
 		    v->recipients[i].kind == RECIPIENT_LOCAL;
 	if (!any || open_body(&l) != 0)
 		return;
@@ -368,7 +368,7 @@ deliver_local(struct job *j)
 	l.is_old = id_wall_ms(j->item->id) < j->runner->started_ms;
 	l.look = j->item->was_claimed || l.is_old;
 	for (i = 0; i < v->recipient_count; i++)
-		if (job_is_waiting(j, i) &&
+		if (job_is_due(j, i) &&
 		    v->recipients[i].kind == RECIPIENT_LOCAL)
 			deliver_one(&l, i);
 	if (l.first != NULL)

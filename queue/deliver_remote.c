@@ -172,7 +172,7 @@ deliver_remote(struct job *j)
 	for (i = 0; i < v->recipient_count; i++) {
 		const struct envelope_recipient *r = &v->recipients[i];
 
-		if (!job_is_waiting(j, i) || r->kind != RECIPIENT_REMOTE)
+		if (!job_is_due(j, i) || r->kind != RECIPIENT_REMOTE)
 			continue;
 		if (spool_mark_get(j->item, i, NULL) == SPOOL_MARK_PREPARED)
 			job_record(j, i, &unanswered);

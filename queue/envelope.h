@@ -40,6 +40,8 @@ enum envelope_flags {
 	ENVELOPE_RET_FULL = 8,
 	ENVELOPE_GENERATED = 16, /* made by us: DSN, warning; never bounced */
 	ENVELOPE_SUBMITTED = 32, /* by a signed-in user or a local program */
+	/* the last attempt was cut short: whom it served waits as usual */
+	ENVELOPE_UNFINISHED = 64,
 };
 
 /*

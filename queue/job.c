@@ -132,7 +132,7 @@ job_record(struct job *j, size_t recipient, const struct outcome *o)
 	r->state = states[o->kind];
 	r->code = code;
 	r->attempts++;
-	r->last_try_ms = clock_wall_ms();
+	r->last_try_ms = o->retry_now ? 0 : clock_wall_ms();
 	r->status = pool_strdup(&j->item->pool, o->status);
 	r->reply = pool_strdup(&j->item->pool, o->text);
 	r->remote = pool_strdup(&j->item->pool, o->remote);
@@ -238,6 +238,19 @@ job_retry_ms(const struct settings *s, uint32_t attempts)
 	return ms + random_below((uint32_t)(ms / 10 + 1));
 }
 
+bool
+job_is_due(const struct job *j, size_t recipient)
+{
+	const struct envelope *v = &j->item->envelope;
+	const struct envelope_recipient *r = &v->recipients[recipient];
+	int64_t since_ms = j->now_ms - r->last_try_ms;
+
+	return job_is_waiting(j, recipient) &&
+	    ((v->flags & ENVELOPE_UNFINISHED) == 0 || r->attempts == 0 ||
+		since_ms < 0 ||
+		since_ms >= job_retry_ms(j->settings, r->attempts));
+}
+
 /* A waiting recipient whose time is over fails now. */
 static void
 expire(struct job *j, struct envelope_recipient *r, size_t index)
@@ -276,7 +289,8 @@ next_try(struct job *j)
 			expire(j, r, i);
 			continue;
 		}
-		due = now + job_retry_ms(j->settings, r->attempts);
+		due = (job_is_due(j, i) ? now : r->last_try_ms) +
+		    job_retry_ms(j->settings, r->attempts);
 		if (next == 0 || due < next)
 			next = due;
 	}
@@ -301,15 +315,20 @@ end_item(struct job *j)
 	}
 	if (atomic_load(&j->released)) {
 		next = clock_wall_ms() + atomic_load(&j->release_ms);
-		if (j->recorded)
+		if (j->recorded) {
+			j->item->envelope.flags |= ENVELOPE_UNFINISHED;
 			spool_defer(j->item, next);
-		else
+		} else
 			spool_release(j->item, next);
 		return;
 	}
 	next = next_try(j);
 	if (dsn_report(j) != 0) /* not told yet: keep it until we could */
 		next = clock_wall_ms() + job_retry_ms(j->settings, 1);
+	if (j->retry_now)
+		j->item->envelope.flags |= ENVELOPE_UNFINISHED;
+	else
+		j->item->envelope.flags &= ~(uint32_t)ENVELOPE_UNFINISHED;
 	if (next == 0)
 		spool_settle(j->item);
 	else

@@ -70,6 +70,9 @@ void job_note_failures(struct job *j);
 /* Does the recipient wait for an attempt? */
 bool job_is_waiting(const struct job *j, size_t recipient);
 
+/* And is it time for it?  Not if only others were left out last time. */
+bool job_is_due(const struct job *j, size_t recipient);
+
 /*
  * The job ends without having done all it could: as it was, due again after
  * so long; what the marks say stays.  Any reference holder may say so.

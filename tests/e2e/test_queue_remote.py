@@ -163,15 +163,20 @@ class Outcomes(unittest.TestCase):
             self.assertNotIn('b@far.example', report)
 
     def test_F14_too_many_recipients_goes_on_at_once(self):
-        seen = []
+        seen, late = [], []
 
         def rcpt(arg):
+            if '<late@' in arg:
+                late.append(arg)
+                return '451 4.3.0 later'
             seen.append(arg)
             return '250 ok' if len(seen) % 3 else '452 4.5.3 too many'
         with FakeMX(replies={'RCPT': rcpt}) as mx, lab_for(mx, queue__retry='1h') as lab:
-            lab.submit('bob@example.org', ['u%d@far.example' % i for i in range(6)])
+            lab.submit('bob@example.org', ['late@far.example'] +
+                       ['u%d@far.example' % i for i in range(6)])
             lab.wait(lambda: sum(len(m['rcpts']) for m in mx.messages) == 6)
-            lab.wait_empty()
+            lab.wait(lambda: lab.control(verb='statistics')['deferred'])
+            self.assertEqual(len(late), 1)  # it waits for its own time
 
     def test_F15_drop_at_every_byte(self):
         """Each connection is cut one byte later; the mail arrives in the end."""
@@ -422,6 +427,22 @@ class SmartHost(unittest.TestCase):
             # four a second after the first four
             self.assertGreater(time.monotonic() - start, 2.2)
             self.assertEqual(mx.connections, 1)
+
+    def test_a_full_lane_hurries_nobody_else(self):
+        """What has no room is tried again soon, the rest by queue.retry."""
+        with FakeMX(replies={'RCPT': '451 4.3.0 later'}) as mx, FakeMX() as smart, \
+                lab_for(mx, smarthost__mode='listed', smarthost__domains='full.example',
+                        queue__retry='1h', smarthost__host='[127.0.0.1]:%d/none/'
+                        'connections=1/rate=1' % smart.port) as lab:
+            for n in range(3):
+                lab.submit('bob@example.org', ['x%d@full.example' % n])
+            lab.wait(lambda: lab.control(verb='statistics')['remote_waiting'])
+            message, = lab.submit('bob@example.org', ['x@full.example', FAR])
+            lab.wait_log('event=defer .*' + FAR)
+            released = lab.wait(lambda: lab.control(
+                verb='show', id=message)['message']['state'] == 'deferred')
+            time.sleep(5)
+            self.assertEqual(lab.log().count('to=' + FAR), 1, released)
 
     def test_not_set_holds_the_mail(self):
         with FakeMX() as mx, lab_for(mx, smarthost__mode='always') as lab:
