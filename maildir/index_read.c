@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/slice.h"
 #include "base/num.h"
+#include "base/slice.h"
 
 #include "maildir/index_internal.h"
 

@@ -182,6 +182,20 @@ do_delimiter(struct multipart *m, struct err *e)
 	return 1;
 }
 
+/* Browsers write %22 for a quote in a name, and nothing else so that matters:
+ * line ends are scrubbed from names. */
+static void
+put_quotes_back(struct buf *name)
+{
+	char *at = name->data;
+
+	while ((at = strstr(at, "%22")) != NULL) {
+		*at++ = '"';
+		memmove(at, at + 2, strlen(at + 2) + 1);
+		buf_truncate(name, name->len - 2);
+	}
+}
+
 static int
 begin_part(struct multipart *m, struct slice disposition, struct slice type,
     struct err *e)
@@ -194,6 +208,7 @@ begin_part(struct multipart *m, struct slice disposition, struct slice type,
 	buf_init(&name, MULTIPART_HEADER_MAX);
 	buf_init(&file, MULTIPART_HEADER_MAX);
 	has_file = multipart_parameter(disposition, "filename", &file);
+	put_quotes_back(&file);
 	if (!slice_istarts(disposition, "form-data") ||
 	    !multipart_parameter(disposition, "name", &name))
 		rc = err_set(e, ERR_SYNTAX, "a field without a name");

@@ -180,7 +180,8 @@ class Writing(ServerTest):
         letter = Letter(b)
         data = os.urandom(200 << 10)
         letter.post("attach", [("file", "plan.pdf", "application/pdf", data),
-                               ("file", "Größe.txt", "text/plain", b"a\r\nb")],
+                               ("file", "Größe.txt", "text/plain", b"a\r\nb"),
+                               ("file", "a %22b%22.txt", "a/b", b"quotes")],
                     text="see", subject="files")
         self.assertIn("plan.pdf", letter.page.text)
         self.assertIn("Größe.txt", letter.page.text)
@@ -203,7 +204,8 @@ class Writing(ServerTest):
         self.assertEqual(sent.status, 303, sent.text)
         m = self.wait_subject("bob", "files")
         files = {p.get_filename(): p for p in m.iter_attachments()}
-        self.assertEqual(sorted(files), ["c.html", "d.txt", "plan.pdf"])
+        self.assertEqual(sorted(files), ['a b.txt', "c.html", "d.txt",
+                                         "plan.pdf"])
         self.assertEqual(files["plan.pdf"].get_content(), data)
         self.assertEqual(files["c.html"].get_content_type(), "text/html")
         self.assertEqual(m.get_body().get_content(), "see below\n")

@@ -428,7 +428,7 @@ test_m10_uploads(void **state)
 	for (step = 1; step < 100; step += step < 40 ? 1 : 30) {
 		const char *answer = post_form("/w/up", type, body, NULL);
 
-		if (!says(answer, "[]{f 22b.txt text/x 11 line\r\n--x\r\n}"))
+		if (!says(answer, "[]{f b.txt text/x 11 line\r\n--x\r\n}"))
 			fail_msg("step %zu: %s", step, answer);
 	}
 	step = SIZE_MAX;
