@@ -123,13 +123,16 @@ take_lines(struct import *im, struct slice text, struct err *e)
 	struct contact c;
 	struct csv_scan scan;
 	unsigned line;
+	int got;
 
-	if (!csv_begin(&scan, text)) {
+	if (!csv_begin(&scan, &im->r->pool, text)) {
 		add_problem(im, 1, "contacts.no_headings");
 		return 0;
 	}
-	while (csv_next(&scan, &im->r->pool, &c, &line)) {
-		if (take_contact(im, &c, line, e) != 0)
+	while ((got = csv_next(&scan, &im->r->pool, &c, &line)) != 0) {
+		if (got < 0)
+			add_problem(im, line, "contacts.line_skipped");
+		else if (take_contact(im, &c, line, e) != 0)
 			return -1;
 	}
 	return 0;

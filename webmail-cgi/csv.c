@@ -24,47 +24,23 @@ enum column {
 	GROUPS,
 };
 
-/* --- Fields ------------------------------------------------------------------------- */
+/* --- Cells -------------------------------------------------------------------------- */
 
 /*
- * One field of a line into `out` (RFC 4180 2); true if the line goes on.
- * A cell that was kept from being a formula is itself again.
+ * Without control characters but line ends; a cell that was kept from being a
+ * formula is itself again.
  */
-static bool
-take_field(struct csv_scan *s, struct buf *out)
-{
-	bool quoted = slice_starts(s->rest, "\"");
-	size_t i = quoted;
-	bool more = false;
-
-	buf_reset(out);
-	for (; i < s->rest.len; i++) {
-		char c = s->rest.data[i];
-
-		s->line += c == '\n';
-		if (quoted && c == '"') {
-			if (i + 1 < s->rest.len && s->rest.data[i + 1] == '"')
-				i++;
-			else {
-				quoted = false;
-				continue;
-			}
-		} else if (!quoted && (c == s->separator || c == '\n')) {
-			more = c == s->separator;
-			break;
-		}
-		if ((unsigned char)c >= ' ' ? c != 127 : c == '\n' && quoted)
-			buf_addc(out, c);
-	}
-	s->rest = slice_skip(s->rest, i + 1);
-	return more;
-}
-
 static struct slice
-field_of(const struct buf *b)
+cell_of(struct pool *pool, const char *field)
 {
-	struct slice s = slice_trim(buf_slice(b));
+	char *clean = pool_strdup(pool, field);
+	struct slice s;
+	size_t n = 0;
 
+	for (const char *p = field; *p != '\0'; p++)
+		if ((unsigned char)*p >= ' ' ? *p != 127 : *p == '\n')
+			clean[n++] = *p;
+	s = slice_trim(slice_of(clean, n));
 	if (s.len > 1 && s.data[0] == '\'' && strchr("=@+-", s.data[1]) != NULL)
 		s = slice_skip(s, 1);
 	return s;
@@ -99,38 +75,23 @@ column_of(struct slice heading)
 	return IGNORED;
 }
 
-static char
-separator_of(struct slice headings)
-{
-	return slice_chr(headings, '\t') >= 0 ? '\t'
-	    : slice_chr(headings, ';') >= 0   ? ';'
-					      : ',';
-}
-
 bool
-csv_begin(struct csv_scan *s, struct slice text)
+csv_begin(struct csv_scan *s, struct pool *pool, struct slice text)
 {
-	bool more = true, useful = false;
-	struct slice headings;
-	struct buf field;
+	const char *fields[TABLE_FIELDS_MAX];
+	bool useful = false;
+	struct err e;
 
-	memset(s, 0, sizeof(*s));
-	(void)slice_cut(text, '\n', &headings);
-	s->rest = text;
-	s->line = 1;
-	s->separator = separator_of(headings);
-	buf_init(&field, FIELD_MAX);
-	while (more && s->count < CSV_COLUMNS_MAX) {
-		enum column column;
+	*s = (struct csv_scan){ .count = 0 };
+	table_init(&s->table, text);
+	if (table_next(&s->table, pool, fields, &s->count, &e) != 1)
+		return false;
+	for (size_t i = 0; i < s->count; i++) {
+		enum column column = column_of(cell_of(pool, fields[i]));
 
-		more = take_field(s, &field);
-		column = column_of(field_of(&field));
 		useful |= column == EMAIL || column == NAME || column == FIRST;
-		s->columns[s->count++] = (unsigned char)column;
+		s->columns[i] = (unsigned char)column;
 	}
-	while (more)
-		more = take_field(s, &field);
-	buf_release(&field);
 	return useful;
 }
 
@@ -238,32 +199,29 @@ take_cell(
 	}
 }
 
-bool
+int
 csv_next(struct csv_scan *s, struct pool *pool, struct contact *out,
     unsigned *line_out)
 {
+	const char *fields[TABLE_FIELDS_MAX];
 	bool found = false;
-	struct buf field;
+	size_t count;
+	struct err e;
+	int got = 1;
 
-	buf_init(&field, FIELD_MAX);
-	contact_init(out);
-	while (!found && s->rest.len > 0) {
-		bool more = true;
-
-		*line_out = s->line;
+	while (!found && got == 1) {
 		contact_init(out);
-		for (size_t i = 0; more; i++) {
-			struct slice cell;
+		got = table_next(&s->table, pool, fields, &count, &e);
+		*line_out = (unsigned)s->table.line;
+		for (size_t i = 0; got == 1 && i < count && i < s->count; i++) {
+			struct slice cell = cell_of(pool, fields[i]);
 
-			more = take_field(s, &field);
-			cell = field_of(&field);
-			if (i < s->count && cell.len > 0)
+			if (cell.len > 0)
 				take_cell(pool, s->columns[i], cell, out);
 		}
 		found = out->name[0] != '\0' || out->address_count > 0;
 	}
-	buf_release(&field);
-	return found;
+	return got;
 }
 
 /* --- Writing --------------------------------------------------------------------------------- */

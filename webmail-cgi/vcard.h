@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/slice.h"
+#include "base/table.h"
 #include "mail/content_line.h"
 
 #include "webmail-cgi/store_contacts.h"
@@ -38,23 +39,20 @@ void vcard_write(const struct contact *c, struct buf *out);
 
 /* --- CSV ------------------------------------------------------------------------- */
 
-enum {
-	CSV_COLUMNS_MAX = 200,
-};
-
 struct csv_scan {
-	struct slice rest;
-	unsigned line;
-	char separator; /* ',' ';' or tab, whichever the headings have */
-	unsigned char columns[CSV_COLUMNS_MAX]; /* what each is: private */
+	struct table table;
+	unsigned char columns[TABLE_FIELDS_MAX]; /* what each is: private */
 	size_t count;
 };
 
 /* Reads the headings; false: no column of addresses or names among them. */
-bool csv_begin(struct csv_scan *s, struct slice text);
+bool csv_begin(struct csv_scan *s, struct pool *pool, struct slice text);
 
-/* The next line; false at the end.  A line without anything is passed over. */
-bool csv_next(struct csv_scan *s, struct pool *pool, struct contact *out,
+/*
+ * The next line: 1; 0: the end; -1: it is malformed, and the next call goes on
+ * behind it.  A line without anything is passed over.
+ */
+int csv_next(struct csv_scan *s, struct pool *pool, struct contact *out,
     unsigned *line_out);
 
 /* A line a contact under these headings, quoted (RFC 4180 2). */

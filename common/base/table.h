@@ -23,7 +23,7 @@ struct table {
 };
 
 enum {
-	TABLE_FIELDS_MAX = 64,
+	TABLE_FIELDS_MAX = 200, /* address books have 90 and more */
 };
 
 /* A byte order mark is skipped. */

@@ -245,6 +245,9 @@ class Contacts(ServerTest):
         self.assertEqual((pia["Company"], pia["Phone"], pia["Notes"],
                           pia["Groups"]), ("ACME", "+1", "two\nlines",
                                            "Team"))
+        # nothing is lost without a word
+        self.assertEqual(self.report(self.upload(
+            'Name,Mail\n"Lee,lee@a.example\n')), (0, 0, 1))
         # L15: nothing a spreadsheet would run
         self.assertIn("'=cmd|x", rows)
         self.assertEqual(self.report(self.upload(out.body)), (0, 3, 0))

@@ -16,8 +16,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned line;
 
 	buf_init(&out, OUT_MAX);
-	(void)csv_begin(&scan, slice_of((const char *)data, size));
-	while (csv_next(&scan, &pool, &c, &line)) {
+	(void)csv_begin(&scan, &pool, slice_of((const char *)data, size));
+	while (csv_next(&scan, &pool, &c, &line) != 0) {
 		buf_reset(&out);
 		csv_write(&c, &out);
 	}
