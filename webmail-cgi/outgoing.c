@@ -9,6 +9,7 @@
  */
 #include "webmail-cgi/outgoing.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +32,9 @@
 
 enum {
 	HEAD_MAX = 512 * 1024,
-	BODY_TEXT_MAX = 4 * DRAFT_TEXT_MAX,
 	FOOTER_MAX = 16 * 1024,
+	TYPED_MAX = DRAFT_TEXT_MAX + FOOTER_MAX + 2,
+	BODY_TEXT_MAX = WRITING_GROWTH * TYPED_MAX,
 	STAT_OLD_MS = 10000,
 };
 
@@ -291,11 +293,12 @@ put_text(struct sending *s, struct buf *out)
 	struct buf typed, flowed;
 	bool plain;
 
-	buf_init(&typed, DRAFT_TEXT_MAX + FOOTER_MAX + 2);
+	buf_init(&typed, TYPED_MAX);
 	buf_init(&flowed, BODY_TEXT_MAX);
 	buf_addstr(&typed, s->draft->text);
 	put_footer(s, &typed);
 	writing_flow(buf_slice(&typed), &flowed);
+	assert(!buf_overflowed(&flowed));
 	plain = writing_is_plain(buf_slice(&flowed));
 	buf_addf(out,
 	    "Content-Type: text/plain; charset=utf-8; format=flowed;"

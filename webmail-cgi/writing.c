@@ -9,6 +9,8 @@
 
 enum {
 	FLOW_COLUMNS = 72,
+	/* marks are repeated on each line that a long one becomes */
+	QUOTE_DEPTH_MAX = 30,
 	PLAIN_LINE_MAX = 990, /* RFC 5322 2.1.1, with some room */
 	QP_LINE = 75,         /* RFC 2045 6.7 (5): 76 with the soft break */
 	PREFIX_MAX = 6,
@@ -32,7 +34,7 @@ quote_depth(struct slice line, struct slice *rest)
 {
 	size_t depth = 0;
 
-	while (line.len > 0 && line.data[0] == '>') {
+	while (line.len > 0 && line.data[0] == '>' && depth < QUOTE_DEPTH_MAX) {
 		depth++;
 		line = slice_skip(line, 1);
 		if (line.len > 0 && line.data[0] == ' ')

@@ -13,6 +13,9 @@
  * What a written message consists of, as text: subjects, recipients, quotes,
  * flowed lines, transfer encodings.  All pure.  `out` is appended to.
  */
+enum {
+	WRITING_GROWTH = 4, /* flowed or quoted, no longer than so many times */
+};
 
 /*
  * Text as typed (a line a paragraph, LF or CRLF) as format=flowed, delsp=no

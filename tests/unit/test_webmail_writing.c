@@ -54,8 +54,33 @@ flowing(void **state)
 	      "1234567890 1234567890 x",
 	    "1234567890 1234567890 1234567890 1234567890 1234567890 "
 	    "1234567890 \n1234567890 x\n");
+	flows(">>>>>>>>>>>>>>>>>>>>>>>>>>>>>>>>x\n",
+	    ">>>>>>>>>>>>>>>>>>>>>>>>>>>>>> >>x\n");
 	assert_true(writing_is_plain(SLICE_LIT("a\nb")));
 	assert_false(writing_is_plain(SLICE_LIT("\xc3\xa9")));
+}
+
+/* Marks are repeated on each line: a line of many does not grow endlessly. */
+static void
+flowing_deep_quotes(void **state)
+{
+	enum {
+		HALF = 50000
+	};
+
+	struct buf in, out;
+
+	(void)state;
+	buf_init(&in, 2 * HALF + 1);
+	buf_init(&out, (size_t)WRITING_GROWTH * (2 * HALF + 1));
+	for (int i = 0; i < HALF; i++)
+		buf_addc(&in, '>');
+	for (int i = 0; i < HALF / 5; i++)
+		buf_addstr(&in, "word ");
+	writing_flow(buf_slice(&in), &out);
+	assert_false(buf_overflowed(&out));
+	buf_release(&in);
+	buf_release(&out);
 }
 
 static void
@@ -111,6 +136,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(subjects),
 		cmocka_unit_test(flowing),
+		cmocka_unit_test(flowing_deep_quotes),
 		cmocka_unit_test(quoting),
 		cmocka_unit_test(people),
 		cmocka_unit_test(mentions),
