@@ -1,7 +1,7 @@
 """What the server's administrator does in a real browser, behind a real nginx:
 wide and light with script, narrow and dark without."""
 
-# timeout: 300
+# timeout: 600
 
 import unittest
 

@@ -1,7 +1,7 @@
 """The administration's pages in a real browser, behind a real nginx: wide and
 light, narrow and dark; what axe finds, what the policy refuses."""
 
-# timeout: 300
+# timeout: 600
 
 import json
 import os
@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/e2e")]
 from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from stage import run_node  # noqa: E402
 
 ADMIN = "admin@example.org"
 PAGES = ["/", "/domains", "/domains/new", "/d/example.org",
@@ -71,14 +72,9 @@ class Pages(unittest.TestCase):
             return s.connect_ex(("127.0.0.1", self.port)) == 0
 
     def test_every_page(self):
-        npm = subprocess.run([ROOT / "tests/browser/install.sh"], check=True,
-                             capture_output=True, text=True).stdout.strip()
-        done = subprocess.run(
-            ["node", ROOT / "tests/browser/admin.mjs", json.dumps({
-                "origin": f"http://127.0.0.1:{self.port}", "user": ADMIN,
-                "password": PASSWORD, "pages": PAGES})],
-            env=dict(os.environ, NPM_ROOT=npm), capture_output=True,
-            text=True, timeout=280)
+        done = run_node("admin.mjs", {
+            "origin": f"http://127.0.0.1:{self.port}", "user": ADMIN,
+            "password": PASSWORD, "pages": PAGES})
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(json.loads(done.stdout), [])
 

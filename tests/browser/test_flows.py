@@ -2,7 +2,7 @@
 without JavaScript: no console error, no violation of the policy, no request to
 anybody else; also by keyboard alone, and after a session ended."""
 
-# timeout: 420
+# timeout: 600
 
 import unittest
 

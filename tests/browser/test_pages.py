@@ -2,7 +2,7 @@
 scroll, no console error, no violation of the policy, in light and dark, at 320,
 768 and 1440 px, with and without JavaScript."""
 
-# timeout: 300
+# timeout: 600
 
 import unittest
 

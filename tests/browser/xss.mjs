@@ -1,8 +1,9 @@
-// Opens pages of frames (argument: JSON {origin, modes, batches}) and says what
-// ran in them, where links lead, and what the browser made of their HTML.
+// Opens pages of frames (argument: JSON {origin, modes, batches, wanted}) and
+// says what ran in them, where links lead, and what the browser made of their
+// HTML.  Where that many hits are wanted it waits for them.
 import { launch } from './browser.mjs';
 
-const { origin, modes, batches } = JSON.parse(process.argv[2]);
+const { origin, modes, batches, wanted = 0 } = JSON.parse(process.argv[2]);
 const browser = await launch();
 
 // in the page: of each frame its number, HTML and what its links lead to
@@ -34,8 +35,11 @@ for (const mode of modes) {
 				html[n] = text;
 				links[n] = to;
 			}
-		await page.close();
+		if (wanted === 0)
+			await page.close();
 	}
+	for (let i = 0; hits.size < wanted && i < 600; i++)
+		await new Promise((resolve) => setTimeout(resolve, 100));
 	await context.close();
 	out[mode] = { hits: [...hits], links, html };
 }
