@@ -104,13 +104,18 @@ text_of(const json_t *item, const char *key)
 	return text != NULL ? text : "";
 }
 
+/* What the reader wants to see of it, each NULL or a part of the text. */
+struct search {
+	const char *who, *what; /* actor; target or verb */
+	const char *act;        /* the whole verb */
+};
+
 /*
  * Is it about the account or domain the reader may read of (none: all), and
  * what was searched for?
  */
 static bool
-is_wanted(const struct request *q, const json_t *item, const char *who,
-    const char *what)
+is_wanted(const struct request *q, const json_t *item, const struct search *s)
 {
 	struct slice about = slice_str(text_of(item, "target"));
 	const struct target *t = &q->target;
@@ -122,23 +127,27 @@ is_wanted(const struct request *q, const json_t *item, const char *who,
 		slice_skip(about, (size_t)slice_rchr(about, '@') + 1),
 		t->domain))
 		return false;
-	if (who != NULL &&
-	    !slice_icontains(slice_str(text_of(item, "actor")), slice_str(who)))
+	if (s->who != NULL &&
+	    !slice_icontains(
+		slice_str(text_of(item, "actor")), slice_str(s->who)))
 		return false;
-	return what == NULL || slice_icontains(about, slice_str(what)) ||
-	    slice_icontains(slice_str(text_of(item, "verb")), slice_str(what));
+	if (s->act != NULL && strcmp(text_of(item, "verb"), s->act) != 0)
+		return false;
+	return s->what == NULL || slice_icontains(about, slice_str(s->what)) ||
+	    slice_icontains(
+		slice_str(text_of(item, "verb")), slice_str(s->what));
 }
 
 /* Lines from the end of the day; returns where the next page ends. */
 static size_t
 add_lines(struct request *q, struct page *p, struct slice text, size_t end,
-    const char *const search[2])
+    const struct search *search)
 {
 	while (end > 0) {
 		size_t at = line_start(text, end);
 		json_t *item = json_loadb(text.data + at, end - at, 0, NULL);
 
-		if (item != NULL && !is_wanted(q, item, search[0], search[1])) {
+		if (item != NULL && !is_wanted(q, item, search)) {
 			json_decref(item);
 			item = NULL;
 		}
@@ -157,8 +166,9 @@ is_day(const char *s)
 }
 
 /*
- * Newest first; "who" and "what" are searched for.  "day" and "before" come from the last answer's "next":
- * a page ends at a byte offset of a day's file, which only grows.
+ * Newest first; "who" and "what" are searched for, "act" is a whole verb.
+ * "day" and "before" come from the last answer's "next": a page ends at a byte
+ * offset of a day's file, which only grows.
  */
 int
 verb_audit_list(struct request *q, struct err *e)
@@ -166,14 +176,16 @@ verb_audit_list(struct request *q, struct err *e)
 	char *dir = pool_printf(&q->pool, "%s/log/audit", q->core->state_dir);
 	json_t *before = json_object_get(q->in, "before");
 	char day[CLOCK_DAY_SIZE], limit[CLOCK_DAY_SIZE];
-	const char *asked, *search[2];
+	struct search search;
+	const char *asked;
 	struct buf text;
 	struct page page;
 	size_t end;
 
 	if (req_optional(q, "day", &asked, e) != 0 ||
-	    req_optional(q, "who", &search[0], e) != 0 ||
-	    req_optional(q, "what", &search[1], e) != 0)
+	    req_optional(q, "who", &search.who, e) != 0 ||
+	    req_optional(q, "what", &search.what, e) != 0 ||
+	    req_optional(q, "act", &search.act, e) != 0)
 		return -1;
 	if (asked != NULL && !is_day(asked))
 		return refuse(q, e, "bad-day", "not a day: %s", asked);
@@ -191,7 +203,7 @@ verb_audit_list(struct request *q, struct err *e)
 	if (json_is_integer(before) && asked && strcmp(asked, day) == 0 &&
 	    json_integer_value(before) >= 0)
 		end = num_min(end, (size_t)json_integer_value(before));
-	end = add_lines(q, &page, buf_slice(&text), end, search);
+	end = add_lines(q, &page, buf_slice(&text), end, &search);
 	buf_release(&text);
 	if (end > 0) {
 		json_object_set_new(q->out, "next",

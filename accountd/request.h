@@ -234,6 +234,9 @@ int alias_put(struct request *q, int64_t domain_id, const char *local,
 int alias_put_reserved(struct request *q, int64_t domain_id, const char *admin,
     struct err *e) MUST_CHECK;
 bool alias_is_reserved(const char *local);
+/* The list or alias at the target's address gets one more member. */
+int alias_join(struct request *q, bool is_list, const char *address,
+    struct err *e) MUST_CHECK;
 /* An address as it is kept: canonical text in the pool. */
 int canonical_address(struct request *q, const char *text, const char **out,
     struct err *e) MUST_CHECK;

@@ -14,6 +14,11 @@ enum {
 	TARGETS_MAX = 200
 };
 
+static const char insert_target[] =
+    "INSERT OR IGNORE INTO alias_target (alias_id, target) VALUES (?1, ?2)";
+static const char insert_member[] =
+    "INSERT OR IGNORE INTO list_member (list_id, address) VALUES (?1, ?2)";
+
 bool
 alias_is_reserved(const char *local)
 {
@@ -88,10 +93,8 @@ alias_put(struct request *q, int64_t domain_id, const char *local,
 		"DELETE FROM alias_target WHERE alias_id = ?1", "i", id) < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++)
-		if (sql_run(q->core->db, e,
-			"INSERT OR IGNORE INTO alias_target (alias_id,"
-			" target) VALUES (?1, ?2)",
-			"is", id, targets[i]) < 0)
+		if (sql_run(q->core->db, e, insert_target, "is", id,
+			targets[i]) < 0)
 			return -1;
 	return 0;
 }
@@ -112,6 +115,35 @@ alias_put_reserved(
 			return -1;
 	}
 	return 0;
+}
+
+int
+alias_join(struct request *q, bool is_list, const char *address, struct err *e)
+{
+	struct sql_rows *r = sql_query(q->core->db, e,
+	    "SELECT CASE WHEN ?3 THEN (SELECT id FROM list WHERE"
+	    " domain_id = ?1 AND local = ?2) ELSE (SELECT id FROM alias"
+	    " WHERE domain_id = ?1 AND local = ?2) END, (SELECT count(*)"
+	    " FROM alias a JOIN alias_target t ON t.alias_id = a.id"
+	    " WHERE NOT ?3 AND a.domain_id = ?1 AND a.local = ?2)",
+	    "isi", q->target.domain_id, q->target.local, (int64_t)is_list);
+	int got = r ? sql_next(r, e) : -1;
+	int64_t id = got == 1 ? sql_int(r, 0) : 0;
+	int64_t count = got == 1 ? sql_int(r, 1) : 0;
+
+	sql_done(r);
+	if (got != 1)
+		return -1;
+	if (id == 0)
+		return refuse(q, e, "not-found", "no such %s: %s",
+		    is_list ? "list" : "alias", q->target.address);
+	if (count >= TARGETS_MAX)
+		return refuse(q, e, "too-many", "more than %d addresses",
+		    (int)TARGETS_MAX);
+	return sql_run(q->core->db, e, is_list ? insert_member : insert_target,
+		   "is", id, address) < 0
+	    ? -1
+	    : 0;
 }
 
 /* An array of addresses, canonical, into the pool. */
@@ -421,8 +453,6 @@ static const struct rule {
 	{ "members_only", "UPDATE list SET members_only = ?1 WHERE id = ?2" },
 	{ "auth_required", "UPDATE list SET auth_required = ?1 WHERE id = ?2" },
 };
-static const char insert_member[] =
-    "INSERT OR IGNORE INTO list_member (list_id, address) VALUES (?1, ?2)";
 static const char delete_member[] =
     "DELETE FROM list_member WHERE list_id = ?1 AND address = ?2";
 

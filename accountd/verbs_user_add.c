@@ -141,6 +141,36 @@ user_put_new(struct request *q, struct err *e)
 	return 0;
 }
 
+/*
+ * The new user into what the request's `key` names, "lists" or "groups"
+ * (aliases that lead to several), where who asks may change them.
+ */
+static int
+join_all(struct request *q, const char *key, bool is_list, struct err *e)
+{
+	const struct target own = q->target;
+	json_t *array = json_object_get(q->in, key), *one;
+	size_t i;
+
+	q->field = key;
+	json_array_foreach(array, i, one) {
+		int allowed, rc;
+
+		if (req_address(q, json_string_value(one), e) != 0)
+			return -1;
+		allowed = rights_allow(
+		    q->core->db, &q->actor, RIGHT_DOMAIN, &q->target, e);
+		if (allowed == 0)
+			return refuse(q, e, "forbidden", "not allowed");
+		rc = allowed < 0 ? -1 : alias_join(q, is_list, own.address, e);
+		if (rc != 0)
+			return -1;
+	}
+	q->target = own;
+	q->field = NULL;
+	return 0;
+}
+
 int
 verb_user_add(struct request *q, struct err *e)
 {
@@ -154,12 +184,18 @@ verb_user_add(struct request *q, struct err *e)
 		return -1;
 	if ((roles != NULL &&
 		role_set_all(q, q->target.account_id, roles, e) != 0) ||
+	    join_all(q, "lists", true, e) != 0 ||
+	    join_all(q, "groups", false, e) != 0 ||
 	    (keep &&
 		secrets_settle(q->core->secrets, q->target.address, e) != 0) ||
 	    secrets_set_password(
-		q->core->secrets, q->target.account_id, &q->keys, 0, e) != 0)
+		q->core->secrets, q->target.account_id, &q->keys, 0, e) != 0 ||
+	    user_put_new(q, e) != 0)
 		return -1;
-	return user_put_new(q, e);
+	if (json_array_size(json_object_get(q->in, "lists")) > 0)
+		json_object_set(
+		    q->after, "lists", json_object_get(q->in, "lists"));
+	return 0;
 }
 
 /* --- Many at once ------------------------------------------------------------ */
@@ -247,6 +283,29 @@ import_disabled(struct request *q, const char *text, struct err *e)
 	return off ? user_set_disabled(q, 1, until, e) : 0;
 }
 
+/* "yes": the password is good for the choice of another, so it needs one. */
+static int
+import_must_change(
+    struct request *q, const json_t *user, size_t i, struct err *e)
+{
+	const char *text =
+	    json_string_value(json_object_get(user, "must_change"));
+	bool must = text != NULL && strcmp(text, "yes") == 0;
+
+	if (text == NULL)
+		return 0;
+	q->field = "must_change";
+	if (!must && strcmp(text, "no") != 0)
+		return refuse(
+		    q, e, "bad-value", "must_change cannot be %s", text);
+	if (must && json_object_get(user, "password") == NULL)
+		return refuse(q, e, "missing", "must_change needs a password");
+	q->field = NULL;
+	if (q->import_keys != NULL)
+		q->import_keys[i].must_change = must;
+	return 0;
+}
+
 static int
 import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 {
@@ -269,6 +328,8 @@ import_user(struct request *q, const json_t *user, size_t i, struct err *e)
 	    import_aliases(q, json_object_get(user, "aliases"), e) != 0 ||
 	    import_disabled(q,
 		json_string_value(json_object_get(user, "disabled")), e) != 0)
+		return -1;
+	if (import_must_change(q, user, i, e) != 0)
 		return -1;
 	if (password == NULL)
 		return 0;
@@ -312,7 +373,7 @@ import_line(struct request *q, const json_t *user, size_t i, json_t *items,
 }
 
 /*
- * "users": [{address, name, password, set, aliases, disabled}], each in or
+ * "users": [{address, name, password, must_change, set, aliases, disabled}], each in or
  * out by itself; "items" says for each in order what became of it.  "dry_run":
  * what would become of it.  Without a password nobody can sign in yet.
  * "fresh": refuse all unless the password was given a moment ago, which roles

@@ -133,13 +133,87 @@ audit_rows(struct web_request *r, const json_t *items)
 	return rows;
 }
 
+/* What can be looked for, in the order it is offered. */
+static const char *const acts[] = {
+	"user add",
+	"user import",
+	"signup",
+	"user set",
+	"user passwd",
+	"user aliases",
+	"user disable",
+	"user enable",
+	"user sign-out",
+	"user delete",
+	"mailbox view",
+	"mailbox aside",
+	"mailbox settled",
+	"mailbox back",
+	"mailbox purge",
+	"domain add",
+	"domain set",
+	"domain look",
+	"domain disable",
+	"domain enable",
+	"domain delete",
+	"alias add",
+	"alias delete",
+	"list add",
+	"list set",
+	"list delete",
+	"setting set",
+	"setting apply",
+	"setting keep",
+	"setting undo",
+	"credential set",
+	"credential delete",
+	"dkim add",
+	"dkim activate",
+	"dkim retire",
+	"dkim delete",
+	"dkim restore",
+	"tls install",
+	"tls self-signed",
+	"tls delete",
+	"queue retry",
+	"queue hold",
+	"queue release",
+	"queue bounce",
+	"queue delete",
+	"ban lift",
+	"totp begin",
+	"totp confirm",
+	"totp remove",
+	"app add",
+	"app delete",
+	"session confirm",
+	"session end",
+	"session password",
+	"mailbox usage",
+	"init",
+};
+
+static json_t *
+act_choices(struct web_request *r)
+{
+	const char *chosen = web_query(r, "act");
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(acts); i++)
+		json_array_append_new(out,
+		    json_pack("{ss,ss,sb}", "act", acts[i], "words",
+			ops_words(r, "verb", acts[i]), "chosen",
+			chosen != NULL && strcmp(chosen, acts[i]) == 0));
+	return out;
+}
+
 static json_t *
 audit_request(struct web_request *r)
 {
 	bool all = (admin_roles(r) & ROLE_SERVER) != 0;
 	const char *domain = domain_of_page(r), *who = web_query(r, "who");
 	const char *what = web_query(r, "what"), *day = web_query(r, "day");
-	const char *before = web_query(r, "before");
+	const char *before = web_query(r, "before"), *act = web_query(r, "act");
 	json_t *request = json_pack("{ss,ss*,si}", "verb",
 	    domain == NULL && !all ? "audit about" : "audit list", "domain",
 	    domain, "limit", 100);
@@ -149,6 +223,8 @@ audit_request(struct web_request *r)
 		json_object_set_new(request, "who", json_string(who));
 	if (what != NULL && what[0] != '\0')
 		json_object_set_new(request, "what", json_string(what));
+	if (act != NULL && act[0] != '\0')
+		json_object_set_new(request, "act", json_string(act));
 	if (day != NULL && day[0] != '\0')
 		json_object_set_new(request, "day", json_string(day));
 	if (before != NULL && num_parse(slice_str(before), INT64_MAX, &n))
@@ -162,12 +238,13 @@ audit_page(struct web_request *r, struct web_response *w)
 {
 	const char *who = web_query(r, "who"), *what = web_query(r, "what");
 	const char *domain = domain_of_page(r), *day = "";
+	const char *act = web_query(r, "act");
 	json_int_t before = -1;
 	json_t *reply, *values;
 
 	if (admin_need(r, w, audit_request(r), &reply) != 0)
 		return;
-	values = json_pack("{so,ss,ss,ss}", "rows",
+	values = json_pack("{so,so,ss,ss,ss}", "acts", act_choices(r), "rows",
 	    audit_rows(r, json_object_get(reply, "items")), "who",
 	    who != NULL ? who : "", "what", what != NULL ? what : "", "self",
 	    r->path);
@@ -178,11 +255,12 @@ audit_page(struct web_request *r, struct web_response *w)
 		&before) == 0)
 		json_object_set_new(values, "next",
 		    json_string(pool_printf(&r->pool,
-			before >= 0 ? "%s%s?who=%s&what=%s&day=%s&before=%lld"
-				    : "%s%s?who=%s&what=%s&day=%s",
+			before >= 0
+			    ? "%s%s?who=%s&what=%s&act=%s&day=%s&before=%lld"
+			    : "%s%s?who=%s&what=%s&act=%s&day=%s",
 			r->base, r->path, admin_url(r, who ? who : ""),
-			admin_url(r, what ? what : ""), day,
-			(long long)before)));
+			admin_url(r, what ? what : ""),
+			admin_url(r, act ? act : ""), day, (long long)before)));
 	json_decref(reply);
 	admin_page(r, w, "audit", "audit", values);
 }

@@ -9,7 +9,8 @@
 #include "admin-cgi/admin.h"
 
 enum {
-	ROWS = 50
+	ROWS = 50,
+	CHOICES = 100 /* lists and aliases a new user may be put into */
 };
 
 /* clang-format off */
@@ -24,6 +25,7 @@ static const struct form_field new_fields[] = {
 	{ "access.web", FORM_SWITCH, 0 },
 	{ "access.pop3", FORM_SWITCH, 0 },
 	{ "access.smtp", FORM_SWITCH, 0 },
+	{ "roles", FORM_LINES, 0 },
 };
 
 /* clang-format on */
@@ -299,6 +301,45 @@ load_defaults(struct web_request *r, struct web_response *w, const char *domain,
 	return 0;
 }
 
+static bool
+is_ticked(const struct web_request *r, const char *name, const char *value)
+{
+	const char *one;
+
+	for (size_t i = 0; (one = web_form_next(r, name, &i)) != NULL;)
+		if (strcmp(one, value) == 0)
+			return true;
+	return false;
+}
+
+/* The domain's lists, or aliases, for the new user to be in. */
+static int
+put_choices(struct web_request *r, struct web_response *w, const char *verb,
+    const char *name, json_t *values)
+{
+	json_t *reply, *rows = json_array(), *one;
+	size_t i;
+
+	json_object_set_new(values, name, rows);
+	if (admin_need(r, w,
+		json_pack("{ss,ss,si}", "verb", verb, "domain",
+		    domain_of_page(r), "limit", CHOICES),
+		&reply) != 0)
+		return -1;
+	json_array_foreach(json_object_get(reply, "items"), i, one) {
+		const char *address =
+		    json_string_value(json_object_get(one, "address"));
+
+		json_array_append_new(rows,
+		    json_pack("{ss,sb}", "address", address, "chosen",
+			is_ticked(r, name, address)));
+	}
+	if (json_object_get(reply, "next") != NULL)
+		json_object_set_new(values, "more", json_true());
+	json_decref(reply);
+	return 0;
+}
+
 static void
 send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 {
@@ -316,6 +357,11 @@ send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 		web_form(r, "local") != NULL ? web_form(r, "local") : "",
 		domain));
 	json_decref(defaults);
+	if (put_choices(r, w, "list list", "lists", values) != 0 ||
+	    put_choices(r, w, "alias list", "groups", values) != 0) {
+		json_decref(values);
+		return;
+	}
 	form_problem(r, w, p, values);
 	admin_page(r, w, "user_new", "users", values);
 }
@@ -376,6 +422,17 @@ check_password(struct web_request *r, struct problem *p)
 		problem_add(p, "password2", page_text(r, "form.not_same"));
 }
 
+static json_t *
+all_ticked(const struct web_request *r, const char *name)
+{
+	json_t *out = json_array();
+	const char *one;
+
+	for (size_t i = 0; (one = web_form_next(r, name, &i)) != NULL;)
+		json_array_append_new(out, json_string(one));
+	return out;
+}
+
 void
 user_new_post(struct web_request *r, struct web_response *w)
 {
@@ -385,7 +442,7 @@ user_new_post(struct web_request *r, struct web_response *w)
 	json_t *set = form_read(r, &new_form, &p);
 	const char *address =
 	    pool_printf(&r->pool, "%s@%s", local != NULL ? local : "", domain);
-	json_t *request, *reply;
+	json_t *request, *reply, *roles;
 	int rc;
 
 	if (local == NULL || local[0] == '\0' || strpbrk(local, " @") != NULL)
@@ -393,7 +450,10 @@ user_new_post(struct web_request *r, struct web_response *w)
 	check_password(r, &p);
 	for (size_t i = 0; i < 4; i++)
 		(void)json_object_del(set, new_fields[i].name);
+	roles = json_incref(json_object_get(set, "roles"));
+	(void)json_object_del(set, "roles");
 	if (p.status != 0) {
+		json_decref(roles);
 		json_decref(set);
 		send_new(r, w, &p);
 		return;
@@ -401,6 +461,11 @@ user_new_post(struct web_request *r, struct web_response *w)
 	request = json_pack("{ss,ss,ss,so,sb}", "verb", "user add", "address",
 	    address, "name", name != NULL ? name : "", "set", set,
 	    "keep_mailbox", web_form(r, "keep_mailbox") != NULL);
+	if (json_array_size(roles) > 0)
+		json_object_set(request, "roles", roles);
+	json_decref(roles);
+	json_object_set_new(request, "lists", all_ticked(r, "lists"));
+	json_object_set_new(request, "groups", all_ticked(r, "groups"));
 	password_take(r, request);
 	rc = admin_write(r, w, request, &reply, &p);
 	if (rc > 0)

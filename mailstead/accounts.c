@@ -41,7 +41,7 @@ struct option {
 		INTO_REQUEST,
 		INTO_NUMBER,
 		INTO_SET,
-		INTO_ROLES,
+		INTO_ARRAY,
 		AS_FLAG
 	} kind;
 };
@@ -52,7 +52,7 @@ struct verb {
 	const char *argument; /* key of the plain argument, or NULL */
 	const char *result;   /* key in the answer, for lists and objects */
 	unsigned flags;
-	struct option options[9];
+	struct option options[11];
 	const char *columns[8]; /* of a list, or of one object as a row */
 };
 
@@ -74,13 +74,15 @@ static const struct verb domain_verbs[] = {
 static const struct verb user_verbs[] = {
 	{ "add", "user add", "address", NULL, F_PASSWORD,
 	  { { "--name", "name", INTO_REQUEST },
-	    { "--role", "roles", INTO_ROLES },
+	    { "--role", "roles", INTO_ARRAY },
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
 	    { "--quota-messages", "quota_messages", INTO_SET },
 	    { "--keep-mailbox", "keep_mailbox", AS_FLAG },
 	    { "--aside-mailbox", "aside_mailbox", AS_FLAG },
 	    { "--generate", "generate", AS_FLAG },
-	    { "--must-change", "must_change", AS_FLAG } }, { NULL } },
+	    { "--must-change", "must_change", AS_FLAG },
+	    { "--list", "lists", INTO_ARRAY },
+	    { "--group", "groups", INTO_ARRAY } }, { NULL } },
 	{ "list", "user list", "domain", "items", F_LIST | F_OPTIONAL,
 	  { { "--match", "match", INTO_REQUEST },
 	    { "--admins", "admins", AS_FLAG },
@@ -157,6 +159,7 @@ static const struct verb audit_verb =
 	{ "list", "audit list", "domain", "items", F_LIST | F_OPTIONAL,
 	  { { "--who", "who", INTO_REQUEST },
 	    { "--what", "what", INTO_REQUEST },
+	    { "--act", "act", INTO_REQUEST },
 	    { "--day", "day", INTO_REQUEST } },
 	  { "time", "actor", "ip", "verb", "target", NULL } };
 
@@ -215,7 +218,7 @@ take_options(struct cli *c, const struct verb *v, json_t *request)
 			    request, o->key, json_integer((json_int_t)n));
 		} else if (o->kind == INTO_SET)
 			json_object_set_new(set, o->key, value);
-		else if (o->kind == INTO_ROLES)
+		else if (o->kind == INTO_ARRAY)
 			json_object_set_new(
 			    request, o->key, json_pack("[o]", value));
 		else
@@ -511,7 +514,7 @@ const struct command commands_accounts[] = {
 	    "add|list|show|set|passwd|disable|enable|sessions|sign-out|delete|"
 	    "import|export [ADDRESS] ...",
 	    "Users: add ADDRESS [--name T] [--role R] [--quota-bytes N] "
-	    "[--quota-messages N] [--keep-mailbox|--aside-mailbox], add|passwd "
+	    "[--quota-messages N] [--list L] [--group A] [--keep-mailbox|--aside-mailbox], add|passwd "
 	    "[--generate] [--must-change].",
 	    false, command_user },
 	{ "alias", "add|list|show|delete [ADDRESS] [TARGET...]",
@@ -529,7 +532,7 @@ const struct command commands_accounts[] = {
 	{ "credential", "list; set NAME --user USER; delete NAME",
 	    "Users and passwords for smart hosts, which name them.", false,
 	    command_credential },
-	{ "audit", "[DOMAIN] [--who W] [--what T] [--day YYYY-MM-DD]",
+	{ "audit", "[DOMAIN] [--who W] [--what T] [--act VERB] [--day YYYY-MM-DD]",
 	    "Who changed what, newest first.", false, command_audit },
 	{ "dkim", "add|list|activate|retire|delete DOMAIN [SELECTOR]",
 	    "Signing keys of a domain; `list --json` has the DNS records. "

@@ -30,6 +30,7 @@ static const struct column {
 	{ "address", IN_USER },
 	{ "name", IN_USER },
 	{ "password", IN_USER },
+	{ "must_change", IN_USER },
 	{ "quota_bytes", IN_SET },
 	{ "quota_messages", IN_SET },
 	{ "may_change_password", IN_SET },

@@ -9,13 +9,14 @@
  * Users as a table, for import and export: the first line names the columns,
  * of which only "address" must be there:
  *
- *	address, name, password, quota_bytes, quota_messages,
+ *	address, name, password, must_change, quota_bytes, quota_messages,
  *	may_change_password, pop3, smtp, web, forward, forward_keep, aliases,
  *	roles, disabled
  *
  * An empty field leaves what the domain's new users get.  "forward",
  * "aliases" and "roles" hold several words separated by blanks; "disabled" is
- * yes, no or the time (RFC 3339) until which.
+ * yes, no or the time (RFC 3339) until which; "must_change", yes or no, is of
+ * the password, and with it never exported.
  */
 struct user_csv {
 	struct table table;

@@ -21,7 +21,8 @@ ADMIN = "admin@example.org"
 PAGES = ["/", "/domains", "/domains/new", "/d/example.org",
          "/d/example.org/users", "/d/example.org/users/new",
          "/d/example.org/look", "/users", "/users/import",
-         "/u/ann@example.org", "/u/ann@example.org/delete", "/aliases",
+         "/u/ann@example.org", "/u/ann@example.org/delete", "/mailboxes",
+         "/aliases",
          "/lists", "/l/news@example.org", "/admins", "/audit", "/me",
          "/queue", "/trace?q=ann", "/log", "/tools", "/protection", "/checks",
          "/certificates", "/backup", "/settings/server", "/settings/text",
@@ -47,7 +48,10 @@ class Pages(unittest.TestCase):
         self.s = s = Server()
         self.addCleanup(s.close)
         s.start()
-        s.user("ann@example.org")
+        for user in ("ann@example.org", "left@example.org"):
+            s.user(user)
+        s.mailbox("left@example.org").mkdir(parents=True)
+        s.cli("user", "delete", "left@example.org")
         s.cli("list", "add", "news@example.org", "ann@example.org")
         self.port = free_port()
         top = tempfile.mkdtemp(prefix="mailstead-nginx-")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import html
+import json
 import re
 import struct
 import sys
@@ -486,6 +487,18 @@ class People(ServerTest):
                          dora.get("/admin/d/example.org/audit").text)
         self.assertNotIn("secret.example", dora.get("/admin/audit").text)
         self.assertTrue(self.s.json("audit", "--who", "admin@"))
+        # what happened is chosen by words, and every one there is is offered
+        page = self.admin.get("/admin/audit?act=domain+add&what=secret")
+        self.assertIn('<option value="domain add" selected>Domain added<',
+                      page.text)
+        self.assertEqual(set(re.findall("<b>([^<]*)</b>", page.text.split(
+            "<tbody>")[1])), {"Domain added"})
+        known = json.loads((
+            Path(__file__).resolve().parents[2] /
+            "admin-cgi/pages/lang/ops/en.json").read_text())
+        self.assertEqual(
+            sorted(re.findall('<option value="([^"]+)"', page.text)),
+            sorted(k[5:] for k in known if k.startswith("verb.")))
 
     # -- tables -------------------------------------------------------------------
     def test_a_table_of_users(self):
@@ -535,6 +548,51 @@ class People(ServerTest):
         self.assertIn('name="keep_mailbox"', page.text)
         self.do(where, dict(fields, keep_mailbox="1"), b)
         self.shown("user", "show", "lea@example.org")
+
+    def test_a_new_user_of_lists_groups_and_roles(self):
+        """All at once or not at all, within what who asks may change."""
+        new = "kim@example.org"
+        self.s.cli("list", "add", "team9@example.org", "ann@example.org")
+        self.s.cli("alias", "add", "desk@example.org", "ann@example.org")
+        self.s.cli("domain", "add", "alien.example")
+        self.s.cli("list", "add", "club@alien.example", "ann@example.org")
+        where = "/admin/d/example.org/users/new"
+        fields = {"local": "kim", "name": "Kim", "password": PASSWORD,
+                  "password2": PASSWORD, "lists": "team9@example.org",
+                  "groups": "desk@example.org"}
+        dora = self.sign_in("dora@example.org")
+        for wrong in ({"lists": "club@alien.example"},
+                      {"groups": "info@alien.example"},
+                      {"lists": "nowhere@example.org"},
+                      {"groups": "team9@example.org"},
+                      {"has": "roles", "roles": "server_admin"}):
+            page = self.do(where, dict(fields, **wrong), dora, status=422)
+            self.assertEqual(
+                self.s.run_cli("user", "show", new).returncode, 1)
+            self.assertEqual(
+                re.search('value="team9@example.org"([^>]*)>',
+                          page.text).group(1).strip(),
+                "" if "lists" in wrong else "checked")
+        self.assertNotIn("alien.example", dora.get(where).text)
+        self.do(where, fields, dora)
+        self.assertIn(new, self.shown("list", "members", "team9@example.org"))
+        self.assertEqual(self.shown("user", "show", new)["aliases"],
+                         ["desk@example.org"])
+        # roles need the password once more
+        fields.update(local="pat", has="roles",
+                      roles="list_admin:team9@example.org\n")
+        self.age_sessions()
+        page = self.do(where, fields, dora, status=403)
+        self.assertEqual(dora.post(where, dict(fields, confirm=PASSWORD),
+                                   page).status, 303)
+        self.assertEqual(self.shown("user", "show", "pat@example.org")
+                         ["roles"], ["list_admin:team9@example.org"])
+        self.s.user("sam@example.org", PASSWORD, "--list", "team9@example.org",
+                    "--group", "desk@example.org")
+        self.assertIn("sam@example.org",
+                      self.shown("list", "members", "team9@example.org"))
+        self.assertIn("sam@example.org", self.shown(
+            "alias", "show", "desk@example.org")["targets"])
 
     def test_N08_mailboxes_of_deleted_users(self):
         """Put aside, given back and erased; never looked into."""
@@ -732,6 +790,25 @@ class People(ServerTest):
         key = self.shown("totp", "begin", "theo@example.org")["secret"]
         self.s.cli("totp", "confirm", "theo@example.org", totp(key))
         self.s.cli("totp", "remove", "theo@example.org")
+
+    def test_a_table_with_passwords_to_be_replaced(self):
+        table = ("address,password,must_change\r\n"
+                 f"c1@example.org,{PASSWORD},yes\r\n"
+                 f"c2@example.org,{PASSWORD},no\r\n"
+                 "c3@example.org,,yes\r\n"
+                 f"c4@example.org,{PASSWORD},maybe\r\n")
+        where = "/admin/users/import"
+        for act in ("try", "import"):
+            page = self.do(where, {"table": table, "do": act}, status=200)
+            self.assertIn("must_change needs a password", page.text)
+            self.assertIn("must_change cannot be maybe", page.text)
+        for user, must in (("c1", True), ("c2", False)):
+            self.assertEqual(self.shown("user", "show", user + "@example.org")
+                             ["must_change_password"], must)
+        _, page = self.choose("c1@example.org", PASSWORD)
+        self.assertIn('name="again"', page.text)
+        self.assertEqual(
+            self.s.run_cli("user", "show", "c3@example.org").returncode, 1)
 
     def test_a_hostile_table(self):
         """Each line by itself: what cannot be read is refused, the rest is
