@@ -494,6 +494,7 @@ change_list(struct request *q, struct err *e)
 			return -1;
 	}
 	if (req_optional(q, "name", &name, e) != 0 ||
+	    (name != NULL && user_check_name(q, name, e) != 0) ||
 	    (name != NULL &&
 		sql_run(q->core->db, e,
 		    "UPDATE list SET name = ?1 WHERE id = ?2", "si", name,

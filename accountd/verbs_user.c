@@ -482,10 +482,9 @@ user_check_name(struct request *q, const char *name, struct err *e)
 {
 	if (strlen(name) > NAME_MAX_BYTES)
 		return refuse(q, e, "too-long", "the name is too long");
-	for (const char *p = name; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return refuse(q, e, "bad-value",
-			    "the name has a control character");
+	if (!utf8_is_plain(slice_str(name)))
+		return refuse(q, e, "bad-value",
+		    "the name has a control character");
 	return 0;
 }
 

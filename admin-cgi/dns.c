@@ -266,15 +266,46 @@ dns_last(struct web_request *r, const char *domain)
 
 /* --- The pages ---------------------------------------------------------------------- */
 
-void
-dns_page(struct web_request *r, struct web_response *w)
+/* The signing keys, with what may be done to each; false: answered. */
+static bool
+put_keys(struct web_request *r, struct web_response *w, const char *domain,
+    json_t *page)
 {
-	const char *domain = own_domain(r, w);
+	json_t *reply, *key, *keys;
+	bool some_new = false;
+	size_t i;
+
+	if (admin_need(r, w,
+		json_pack("{s:s,s:s}", "verb", "dkim list", "domain", domain),
+		&reply) != 0)
+		return false;
+	keys = json_object_get(reply, "items");
+	json_array_foreach(keys, i, key) {
+		const char *state = ops_text(key, "state");
+		bool is_active = strcmp(state, "active") == 0;
+
+		some_new |= strcmp(state, "new") == 0;
+		json_object_set_new(key, "state_text",
+		    json_string(ops_words(r, "key.state", state)));
+		json_object_set_new(key, "active", json_boolean(is_active));
+		ops_put_time(key, "since", ops_text(key, "changed_at"));
+		ops_put_time(key, "until", ops_text(key, "needed_until"));
+	}
+	json_object_set_new(page, "some_new", json_boolean(some_new));
+	json_object_set(page, "dkim", keys);
+	json_decref(reply);
+	return true;
+}
+
+static void
+show_dns(struct web_request *r, struct web_response *w, const char *domain,
+    const struct problem *p)
+{
 	bool full = web_query(r, "full") != NULL;
 	json_t *page, *records;
 	struct state now;
 
-	if (domain == NULL || find_state(r, w, domain, true, &now) != 0)
+	if (find_state(r, w, domain, true, &now) != 0)
 		return;
 	records = json_object_get(now.result, "records");
 	page = json_pack("{s:s,s:b,s:b,s:b,s:b,s:s}", "domain", domain, "full",
@@ -289,7 +320,48 @@ dns_page(struct web_request *r, struct web_response *w)
 			"checks", json_object_get(now.result, "checks")));
 	}
 	json_decref(now.result);
+	if (!put_keys(r, w, domain, page)) {
+		json_decref(page);
+		return;
+	}
+	form_problem(r, w, p, page);
 	admin_page(r, w, "dns", "domains", page);
+}
+
+void
+dns_page(struct web_request *r, struct web_response *w)
+{
+	const char *domain = own_domain(r, w);
+	const struct problem none = { 0 };
+
+	if (domain != NULL)
+		show_dns(r, w, domain, &none);
+}
+
+/* A step of changing keys; false: another button. */
+static bool
+keys_act(struct web_request *r, struct web_response *w, const char *domain)
+{
+	const char *act = web_form(r, "keys"), *gone = web_form(r, "drop");
+	struct problem p = { 0 };
+	json_t *ask = NULL;
+	int rc;
+
+	if (gone != NULL)
+		ask = json_pack("{s:s,s:s,s:s}", "verb", "dkim delete",
+		    "domain", domain, "selector", gone);
+	else if (act != NULL)
+		ask = json_pack("{s:s,s:s}", "verb",
+		    strcmp(act, "switch") == 0 ? "dkim activate" : "dkim add",
+		    "domain", domain);
+	if (ask == NULL)
+		return false;
+	rc = admin_write(r, w, ask, NULL, &p);
+	if (rc > 0)
+		show_dns(r, w, domain, &p);
+	else if (rc == 0)
+		admin_done(r, w, "saved", "/d/%s/dns", admin_url(r, domain));
+	return true;
 }
 
 void
@@ -297,7 +369,7 @@ dns_post(struct web_request *r, struct web_response *w)
 {
 	const char *domain = own_domain(r, w);
 
-	if (domain != NULL &&
+	if (domain != NULL && !keys_act(r, w, domain) &&
 	    runner_start(r, w, "domain", json_pack("{s:s}", "domain", domain)) >
 		0)
 		web_redirect(w, pool_printf(&r->pool, "/d/%s/dns", domain));

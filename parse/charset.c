@@ -183,15 +183,6 @@ charset_to_utf8(struct slice bytes, const char *charset, struct buf *out)
 	(void)iconv_close(cd);
 }
 
-/* U+202A..202E and U+2066..2069: they turn what stands around them. */
-static bool
-is_turning(const unsigned char *p)
-{
-	return p[0] == 0xe2 &&
-	    ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
-		(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
-}
-
 /* How many bytes at `p` (of valid UTF-8, so characters are whole) must go. */
 static size_t
 unwanted(const unsigned char *p, bool one_line)
@@ -200,7 +191,7 @@ unwanted(const unsigned char *p, bool one_line)
 		return 1;
 	if (p[0] == 0xc2 && p[1] < 0xa0)
 		return 2; /* C1 */
-	if (one_line && is_turning(p))
+	if (one_line && utf8_is_turning(p))
 		return 3;
 	return 0;
 }

@@ -280,3 +280,33 @@ utf8_is_valid(struct slice s)
 	}
 	return true;
 }
+
+bool
+utf8_is_turning(const unsigned char *p)
+{
+	return p[0] == 0xe2 &&
+	    ((p[1] == 0x80 && p[2] >= 0xaa && p[2] <= 0xae) ||
+		(p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9));
+}
+
+bool
+utf8_is_plain(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.data;
+
+	if (!utf8_is_valid(s))
+		return false;
+	for (size_t i = 0; i < s.len; i++) {
+		if (p[i] < 0x20 || p[i] == 0x7f)
+			return false;
+		/* characters are whole, so what begins here ends in it */
+		if (p[i] == 0xc2 && p[i + 1] < 0xa0)
+			return false; /* C1 */
+		if (p[i] == 0xe2 &&
+		    (utf8_is_turning(p + i) ||
+			(p[i + 1] == 0x80 &&
+			    (p[i + 2] == 0xa8 || p[i + 2] == 0xa9))))
+			return false;
+	}
+	return true;
+}

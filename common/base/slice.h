@@ -95,4 +95,16 @@ bool slice_is_ascii(struct slice s);
 /* Whole string is valid UTF-8 (no overlong forms, no surrogates). */
 bool utf8_is_valid(struct slice s);
 
+/*
+ * A character of three bytes that turns what stands around it (U+202A..202E,
+ * U+2066..2069), so that a text looks like another.
+ */
+bool utf8_is_turning(const unsigned char *p);
+
+/*
+ * Whole string is valid UTF-8 that shows as what it is, on one line: without
+ * control characters, line separators and what turns the direction.
+ */
+bool utf8_is_plain(struct slice s);
+
 #endif /* BASE_SLICE_H */

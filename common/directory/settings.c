@@ -183,13 +183,11 @@ check_text(
 		return err_set(e, ERR_PERM,
 		    "%s must have from %" PRId64 " to %" PRId64 " bytes",
 		    s->name, s->min, s->max);
-	for (size_t i = 0; i < v.len; i++)
-		if ((unsigned char)v.data[i] < 0x20 || v.data[i] == 0x7f)
-			return err_set(e, ERR_PERM,
-			    "%s must be one line without control characters",
-			    s->name);
 	if (!utf8_is_valid(v))
 		return err_set(e, ERR_PERM, "%s must be UTF-8", s->name);
+	if (!utf8_is_plain(v))
+		return err_set(e, ERR_PERM,
+		    "%s must be one line without control characters", s->name);
 	if (v.len > 0)
 		return put_form(s, v, out, e);
 	return 0;

@@ -34,18 +34,6 @@ is_atext(int c)
 		strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
-/* U+0080..U+009F are control characters as well. */
-static bool
-has_c1_control(struct slice s)
-{
-	for (size_t i = 0; i + 1 < s.len; i++) {
-		if ((unsigned char)s.data[i] == 0xc2 &&
-		    (unsigned char)s.data[i + 1] < 0xa0)
-			return true;
-	}
-	return false;
-}
-
 /* --- Domains -------------------------------------------------------------- */
 
 static bool
@@ -300,7 +288,7 @@ scan_local(struct scan *p, char *out, size_t *len_out, struct err *e)
 		return 0;
 	if (!(p->allow & ADDRESS_UTF8))
 		return err_set(e, ERR_SYNTAX, "local part is not ASCII");
-	if (!utf8_is_valid(local) || has_c1_control(local))
+	if (!utf8_is_plain(local))
 		return err_set(e, ERR_SYNTAX, "local part is not UTF-8 text");
 	return 0;
 }

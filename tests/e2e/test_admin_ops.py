@@ -539,6 +539,26 @@ class Ops(unittest.TestCase):
         self.s.cli("set", "queue.max_messages", "0")
         self.s.cli("set", "limit.connections_per_user", "0")
 
+    def test_signing_keys_are_changed(self):
+        """New ones, published, used; the old ones stay until not needed."""
+        where = "/d/other.example/dns"
+        keys = lambda: {k["selector"]: k["state"] for k in self.s.json(  # noqa: E731
+            "dkim", "list", "other.example")}
+        old = set(keys())
+        self.act(where, {"keys": "new"}, self.page(where))
+        new = set(keys()) - old
+        self.assertEqual((len(new), {keys()[k] for k in new}), (2, {"new"}))
+        page = self.page(where)
+        self.assertIn("Switch to the new keys", page.text)
+        for k in new:
+            self.assertIn(k + "._domainkey", page.text)
+        self.act(where, {"keys": "switch"}, page)
+        self.assertEqual({keys()[k] for k in new}, {"active"})
+        self.assertEqual({keys()[k] for k in old}, {"retired"})
+        told = self.act(where, {"drop": sorted(old)[0]}, page, 422)
+        self.assertIn("Stays needed until", told.text)
+        self.assertEqual({keys()[k] for k in old}, {"retired"})
+
     def test_a_look_that_two_change(self):
         where = "/d/other.example/look"
         page = self.page(where)

@@ -963,6 +963,21 @@ class People(ServerTest):
             self.assertIn(page.status, (422, 429))
 
     # -- the server ---------------------------------------------------------------
+    def test_names_that_look_like_others(self):
+        """What turns the direction of text, or its line, is in no name."""
+        for bad in ("ann\u202egpj.exe", "a\u2066b", "a\u2028b", "a\x85b"):
+            page = self.do(U, {"name": bad}, status=422)
+            self.assertIn("has a control character", page.text)
+            for command in (["user", "set", "ann@example.org", f"name={bad}"],
+                            ["list", "add", "l@example.org", "--name", bad],
+                            ["alias", "add", f"{bad}@example.org",
+                             "ann@example.org"],
+                            ["set", "smtp.greeting", bad]):
+                p = self.s.run_cli(*command)
+                self.assertEqual(p.returncode, 1, command)
+        self.assertEqual(self.s.run_cli("list", "show",
+                                        "l@example.org").returncode, 1)
+
     def upload_table(self, text, do="import"):
         where = "/admin/users/import"
         return self.admin.upload(where, {"do": do}, [
