@@ -55,6 +55,7 @@ static int
 alias_target(struct request *q, int64_t *out, struct err *e)
 {
 	const char *name;
+	struct sql_rows *r;
 	int got;
 
 	*out = 0;
@@ -62,9 +63,13 @@ alias_target(struct request *q, int64_t *out, struct err *e)
 		return 0;
 	if (normal_name(q, "alias_of", &name, e) != 0)
 		return -1;
-	got = sql_get_int(q->core->db, e, out,
+	r = sql_query(q->core->db, e,
 	    "SELECT coalesce(alias_of, id) FROM domain WHERE name = ?1", "s",
 	    name);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1)
+		*out = sql_int(r, 0);
+	sql_done(r);
 	if (got == 0)
 		return refuse(
 		    q, e, "no-such-domain", "no such domain: %s", name);
@@ -75,7 +80,13 @@ static int
 count_rows(struct request *q, const char *query, int64_t id, int64_t *out,
     struct err *e)
 {
-	return sql_get_int(q->core->db, e, out, query, "i", id) == 1 ? 0 : -1;
+	struct sql_rows *r = sql_query(q->core->db, e, query, "i", id);
+	int got = r ? sql_next(r, e) : -1;
+
+	if (got == 1)
+		*out = sql_int(r, 0);
+	sql_done(r);
+	return got == 1 ? 0 : -1;
 }
 
 int
@@ -297,11 +308,13 @@ set_admin(
 	if (text[0] != '\0') {
 		if (canonical_address(q, text, &value, e) != 0)
 			return -1;
-		got = sql_get_int(q->core->db, e, NULL,
+		struct sql_rows *r = sql_query(q->core->db, e,
 		    "SELECT 1 FROM account u JOIN domain d"
 		    " ON d.id = u.domain_id WHERE d.id = ?1"
 		    " AND u.local || '@' || d.name = ?2 COLLATE NOCASE",
 		    "is", q->target.domain_id, value);
+		got = r ? sql_next(r, e) : -1;
+		sql_done(r);
 	}
 	if (got == 0)
 		return refuse(q, e, "not-found",
@@ -479,11 +492,13 @@ int
 refuse_if_full(
     struct request *q, const char *query, const char *what, struct err *e)
 {
-	int64_t full = 0;
-	int got =
-	    sql_get_int(q->core->db, e, &full, query, "i", q->target.domain_id);
+	struct sql_rows *r =
+	    sql_query(q->core->db, e, query, "i", q->target.domain_id);
+	int got = r ? sql_next(r, e) : -1;
+	bool full = got == 1 && sql_int(r, 0) != 0;
 
-	if (full != 0)
+	sql_done(r);
+	if (full)
 		return refuse(q, e, "limit",
 		    "the domain has as many %s as it may have", what);
 	return got < 0 ? -1 : 0;

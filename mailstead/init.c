@@ -36,6 +36,7 @@
 #include "mailstead/state.h"
 
 enum {
+	LISTEN_MAX = 32,
 	LISTEN_TEXT = 2048
 };
 

@@ -9,9 +9,11 @@
  * Deadlines: each wait, the whole message, and a least rate after a minute,
  * so that a byte now and then keeps nobody here.
  *
- * Run by the session's thread.
+ * Run by whoever has the session: each step takes what has arrived, and the
+ * commit is waited for by nobody.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -104,7 +106,7 @@ set_deadline(struct session *s, int64_t start_ms, uint64_t bytes)
 		if (whole < end)
 			end = whole;
 	}
-	stream_set_timeout(&s->stream, end > now ? end - now : 1);
+	session_set_timeout(s, end > now ? end - now : 1);
 }
 
 /* The protocol's side of one message. */
@@ -143,31 +145,48 @@ take(struct reading *r, struct incoming *in, struct slice data)
 	return used;
 }
 
-/* 0 at the end of the data; -1: the connection is over, the text says why. */
-static int
-read_message(
-    struct session *s, struct reading *r, struct incoming *in, struct err *e)
+/* What DATA has beside the transaction. */
+struct data {
+	struct reading reading;
+	struct incoming in;
+	struct incoming_rules rules; /* of `in` */
+	char protocol[PROTOCOL_SIZE];
+	int64_t start_ms;
+	uint64_t discarded;
+	bool whole;     /* to be committed */
+	bool committed; /* or not: the spool knows, or `failure` */
+	struct err failure;
+	char id[ID_SIZE];
+	uint64_t size;
+};
+
+void
+data_release(struct data *d)
 {
-	int64_t start = clock_mono_ms();
-	uint64_t discarded = 0;
+	if (d == NULL)
+		return;
+	incoming_release(&d->in);
+	free(d);
+}
 
-	while (r->dot.state != DOT_END) {
-		struct slice data;
-		size_t used;
+/* What has arrived; -1: the connection is over, the text says why. */
+static int
+read_some(struct session *s, struct data *d, struct err *e)
+{
+	struct reading *r = &d->reading;
+	struct slice data;
+	size_t used;
 
-		set_deadline(s, start, r->bytes);
-		if (stream_peek(&s->stream, 1, &data, e) != 0)
-			return -1;
-		used = take(r, in, data);
-		stream_consume(&s->stream, used);
-		r->bytes += used;
-		if (is_refused(r, in))
-			discarded += used;
-		if (discarded > DISCARD_MAX)
-			return err_set(e, ERR_PERM, "refused data goes on");
-	}
-	if (!is_refused(r, in))
-		incoming_end(in);
+	if (stream_peek(&s->stream, 1, &data, e) != 0)
+		return -1;
+	used = take(r, &d->in, data);
+	stream_consume(&s->stream, used);
+	r->bytes += used;
+	if (is_refused(r, &d->in))
+		d->discarded += used;
+	if (d->discarded > DISCARD_MAX)
+		return err_set(e, ERR_PERM, "refused data goes on");
+	set_deadline(s, d->start_ms, r->bytes);
 	return 0;
 }
 
@@ -283,30 +302,118 @@ count_message(struct session *s)
 		log_warning("limit.messages_per_user: %s", e.text);
 }
 
+/* The whole of it is with the spool: what is left is to say so durably. */
 static int
-commit(struct session *s, const struct reading *r, struct incoming *in)
+end_message(struct session *s, struct data *d)
 {
 	struct transaction *tx = &s->tx;
-	struct spool_message *message = tx->message;
-	char id[ID_SIZE];
-	uint64_t size = spool_size(message);
+
+	memcpy(d->id, spool_id(tx->message), ID_SIZE);
+	d->size = spool_size(tx->message);
+	tx->envelope.body_lines = d->in.lines;
+	tx->envelope.local_prefix = d->in.local_prefix;
+	tx->envelope.accepted_ms = clock_wall_ms();
+	if (d->reading.dot.saw_8bit)
+		tx->envelope.flags |= ENVELOPE_8BIT;
+	d->whole = true;
+	return 0;
+}
+
+bool
+data_is_whole(const struct session *s)
+{
+	return s->tx.data != NULL && s->tx.data->whole;
+}
+
+static void
+committed(void *arg)
+{
+	struct session *s = arg;
+
+	s->mtad->resume(s->connection);
+}
+
+bool
+data_commit(struct session *s)
+{
+	struct transaction *tx = &s->tx;
+	struct data *d = tx->data;
 	struct err e;
 
-	memcpy(id, spool_id(message), ID_SIZE);
-	tx->envelope.body_lines = in->lines;
-	tx->envelope.local_prefix = in->local_prefix;
-	tx->envelope.accepted_ms = clock_wall_ms();
-	if (r->dot.saw_8bit)
-		tx->envelope.flags |= ENVELOPE_8BIT;
-	tx->message = NULL; /* commit takes it, also when it fails */
-	if (spool_commit(message, &tx->envelope, &e) != 0) {
-		log_spool_trouble("commit", &e);
+	d->whole = false;
+	d->committed = true;
+	/* where the client reads nothing, its end wakes us */
+	set_deadline(s, clock_mono_ms(), 0);
+	if (spool_commit_begin(tx->message, &tx->envelope, committed, s, &e) ==
+	    0)
+		return true;
+	tx->message = NULL;
+	d->failure = e;
+	return false;
+}
+
+static int
+answer_commit(struct session *s, struct data *d)
+{
+	struct spool_message *message = s->tx.message;
+	int rc = -1;
+
+	s->tx.message = NULL; /* the spool has it, also when that failed */
+	if (message != NULL)
+		rc = spool_commit_end(message, &d->failure);
+	if (rc != 0) {
+		log_spool_trouble("commit", &d->failure);
 		return session_reply(s, 451, "4.3.0", "Try again later");
 	}
-	log_accept(s, id, in, size);
+	log_accept(s, d->id, &d->in, d->size);
 	count_message(s);
 	s->junk = 0;
-	return session_reply(s, 250, "2.0.0", "Accepted as %s", id);
+	return session_reply(s, 250, "2.0.0", "Accepted as %s", d->id);
+}
+
+/* The end of the data, or of the connection (`failed` says why). */
+static int
+end_data(struct session *s, struct data *d, const struct err *failed)
+{
+	struct policy_verdict v;
+
+	if (failed == NULL && !is_refused(&d->reading, &d->in))
+		incoming_end(&d->in);
+	if (s->user == NULL && !s->facts.trusted)
+		limits_count_bytes(s->mtad->limits, s->limit_key,
+		    d->reading.bytes, clock_mono_ms());
+	if (failed != NULL)
+		return failed->kind == ERR_PERM
+		    ? session_end(s, 421, "4.7.0", "Closing")
+		    : session_end_failed(s, failed);
+	if (!is_refused(&d->reading, &d->in))
+		return end_message(s, d);
+	if (d->in.fault == INCOMING_WRITE)
+		log_spool_trouble("write", &d->in.err);
+	v = judge_message(&d->reading, &d->in);
+	return session_refuse(s, &v);
+}
+
+int
+data_step(struct session *s)
+{
+	struct data *d = s->tx.data;
+	struct err e;
+	int rc;
+
+	if (d->committed) {
+		rc = answer_commit(s, d);
+	} else if (read_some(s, d, &e) != 0) {
+		rc = end_data(s, d, &e);
+	} else if (d->reading.dot.state != DOT_END) {
+		return 0;
+	} else {
+		rc = end_data(s, d, NULL);
+		if (d->whole)
+			return rc;
+	}
+	transaction_reset(s);
+	return rc;
 }
 
 /* --- the verb -------------------------------------------------------------------- */
@@ -351,47 +458,29 @@ make_rules(struct session *s, const char *protocol, const char **recipients,
 	}
 }
 
-static int
-receive(struct session *s)
+/* From here on what comes is the message. */
+static void
+begin_data(struct session *s)
 {
 	struct transaction *tx = &s->tx;
 	int64_t max = settings_int(s->settings, SET_MESSAGE_MAX_BYTES);
-	struct reading r = { .dot = { .max_line = (size_t)settings_int(
-					  s->settings, SET_SMTP_MAX_LINE) },
-		.max_bytes = max > 0 ? (uint64_t)max : UINT64_MAX,
-		.normalise =
-		    settings_choice(s->settings, SET_SMTP_BARE_NEWLINE) == 1 };
-	char protocol[PROTOCOL_SIZE];
-	struct incoming_rules rules;
-	struct incoming in;
-	struct policy_verdict v;
-	struct err e;
-	int rc, read;
+	struct data *d = mem_zalloc(sizeof(*d));
 
-	protocol_name(s, protocol);
-	make_rules(s, protocol,
+	tx->data = d;
+	d->reading =
+	    (struct reading){ .dot = { .max_line = (size_t)settings_int(
+					   s->settings, SET_SMTP_MAX_LINE) },
+		    .max_bytes = max > 0 ? (uint64_t)max : UINT64_MAX,
+		    .normalise = settings_choice(
+				     s->settings, SET_SMTP_BARE_NEWLINE) == 1 };
+	protocol_name(s, d->protocol);
+	make_rules(s, d->protocol,
 	    pool_alloc(
 		&tx->pool, tx->envelope.recipient_count * sizeof(const char *)),
-	    &rules);
-	incoming_init(&in, &rules, tx->message);
-	read = read_message(s, &r, &in, &e);
-	if (s->user == NULL && !s->facts.trusted)
-		limits_count_bytes(
-		    s->mtad->limits, s->limit_key, r.bytes, clock_mono_ms());
-	if (read != 0) {
-		rc = e.kind == ERR_PERM
-		    ? session_end(s, 421, "4.7.0", "Closing")
-		    : session_end_failed(s, &e);
-	} else if (is_refused(&r, &in)) {
-		if (in.fault == INCOMING_WRITE)
-			log_spool_trouble("write", &in.err);
-		v = judge_message(&r, &in);
-		rc = session_refuse(s, &v);
-	} else {
-		rc = commit(s, &r, &in);
-	}
-	incoming_release(&in);
-	return rc;
+	    &d->rules);
+	incoming_init(&d->in, &d->rules, tx->message);
+	d->start_ms = clock_mono_ms();
+	set_deadline(s, d->start_ms, 0);
 }
 
 int
@@ -409,12 +498,9 @@ smtp_data(void *session, struct slice args)
 	if (spool_begin(s->mtad->spool, &s->tx.message, &e) != 0) {
 		log_spool_trouble("begin", &e);
 		rc = session_reply(s, 452, "4.3.1", "Try again later");
-	} else if (session_reply(
-		       s, 354, NULL, "Go ahead, end with <CRLF>.<CRLF>") != 0) {
-		rc = -1;
-	} else {
-		rc = receive(s);
+		transaction_reset(s);
+		return rc;
 	}
-	transaction_reset(s);
-	return rc;
+	begin_data(s);
+	return session_reply(s, 354, NULL, "Go ahead, end with <CRLF>.<CRLF>");
 }

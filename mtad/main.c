@@ -188,6 +188,7 @@ tick(struct worker *w)
 	spool_writer_set_minimum_free(m->spool, minimum_free(set));
 	settings_free(set);
 	tls_server_tick(&m->tls);
+	session_end_waits(m);
 }
 
 static int
@@ -199,6 +200,7 @@ worker_start(struct worker *w, struct err *e)
 	int rc;
 
 	m->worker = w;
+	m->resume = service_resume;
 	w->data = m;
 	m->limits = setup.limits;
 	if (!w->is_inherited)
@@ -240,18 +242,10 @@ busy(struct worker *w, const struct connection *c)
 		    c->fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Wake the sessions that wait for a command; they say 421. */
 static void
 worker_stop(struct worker *w)
 {
-	struct mtad *m = w->data;
-
-	(void)pthread_mutex_lock(&m->lock);
-	for (struct session *s = m->sessions; s != NULL; s = s->next) {
-		if (atomic_load(&s->idle))
-			(void)shutdown(s->stream.fd, SHUT_RD);
-	}
-	(void)pthread_mutex_unlock(&m->lock);
+	session_end_waits(w->data);
 }
 
 int
@@ -263,7 +257,7 @@ main(int argc, char **argv)
 		.configure = configure,
 		.changed = changed,
 		.worker_start = worker_start,
-		.serve = session_serve,
+		.turn = session_turn,
 		.busy = busy,
 		.tick = tick,
 		.worker_stop = worker_stop,

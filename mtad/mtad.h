@@ -28,7 +28,8 @@
  * The SMTP server's own objects: the worker's, a session, and inside it but
  * apart from it a transaction.
  *
- * A session belongs to one thread.  A transaction has one end, whatever
+ * A session belongs to one thread at a time and to none while it waits for a
+ * command.  A transaction has one end, whatever
  * happened: transaction_reset().  Every way out of MAIL, RCPT and DATA goes
  * through it, so nothing of a message can be left for the next one.
  */
@@ -53,6 +54,8 @@ struct mtad {
 	struct spool_writer *spool;
 	struct limits *limits;
 	atomic_bool queue_full;
+	/* service_resume(), but where a test runs the sessions */
+	void (*resume)(struct connection *c);
 
 	struct tls_server tls; /* by enum mtad_kind */
 
@@ -80,11 +83,13 @@ struct transaction {
 	size_t rcpt_hash_alloc;
 	size_t local_count; /* recipients of ours */
 	struct spool_message *message;
+	struct data *data; /* from DATA on; data.c's */
 };
 
 struct session {
 	struct mtad *mtad;
 	struct session *next, *prev;
+	struct connection *connection;
 	struct stream stream;
 	struct settings *settings; /* a reference; fresh with each MAIL */
 	struct pool pool;          /* ends with the session */
@@ -101,8 +106,9 @@ struct session {
 	enum smtp_state state;
 	bool is_esmtp;
 	atomic_bool idle; /* waits for a command: may be woken to stop */
-	const char *helo; /* "" before */
-	struct dir_account *user; /* signed in, or NULL */
+	_Atomic int64_t wait_until_ms; /* 0 = waits for nothing */
+	const char *helo;              /* "" before */
+	struct dir_account *user;      /* signed in, or NULL */
 	unsigned commands, junk, errors, auth_failures;
 
 	struct policy_input facts; /* of the client, and of the transaction */
@@ -111,8 +117,11 @@ struct session {
 
 /* --- session.c ------------------------------------------------------------- */
 
-/* Serve one connection to its end; owns c->fd. */
-void session_serve(struct worker *w, struct connection *c);
+/* A turn of one connection (proc/service.h); owns c->fd. */
+enum turn session_turn(struct worker *w, struct connection *c);
+
+/* End the waiting of sessions: whose time is over; all when stopping. */
+void session_end_waits(struct mtad *m);
 
 /* Collect a reply; `enhanced` NULL for those that have none.  0 or -1. */
 int session_reply(struct session *s, int code, const char *enhanced,
@@ -140,6 +149,9 @@ void session_forget_user(struct session *s);
 /* Our own name on the address this client came to. */
 const char *session_own_name(const struct session *s);
 
+/* How long the client may take for what comes next. */
+void session_set_timeout(struct session *s, int64_t timeout_ms);
+
 /* The greeting. */
 int session_greet(struct session *s);
 
@@ -158,6 +170,23 @@ int smtp_mail(void *session, struct slice args);    /* envelope.c */
 int smtp_rcpt(void *session, struct slice args);    /* envelope.c */
 int smtp_data(void *session, struct slice args);    /* data.c */
 int smtp_xclient(void *session, struct slice args); /* proxy.c */
+
+/* --- data.c, while there is tx.data ------------------------------------------ */
+
+/* Take what has arrived, or what became of the commit.  0 or -1. */
+int data_step(struct session *s);
+
+/* Is the message whole, and to be committed now? */
+bool data_is_whole(const struct session *s);
+
+/*
+ * Commit it.  True: the session may be with another thread from now on.
+ * False: it failed at once, data_step() answers.
+ */
+bool data_commit(struct session *s);
+
+/* Forget it; NULL is fine. */
+void data_release(struct data *d);
 
 /*
  * Read the PROXY header (version 2) and take over what it says; -1: it is not

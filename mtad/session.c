@@ -187,6 +187,7 @@ transaction_reset(struct session *s)
 		spool_abort(tx->message);
 	envelope_release(&tx->envelope);
 	free(tx->rcpt_hashes);
+	data_release(tx->data);
 	pool_reset(&pool);
 	*tx = (struct transaction){ .pool = pool };
 	s->facts.sender = "";
@@ -507,6 +508,25 @@ run_command(struct session *s, struct slice line, enum stream_eol eol)
 	return v->handler(s, args);
 }
 
+void
+session_set_timeout(struct session *s, int64_t timeout_ms)
+{
+	stream_set_timeout(&s->stream, timeout_ms);
+	atomic_store(&s->wait_until_ms, s->stream.deadline_ms);
+}
+
+/* From here on the client has its time to send a command. */
+static int
+expect_command(struct session *s)
+{
+	session_set_timeout(
+	    s, 1000 * settings_int(s->settings, SET_SESSION_COMMAND_TIMEOUT));
+	atomic_store(&s->idle, true);
+	if (service_stopping() && !stream_has_input(&s->stream))
+		return session_end(s, 421, "4.3.2", "Shutting down");
+	return 0;
+}
+
 /* Read and run one command. */
 static int
 next_command(struct session *s)
@@ -516,13 +536,9 @@ next_command(struct session *s)
 	struct err e;
 	int rc;
 
-	stream_set_timeout(&s->stream,
-	    1000 * settings_int(s->settings, SET_SESSION_COMMAND_TIMEOUT));
-	atomic_store(&s->idle, true);
-	if (service_stopping() && !stream_has_input(&s->stream))
-		return session_end(s, 421, "4.3.2", "Shutting down");
 	rc = stream_read_line(&s->stream, COMMAND_MAX, &line, &eol, &e);
 	atomic_store(&s->idle, false);
+	atomic_store(&s->wait_until_ms, 0);
 	s->commands++;
 	if (rc == 0)
 		rc = run_command(s, line, eol);
@@ -530,9 +546,18 @@ next_command(struct session *s)
 		rc = session_reply(s, 500, "5.5.2", "Line too long");
 	else
 		return session_end_failed(s, &e);
-	if (rc != 0)
-		return -1;
-	return check_counts(s);
+	return rc;
+}
+
+/* Go on with whatever has arrived. */
+static int
+step(struct session *s)
+{
+	int rc = s->tx.data != NULL ? data_step(s) : next_command(s);
+
+	if (rc != 0 || s->tx.data != NULL)
+		return rc;
+	return check_counts(s) != 0 ? -1 : expect_command(s);
 }
 
 /* --- a connection's life -------------------------------------------------------- */
@@ -659,7 +684,7 @@ begin(struct session *s)
 	struct err e;
 
 	if (open_session(s, &e) == 0)
-		return 0;
+		return expect_command(s);
 	log_session(s, "reject", e.text);
 	return -1;
 }
@@ -676,31 +701,83 @@ release_session(struct session *s)
 	stream_release(&s->stream);
 	settings_free(s->settings);
 	pool_release(&s->pool);
+	free(s);
+}
+
+static struct session *
+new_session(struct mtad *m, struct connection *c)
+{
+	struct session *s = mem_zalloc(sizeof(*s));
+
+	s->mtad = m;
+	s->connection = c;
+	s->kind =
+	    c->kind == SERVICE_INHERITED ? MTAD_LOCAL : (enum mtad_kind)c->kind;
+	s->client = c->peer;
+	s->local = c->local;
+	s->client_name = s->helo = "";
+	s->state = SMTP_NEW;
+	stream_init(&s->stream, c->fd);
+	session_id_new(s->id);
+	register_session(s);
+	s->settings = directory_settings(m->directory);
+	s->facts.sender = s->facts.recipient = "";
+	stream_set_timeout(&s->stream,
+	    1000 * settings_int(s->settings, SET_SESSION_TLS_TIMEOUT));
+	return s;
+}
+
+/* Can it go on without waiting for its client? */
+static bool
+has_work(struct session *s)
+{
+	return s->tx.data != NULL
+	    ? stream_has_input(&s->stream)
+	    : stream_line_arrived(&s->stream, COMMAND_MAX);
+}
+
+enum turn
+session_turn(struct worker *w, struct connection *c)
+{
+	struct session *s = c->data;
+	struct err e;
+	int rc = 0;
+
+	if (s == NULL) {
+		c->data = s = new_session(w->data, c);
+		rc = begin(s);
+	} else if (s->tx.data != NULL) {
+		rc = step(s);
+	} else {
+		stream_gather(&s->stream, COMMAND_MAX);
+	}
+	while (rc == 0) {
+		if (data_is_whole(s)) {
+			if (data_commit(s))
+				return TURN_LATER;
+		} else if (!has_work(s)) {
+			if (stream_rest(&s->stream, &e) != 0)
+				break;
+			return TURN_READ;
+		}
+		rc = step(s);
+	}
+	release_session(s);
+	return TURN_END;
 }
 
 void
-session_serve(struct worker *w, struct connection *c)
+session_end_waits(struct mtad *m)
 {
-	struct mtad *m = w->data;
-	struct session s = { .mtad = m,
-		.kind = c->kind == SERVICE_INHERITED ? MTAD_LOCAL
-						     : (enum mtad_kind)c->kind,
-		.client = c->peer,
-		.local = c->local,
-		.client_name = "",
-		.helo = "",
-		.state = SMTP_NEW };
+	int64_t now = clock_mono_ms();
 
-	stream_init(&s.stream, c->fd);
-	session_id_new(s.id);
-	register_session(&s);
-	s.settings = directory_settings(m->directory);
-	s.facts.sender = s.facts.recipient = "";
-	stream_set_timeout(&s.stream,
-	    1000 * settings_int(s.settings, SET_SESSION_TLS_TIMEOUT));
-	if (begin(&s) == 0) {
-		while (next_command(&s) == 0)
-			;
+	(void)pthread_mutex_lock(&m->lock);
+	for (struct session *s = m->sessions; s != NULL; s = s->next) {
+		int64_t until = atomic_load(&s->wait_until_ms);
+
+		if ((until != 0 && until <= now) ||
+		    (service_stopping() && atomic_load(&s->idle)))
+			(void)shutdown(s->stream.fd, SHUT_RD);
 	}
-	release_session(&s);
+	(void)pthread_mutex_unlock(&m->lock);
 }

@@ -78,6 +78,15 @@ int spool_write(struct spool_message *m, const void *data, size_t len,
 int spool_commit(
     struct spool_message *m, struct envelope *v, struct err *e) MUST_CHECK;
 
+/*
+ * The same in two halves, for who has better things to do meanwhile.  0 from
+ * the first: done() is called once, by a thread that must not be kept waiting
+ * and perhaps before this returns; then the second tells what became of it.
+ */
+int spool_commit_begin(struct spool_message *m, struct envelope *v,
+    void (*done)(void *arg), void *arg, struct err *e) MUST_CHECK;
+int spool_commit_end(struct spool_message *m, struct err *e) MUST_CHECK;
+
 void spool_abort(struct spool_message *m);
 
 #endif /* QUEUE_SPOOL_H */

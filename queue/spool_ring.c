@@ -9,7 +9,7 @@
  * and asks second, never takes a fresh segment for an abandoned one.
  *
  * ring_prepare() runs in the writer's helper thread, the rest in the thread
- * that leads a commit.
+ * that commits.
  */
 #include "queue/spool_ring.h"
 

@@ -3,16 +3,16 @@
  *
  * A message grows in one buffer that is its record already: room for the
  * header, the body, and at commit the envelope.  Whoever commits puts it into
- * the queue; the first in the queue leads: it takes what fits into the
- * segment, writes all of it with one pwritev, flushes once, tells the runner
- * once, wakes everybody it spoke for, and hands the lead to the next in the
- * queue.  So the flush of one group collects the next.
+ * the queue; the committing thread takes what fits into the segment, writes all
+ * of it with one pwritev, flushes once, tells the runner once and those it
+ * wrote for.  So the flush of one group collects the next.
  *
  * Keeps G1 (nobody is told 0 before the flush returned 0) and I5 (a failed
  * write or flush answers everybody of the group with -1, and only after the
  * void mark is durable, so that what was refused stays refused).
  *
- * Threads: any number commit; one helper prepares the next segment.  Waiting
+ * Threads: any number commit; one writes and flushes for all of them, one
+ * prepares the next segment.  Waiting
  * for the flush has no deadline of its own: giving up on a record that may
  * become durable a moment later would be a lie either way.
  */
@@ -35,6 +35,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/mem.h"
+#include "base/wait.h"
 
 #include "queue/spool.h"
 #include "queue/spool_format.h"
@@ -45,6 +46,7 @@ enum {
 	MEMORY_MAX = 64 * 1024 * 1024, /* of all messages of a process */
 	LARGE_CHUNK = 64 * 1024,       /* written to a file at a time */
 	SEGMENT_WAIT_MS = 10000,       /* for a segment to be made */
+	PREPARE_RETRY_MS = 1000,       /* after the disk refused one */
 	DISK_CHECK_MS = 250,
 	RECORD_BUFFER_MAX = RECORD_HEADER + SPOOL_INLINE_MAX + LARGE_CHUNK +
 	    ENVELOPE_MAX + SEGMENT_ALIGN,
@@ -62,20 +64,19 @@ struct spool_writer {
 	_Atomic uint64_t memory; /* bytes of bodies in buffers */
 
 	pthread_mutex_t lock; /* all below */
-	pthread_cond_t changed;
+	pthread_cond_t changed, queued;
 	struct spool_message *first, **last; /* waiting to be committed */
-	bool leading;
 	int64_t disk_checked_ms;
 	bool disk_full;
 
-	/* The leader's, and under the lock where the helper is concerned. */
+	/* The committer's, under the lock where the helper is concerned. */
 	struct spool_segment current;
 	bool must_void; /* current failed, its void mark is not durable yet */
 	struct spool_segment spare;
 	struct err spare_error; /* why there is none */
 	bool spare_wanted;
 	bool stopping;
-	pthread_t helper;
+	pthread_t helper, committer;
 };
 
 struct spool_message {
@@ -89,10 +90,10 @@ struct spool_message {
 
 	/* While it waits for its group. */
 	struct spool_message *next;
-	sem_t wake;
-	bool lead; /* woken to lead, not because it is done */
+	void (*done)(void *arg);
+	void *done_arg;
 	int result;
-	struct err *error;
+	struct err error;
 };
 
 /* --- the writer --------------------------------------------------------------- */
@@ -130,6 +131,34 @@ helper_main(void *arg)
 	return NULL;
 }
 
+/* Under the lock. */
+static void
+stop(struct spool_writer *w)
+{
+	w->stopping = true;
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_cond_broadcast(&w->queued);
+}
+
+static void *committer_main(void *arg);
+
+static int
+start_threads(struct spool_writer *w, struct err *e)
+{
+	errno = pthread_create(&w->helper, NULL, helper_main, w);
+	if (errno != 0)
+		return err_errno(e, "spool helper thread");
+	errno = pthread_create(&w->committer, NULL, committer_main, w);
+	if (errno == 0)
+		return 0;
+	(void)err_errno(e, "spool committing thread");
+	(void)pthread_mutex_lock(&w->lock);
+	stop(w);
+	(void)pthread_mutex_unlock(&w->lock);
+	(void)pthread_join(w->helper, NULL);
+	return -1;
+}
+
 static int
 open_notify(struct spool_writer *w, const char *path, struct err *e)
 {
@@ -159,6 +188,7 @@ writer_release(struct spool_writer *w)
 	if (w->spare.fd >= 0)
 		(void)close(w->spare.fd);
 	(void)pthread_cond_destroy(&w->changed);
+	(void)pthread_cond_destroy(&w->queued);
 	(void)pthread_mutex_destroy(&w->lock);
 	spool_dirs_close(&w->dirs);
 	free(w);
@@ -181,6 +211,7 @@ writer_init(struct spool_writer *w, uint64_t minimum_free)
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&w->changed, &attr);
+	(void)pthread_cond_init(&w->queued, &attr);
 	(void)pthread_condattr_destroy(&attr);
 }
 
@@ -201,9 +232,7 @@ spool_writer_open(const char *spool_dir, const char *name,
 		writer_release(w);
 		return -1;
 	}
-	errno = pthread_create(&w->helper, NULL, helper_main, w);
-	if (errno != 0) {
-		err_errno(e, "spool helper thread");
+	if (start_threads(w, e) < 0) {
 		ring_close(&w->ring);
 		writer_release(w);
 		return -1;
@@ -218,10 +247,10 @@ spool_writer_close(struct spool_writer *w)
 	if (w == NULL)
 		return;
 	(void)pthread_mutex_lock(&w->lock);
-	assert(w->first == NULL && !w->leading);
-	w->stopping = true;
-	(void)pthread_cond_broadcast(&w->changed);
+	assert(w->first == NULL);
+	stop(w);
 	(void)pthread_mutex_unlock(&w->lock);
+	(void)pthread_join(w->committer, NULL);
 	(void)pthread_join(w->helper, NULL);
 	ring_close(&w->ring);
 	writer_release(w);
@@ -269,7 +298,6 @@ begin(struct spool_writer *w, struct spool_message **out, struct err *e)
 	m->large_fd = -1;
 	buf_init(&m->buf, RECORD_BUFFER_MAX);
 	buf_add(&m->buf, room, sizeof(room));
-	(void)sem_init(&m->wake, 0, 0);
 	*out = m;
 	return 0;
 }
@@ -314,7 +342,6 @@ message_free(struct spool_message *m)
 	if (m->large_fd >= 0)
 		(void)close(m->large_fd);
 	buf_release(&m->buf);
-	(void)sem_destroy(&m->wake);
 	free(m);
 }
 
@@ -573,77 +600,67 @@ take_one(struct spool_writer *w, struct spool_message **group)
 	return 1;
 }
 
-/* Called with the lock held by the first in the queue; returns it unlocked. */
+/* Under the lock, which it leaves meanwhile: commit the head of the queue. */
 static void
-lead(struct spool_writer *w, struct spool_message *self)
+commit_group(struct spool_writer *w)
 {
 	struct spool_message *group[GROUP_MAX];
-	struct spool_message *next;
 	struct err e = { 0 };
 	int count, rc = 0;
 
 	if (w->must_void) {
-		/* Only the leader touches current. */
+		/* Only this thread touches current. */
 		(void)pthread_mutex_unlock(&w->lock);
 		rc = ring_void(&w->ring, &w->current, &e);
 		(void)pthread_mutex_lock(&w->lock);
 	}
 	if (rc == 0) {
 		w->must_void = false;
-		rc = ensure_room(w, self->buf.len, &e);
+		rc = ensure_room(w, w->first->buf.len, &e);
 	}
 	count = rc == 0 ? take_group(w, group) : take_one(w, group);
-	assert(count > 0 && group[0] == self);
+	assert(count > 0);
 	(void)pthread_mutex_unlock(&w->lock);
 
 	if (rc == 0)
 		rc = write_group(w, group, count, &e);
-
-	(void)pthread_mutex_lock(&w->lock);
-	next = w->first;
-	if (next != NULL)
-		next->lead = true;
-	else
-		w->leading = false;
-	(void)pthread_mutex_unlock(&w->lock);
-	if (next != NULL)
-		(void)sem_post(&next->wake);
 	for (int i = 0; i < count; i++) {
 		group[i]->result = rc;
-		if (rc < 0)
-			*group[i]->error = e;
+		group[i]->error = e;
 		/* After this it may be gone. */
-		if (group[i] != self)
-			(void)sem_post(&group[i]->wake);
+		group[i]->done(group[i]->done_arg);
 	}
+	(void)pthread_mutex_lock(&w->lock);
 }
 
-static int
-commit_record(struct spool_message *m, struct err *e)
+static void *
+committer_main(void *arg)
+{
+	struct spool_writer *w = arg;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (!w->stopping) {
+		if (w->first != NULL)
+			commit_group(w);
+		else
+			(void)pthread_cond_wait(&w->queued, &w->lock);
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* Put it into the queue; from then on it may be done at any moment. */
+static void
+enqueue(struct spool_message *m)
 {
 	struct spool_writer *w = m->writer;
-	bool must_lead;
 
-	m->error = e;
 	(void)pthread_mutex_lock(&w->lock);
 	*w->last = m;
 	w->last = &m->next;
-	must_lead = !w->leading;
-	if (must_lead) {
-		w->leading = true;
-		lead(w, m);
-		return m->result;
-	}
+	if (w->first == m)
+		(void)pthread_cond_signal(&w->queued);
 	(void)pthread_mutex_unlock(&w->lock);
-	while (sem_wait(&m->wake) < 0)
-		assert(errno == EINTR);
-	/* written before the post; a whole group asking for the lock would
-	 * queue up behind the next leader */
-	if (m->lead) {
-		(void)pthread_mutex_lock(&w->lock);
-		lead(w, m);
-	}
-	return m->result;
 }
 
 /* --- the end of a message ----------------------------------------------------------- */
@@ -719,27 +736,69 @@ add_envelope(struct spool_message *m, struct envelope *v, struct err *e)
 }
 
 static int
-commit(struct spool_message *m, struct envelope *v, struct err *e)
+make_ready(struct spool_message *m, struct envelope *v, struct err *e)
 {
 	if (m->failed)
 		return err_set(e, ERR_TEMP, "an earlier write failed");
-	if (m->large_fd >= 0 && large_finish(m, e) < 0)
-		return -1;
+	if (m->large_fd >= 0) {
+		(void)wait_begins();
+		if (large_finish(m, e) < 0)
+			return -1;
+	}
 	if (add_envelope(m, v, e) < 0)
 		return -1;
 	if ((m->large_fd >= 0 || m->has_large_envelope) &&
 	    fsync(m->writer->dirs.large) < 0)
 		return err_errno(e, "flush large/");
-	return commit_record(m, e);
+	return 0;
 }
 
 int
-spool_commit(struct spool_message *m, struct envelope *v, struct err *e)
+spool_commit_begin(struct spool_message *m, struct envelope *v,
+    void (*done)(void *arg), void *arg, struct err *e)
 {
-	if (commit(m, v, e) < 0) {
+	if (make_ready(m, v, e) < 0) {
+		spool_abort(m);
+		return -1;
+	}
+	m->done = done;
+	m->done_arg = arg;
+	enqueue(m);
+	return 0;
+}
+
+int
+spool_commit_end(struct spool_message *m, struct err *e)
+{
+	if (m->result < 0) {
+		*e = m->error;
 		spool_abort(m);
 		return -1;
 	}
 	message_free(m);
 	return 0;
+}
+
+static void
+wake(void *arg)
+{
+	(void)sem_post(arg);
+}
+
+int
+spool_commit(struct spool_message *m, struct envelope *v, struct err *e)
+{
+	sem_t done;
+	int rc;
+
+	(void)sem_init(&done, 0, 0);
+	rc = spool_commit_begin(m, v, wake, &done, e);
+	if (rc == 0) {
+		(void)wait_begins();
+		while (sem_wait(&done) < 0)
+			assert(errno == EINTR);
+		rc = spool_commit_end(m, e);
+	}
+	(void)sem_destroy(&done);
+	return rc;
 }

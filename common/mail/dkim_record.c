@@ -14,6 +14,7 @@
 
 enum {
 	RECORD_MAX = 8192,
+	ED25519_SIZE = 32,
 };
 
 bool

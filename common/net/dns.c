@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "base/wait.h"
 
 enum {
 	ANSWER_SIZE = 65536,
@@ -195,7 +196,7 @@ ask(const struct dns_config *c, const char *name, int type,
 	int n;
 
 	memset(&st, 0, sizeof(st));
-	if (res_ninit(&st) != 0)
+	if (!wait_begins() || res_ninit(&st) != 0)
 		return DNS_TEMP;
 	configure(&st, c);
 	answer = mem_alloc(ANSWER_SIZE);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/wait.h"
 #include "net/sock_holder.h"
 
 enum {
@@ -106,6 +107,14 @@ left_ms(int64_t deadline_ms)
 	return deadline_ms == 0 ? -1 : clock_left_ms(deadline_ms);
 }
 
+static int
+may_wait(struct err *e)
+{
+	return wait_begins()
+	    ? 0
+	    : err_set(e, ERR_TEMP, "no thread is left to wait with");
+}
+
 /* Wait for an event; -1 with ERR_TIMEOUT after the deadline. */
 static int
 wait_for(int fd, short events, int64_t deadline_ms, struct err *e)
@@ -113,6 +122,8 @@ wait_for(int fd, short events, int64_t deadline_ms, struct err *e)
 	struct pollfd p = { .fd = fd, .events = events };
 	int n;
 
+	if (may_wait(e) != 0)
+		return -1;
 	do {
 		n = poll(&p, 1, left_ms(deadline_ms));
 	} while (n < 0 && errno == EINTR);
@@ -469,22 +480,26 @@ sock_recv(int fd, void *data, size_t size, int flags, int64_t deadline_ms,
     int64_t *timeout_ms, struct err *e)
 {
 	for (;;) {
+		/* who wants to be told of waits must not wait unawares */
+		int how = wait_hook != NULL ? flags | MSG_DONTWAIT : flags;
 		ssize_t n;
 
 		/* also with data there: a byte now and then buys no time */
 		if (deadline_ms != 0 && clock_left_ms(deadline_ms) == 0)
 			return err_set(e, ERR_TIMEOUT, "timed out");
-		if (!(flags & MSG_DONTWAIT) &&
+		if (!(how & MSG_DONTWAIT) &&
 		    set_recv_timeout(fd, deadline_ms, timeout_ms) != 0)
 			return err_errno(e, "SO_RCVTIMEO");
-		n = recv(fd, data, size, flags);
+		n = recv(fd, data, size, how);
 		if (n >= 0)
 			return n;
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN || (flags & MSG_DONTWAIT))
 			return err_errno(e, "receive");
-		if (wait_for(fd, POLLIN, deadline_ms, e) != 0)
+		/* the call itself waits, and a poll for what it leaves over */
+		if (how != flags ? may_wait(e) != 0
+				 : wait_for(fd, POLLIN, deadline_ms, e) != 0)
 			return -1;
 	}
 }

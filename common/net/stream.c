@@ -388,6 +388,52 @@ stream_read_line(struct stream *s, size_t max, struct slice *line_out,
 	}
 }
 
+/* What is gathered of a line at most: of one to be skipped, all of it. */
+static size_t
+gather_room(const struct stream *s, size_t max)
+{
+	return s->skip > 0 ? STREAM_SKIP_MAX : line_room(s, max);
+}
+
+void
+stream_gather(struct stream *s, size_t max)
+{
+	struct err e;
+
+	/* an error is told by whatever reads next */
+	if (s->failed != ERR_NONE)
+		return;
+	if (buffered(s) == 0) {
+		(void)receive_first(s, STREAM_SMALL, &e);
+		return;
+	}
+	make_room(s, gather_room(s, max));
+	(void)receive_more(s, 0, &e);
+}
+
+bool
+stream_line_arrived(struct stream *s, size_t max)
+{
+	struct err e;
+
+	while (s->failed == ERR_NONE) {
+		size_t len = buffered(s);
+
+		if (len > 0 && memchr(s->rbuf + s->rpos, '\n', len) != NULL) {
+			if (s->skip == 0)
+				return true;
+			(void)skip_line(s, &e);
+			continue;
+		}
+		if (s->skip > 0 ? len >= s->skip : len > max + 1)
+			return true;
+		if (s->tls == NULL || tls_pending(s->tls) == 0)
+			return false;
+		stream_gather(s, max);
+	}
+	return true;
+}
+
 int
 stream_peek(struct stream *s, size_t min, struct slice *data_out, struct err *e)
 {
@@ -426,6 +472,16 @@ stream_input_arrives(struct stream *s, int wait_ms)
 	if (s->failed != ERR_NONE || poll(&p, 1, wait_ms) <= 0)
 		return false;
 	return recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+int
+stream_rest(struct stream *s, struct err *e)
+{
+	if (stream_flush(s, e) != 0)
+		return -1;
+	if (buffered(s) == 0)
+		drop_rbuf(s);
+	return 0;
 }
 
 /* --- the ends ------------------------------------------------------------- */

@@ -95,6 +95,21 @@ bool stream_has_input(const struct stream *s);
 /* True if the peer has sent something within `wait_ms`; reads nothing away. */
 bool stream_input_arrives(struct stream *s, int wait_ms);
 
+/*
+ * For who waits for many streams at once.  stream_gather() reads what has
+ * arrived, in one piece, after poll() said that there is something;
+ * stream_line_arrived() says whether stream_read_line() would not wait (a line
+ * is there, one that is too long, or an error).
+ */
+void stream_gather(struct stream *s, size_t max);
+bool stream_line_arrived(struct stream *s, size_t max);
+
+/*
+ * Before nothing is read for a while: send what is collected and let go of
+ * the buffers that hold nothing.
+ */
+int stream_rest(struct stream *s, struct err *e) MUST_CHECK;
+
 /* Collect output; sends when 64 KiB are there. */
 int stream_write(
     struct stream *s, const void *data, size_t len, struct err *e) MUST_CHECK;

@@ -3,9 +3,11 @@
 
 #include <sys/types.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -81,6 +83,35 @@ struct worker_setup {
 	pid_t supervisor;
 	struct scoreboard *board;
 };
+
+/* --- threads.c: the connections of a worker and who runs them ------------- */
+
+void threads_start(struct worker_setup *setup);
+
+/* Copied; false: there is no room (or no memory in the kernel) for it. */
+bool threads_add(const struct connection *c) MUST_CHECK;
+
+/* How many there are. */
+unsigned threads_connections(void);
+
+/* The same, written to a place on the scoreboard, now and from now on. */
+unsigned threads_publish(unsigned place);
+
+/* Until the last has ended; how many are left when the time, if not
+ * NULL, is over. */
+unsigned threads_wait_end(const struct timespec *until);
+
+/* A detached thread; 0 or an errno. */
+int thread_start(size_t stack_size, void *(*run)(void *), void *arg);
+
+/* Waits by the clock that nobody can turn, and a time on it. */
+void condition_init(pthread_cond_t *c);
+void deadline_after(int ms, struct timespec *out);
+
+/* Out of descriptors, memory or threads: say so once a minute. */
+void complain(const char *what, int code);
+
+/* --- worker.c ---------------------------------------------------------------- */
 
 /* The whole life of a worker process; never returns. */
 void worker_main(struct worker_setup *setup) NORETURN;

@@ -29,9 +29,9 @@
  *
  * Each worker: drops to the service's user where the supervisor is root, sets
  * no_new_privs, rlimits, landlock and seccomp as declared, then
- * worker_start(), then one thread that only accepts and a bounded pool of
- * connection threads with small stacks; when the pool is full busy() is
- * called on the accepting thread.  A worker whose supervisor died ends itself
+ * worker_start(), then one thread that only accepts, and connection threads
+ * with small stacks, as many as there is work for or as wait; when all places
+ * are taken busy() is called on the accepting thread.  A worker whose supervisor died ends itself
  * gracefully (PR_SET_PDEATHSIG and a check of getppid()).
  *
  * Signals are blocked in all threads; the main thread of a worker reads them.
@@ -79,6 +79,13 @@ struct connection {
 	size_t listener;       /* index into the configuration at accept time */
 	struct ip peer, local; /* zero for UNIX */
 	uint16_t peer_port, local_port;
+	void *data; /* the program's; NULL at first */
+};
+
+enum turn {
+	TURN_END,  /* never: it is over, c->fd is closed */
+	TURN_READ, /* when there is more to read, which may be the end */
+	TURN_LATER /* after service_resume(), which may have come already */
 };
 
 struct service {
@@ -114,7 +121,15 @@ struct service {
 	void (*serve)(struct worker *w, struct connection *c);
 
 	/*
-	 * All threads are busy: say so without blocking; the caller closes.
+	 * Or, in place of serve(), for connections that rest for long: do
+	 * what can be done with what has arrived, the first time with nothing
+	 * yet, and say when to be called again, by whichever thread.  What
+	 * must wait meanwhile says wait_begins() (base/wait.h).
+	 */
+	enum turn (*turn)(struct worker *w, struct connection *c);
+
+	/*
+	 * All connections are taken: say so without blocking; the caller closes.
 	 * May be NULL.
 	 */
 	void (*busy)(struct worker *w, const struct connection *c);
@@ -124,7 +139,9 @@ struct service {
 
 	/*
 	 * Asked to stop: no new connections come any more; make the running
-	 * ones end soon.  Called on the main thread; may be NULL.
+	 * ones end soon.  Called on the main thread, with turn() again twice a
+	 * second, since no other clock looks after connections at rest; may
+	 * be NULL.
 	 */
 	void (*worker_stop)(struct worker *w);
 };
@@ -146,6 +163,9 @@ int service_main(const struct service *s, int argc, char **argv);
 
 /* True once this worker (or supervisor) was asked to stop; any thread. */
 bool service_stopping(void);
+
+/* What a connection waited for (TURN_LATER) is there; any thread. */
+void service_resume(struct connection *c);
 
 /* Connections being served by this worker now. */
 unsigned worker_connections(const struct worker *w);

@@ -1,9 +1,6 @@
 /*
- * A worker process: one thread that only accepts, a bounded pool of
- * connection threads, and the main thread, which reads signals and ticks.
- *
- * A thread is made when a connection finds no idle one and the limit allows,
- * and ends after IDLE_MS without work; so an idle server holds few stacks.
+ * A worker process: one thread that only accepts, the connection threads
+ * (threads.c), and the main thread, which reads signals and ticks.
  *
  * SIGTERM: stop accepting, wait for connections and for the threads of
  * worker_thread(), which see service_stopping(), until the grace is over.
@@ -29,14 +26,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "net/sock.h"
 #include "proc/internal.h"
 #include "proc/privilege.h"
 
 enum {
-	STACK_SIZE = 128 * 1024,
 	THREAD_STACK_SIZE = 256 * 1024,
-	IDLE_MS = 10000,
 	TICK_MS = 500,
 	RETIRED_TICK_MS = 100,
 	GRACE_MS = 7500, /* a little before the supervisor loses patience */
@@ -44,29 +40,20 @@ enum {
 	ACCEPT_BURST = 8,
 	FULL_PAUSE_MS = 20,     /* let a worker with room accept */
 	FULL_PATIENCE_MS = 500, /* then say that all is full */
-	COMPLAIN_MS = 60000,
 	ARENAS = 4,
-};
-
-struct job {
-	struct connection c;
-	struct job *next;
 };
 
 /* All of one worker; there is one per process. */
 static struct {
 	struct worker_setup *setup;
 	pthread_mutex_t lock;
-	pthread_cond_t work;  /* a job for an idle thread */
-	pthread_cond_t ended; /* a thread or connection ended */
-	struct job *first, **last;
-	unsigned threads, idle, jobs; /* pool threads; queued jobs */
-	unsigned others;              /* threads of worker_thread() */
-	bool accepting;               /* the accepting thread runs */
-	int accept_end;               /* event: no more connections */
+	pthread_cond_t ended; /* a thread */
+	unsigned others;      /* threads of worker_thread() */
+	bool accepting;       /* the accepting thread runs */
+	unsigned place;       /* on the scoreboard; the main thread's */
+	int accept_end;       /* event: no more connections */
 	atomic_bool stopping;
-	atomic_uint place;              /* on the scoreboard */
-	int64_t complained_ms, full_ms; /* the accepting thread's */
+	int64_t full_ms; /* the accepting thread's */
 } self = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
@@ -77,176 +64,11 @@ service_stopping(void)
 	return atomic_load_explicit(&self.stopping, memory_order_relaxed);
 }
 
-/* Under the lock. */
-static unsigned
-connection_count(void)
-{
-	return self.threads - self.idle + self.jobs;
-}
-
 unsigned
 worker_connections(const struct worker *w)
 {
-	unsigned count;
-
 	(void)w;
-	(void)pthread_mutex_lock(&self.lock);
-	count = connection_count();
-	(void)pthread_mutex_unlock(&self.lock);
-	return count;
-}
-
-/* Under the lock. */
-static void
-publish_count(void)
-{
-	struct scoreboard *board = self.setup->board;
-
-	/* a new supervisor's scoreboard is not ours */
-	if (board->pid == self.setup->supervisor)
-		atomic_store_explicit(&board->connections[self.place],
-		    connection_count(), memory_order_relaxed);
-}
-
-/* Waiting is by the clock nobody can turn. */
-static void
-init_conditions(void)
-{
-	pthread_condattr_t attr;
-
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&self.work, &attr);
-	(void)pthread_cond_init(&self.ended, &attr);
-	(void)pthread_condattr_destroy(&attr);
-}
-
-static void
-deadline_after(int ms, struct timespec *out)
-{
-	int64_t at = clock_mono_ms() + ms;
-
-	out->tv_sec = at / 1000;
-	out->tv_nsec = (long)(at % 1000) * 1000000;
-}
-
-/* --- connection threads ------------------------------------------------------ */
-
-/* The next job, or NULL after IDLE_MS without one.  Under the lock. */
-static struct job *
-next_job(void)
-{
-	struct timespec until;
-	struct job *job;
-
-	deadline_after(IDLE_MS, &until);
-	while (self.first == NULL) {
-		if (pthread_cond_timedwait(&self.work, &self.lock, &until) ==
-			ETIMEDOUT &&
-		    self.first == NULL)
-			return NULL;
-	}
-	job = self.first;
-	self.first = job->next;
-	if (self.first == NULL)
-		self.last = &self.first;
-	self.jobs--;
-	return job;
-}
-
-static void *
-pool_thread(void *arg)
-{
-	struct job *job;
-
-	(void)arg;
-	(void)prctl(PR_SET_NAME, "connection", 0, 0, 0);
-	(void)pthread_mutex_lock(&self.lock);
-	while ((job = next_job()) != NULL) {
-		struct connection c = job->c;
-
-		self.idle--;
-		(void)pthread_mutex_unlock(&self.lock);
-		free(job);
-		self.setup->worker.service->serve(&self.setup->worker, &c);
-		(void)pthread_mutex_lock(&self.lock);
-		self.idle++;
-		publish_count();
-		(void)pthread_cond_signal(&self.ended);
-	}
-	self.idle--;
-	self.threads--;
-	(void)pthread_cond_signal(&self.ended);
-	(void)pthread_mutex_unlock(&self.lock);
-	return NULL;
-}
-
-static int
-start_thread(size_t stack_size, void *(*run)(void *), void *arg)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int rc;
-
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setstacksize(&attr, stack_size);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	rc = pthread_create(&thread, &attr, run, arg);
-	(void)pthread_attr_destroy(&attr);
-	return rc;
-}
-
-/* Out of descriptors, memory or threads: say so once a minute. */
-static void
-complain(const char *what, int code)
-{
-	int64_t now = clock_mono_ms();
-
-	if (self.complained_ms != 0 && now - self.complained_ms < COMPLAIN_MS)
-		return;
-	self.complained_ms = now;
-	log_error("%s: %s", what, strerrordesc_np(code));
-}
-
-/* Queue for an idle thread or a new one.  False: the pool is full. */
-static bool
-dispatch(const struct connection *c)
-{
-	const struct service *s = self.setup->worker.service;
-	struct job *job = mem_alloc(sizeof(*job));
-	bool taken = true;
-	int code = 0;
-
-	job->c = *c;
-	job->next = NULL;
-	(void)pthread_mutex_lock(&self.lock);
-	if (self.idle <= self.jobs) {
-		taken = self.threads < self.setup->worker.config->connections;
-		if (taken)
-			code = start_thread(
-			    s->stack_size ? s->stack_size : STACK_SIZE,
-			    pool_thread, NULL);
-		taken = taken && code == 0;
-		if (taken) {
-			self.threads++;
-			self.idle++; /* it is, until it takes the job */
-		}
-	}
-	if (taken) {
-		*self.last = job;
-		self.last = &job->next;
-		self.jobs++;
-		publish_count();
-	}
-	(void)pthread_mutex_unlock(&self.lock);
-	/* only now, or whom it wakes waits for the lock */
-	if (taken)
-		(void)pthread_cond_signal(&self.work);
-	else
-		free(job);
-	if (code != 0)
-		complain("new thread", code);
-	return taken;
+	return threads_connections();
 }
 
 /* --- accepting ------------------------------------------------------------------ */
@@ -327,7 +149,7 @@ accept_from(size_t index)
 			return;
 		}
 		name_ends(&c, l);
-		if (dispatch(&c))
+		if (threads_add(&c))
 			continue;
 		if (s->busy != NULL)
 			s->busy(&self.setup->worker, &c);
@@ -393,7 +215,7 @@ static void
 start_accepting(void)
 {
 	self.accepting = true;
-	if (start_thread(THREAD_STACK_SIZE, accept_thread, NULL) != 0)
+	if (thread_start(THREAD_STACK_SIZE, accept_thread, NULL) != 0)
 		_exit(1);
 }
 
@@ -435,7 +257,7 @@ start_other(size_t stack_size, void *(*run)(void *), void *arg, struct err *e)
 	int rc;
 
 	(void)pthread_mutex_lock(&self.lock);
-	rc = start_thread(stack_size, run, arg);
+	rc = thread_start(stack_size, run, arg);
 	if (rc == 0)
 		self.others++;
 	(void)pthread_mutex_unlock(&self.lock);
@@ -512,22 +334,10 @@ is_drained(void)
 	bool drained;
 
 	(void)pthread_mutex_lock(&self.lock);
-	drained = !self.accepting && connection_count() == 0;
+	drained = !self.accepting;
+	(void)pthread_mutex_unlock(&self.lock);
 	/* a worker that was retired may have written to our place */
-	publish_count();
-	(void)pthread_mutex_unlock(&self.lock);
-	return drained;
-}
-
-/* Give the place on the scoreboard to the worker that comes instead. */
-static void
-move_to(unsigned place)
-{
-	(void)pthread_mutex_lock(&self.lock);
-	if (place < WORKERS_MAX + RETIRED_MAX)
-		self.place = place;
-	publish_count();
-	(void)pthread_mutex_unlock(&self.lock);
+	return threads_publish(self.place) == 0 && drained;
 }
 
 /* Until told to stop, or retired and drained. */
@@ -548,7 +358,8 @@ run_until_stopped(const sigset_t *set)
 		if (signal == SIGUSR1 && !retired) {
 			retired = true;
 			stop_accepting();
-			move_to((unsigned)info.si_value.sival_int);
+			/* another worker comes in its place */
+			self.place = (unsigned)info.si_value.sival_int;
 			wait.tv_nsec = RETIRED_TICK_MS * 1000000L;
 		}
 		if (is_drained() && retired)
@@ -559,21 +370,37 @@ run_until_stopped(const sigset_t *set)
 	}
 }
 
-/* Wait for connections and threads until the grace is over. */
 static void
-wait_for_end(void)
+tell_to_stop(struct worker *w)
 {
-	unsigned ms = self.setup->worker.service->stop_grace_ms;
+	if (w->service->worker_stop != NULL)
+		w->service->worker_stop(w);
+}
+
+/* End connections and threads, or wait for them until the grace is over. */
+static void
+stop_and_wait(void)
+{
+	struct worker *w = &self.setup->worker;
+	unsigned ms = w->service->stop_grace_ms;
+	int64_t end = clock_mono_ms() + (ms ? ms : GRACE_MS);
 	struct timespec until;
 	unsigned left;
 
-	deadline_after(ms ? (int)ms : GRACE_MS, &until);
+	tell_to_stop(w);
+	deadline_after(clock_left_ms(end), &until);
 	(void)pthread_mutex_lock(&self.lock);
-	while ((self.accepting || connection_count() > 0 || self.others > 0) &&
+	while ((self.accepting || self.others > 0) &&
 	    pthread_cond_timedwait(&self.ended, &self.lock, &until) == 0)
 		;
-	left = connection_count();
 	(void)pthread_mutex_unlock(&self.lock);
+	do {
+		deadline_after(
+		    (int)num_min(TICK_MS, (size_t)clock_left_ms(end)), &until);
+		left = threads_wait_end(&until);
+		if (left > 0 && w->service->turn != NULL)
+			tell_to_stop(w);
+	} while (left > 0 && clock_left_ms(end) > 0);
 	if (left > 0)
 		log_info("%u connections were cut", left);
 	log_catch_up();
@@ -602,17 +429,17 @@ worker_main(struct worker_setup *setup)
 	struct err e;
 
 	self.setup = setup;
-	self.last = &self.first;
 	self.place = w->index;
+	threads_start(setup);
 	self.accept_end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	init_conditions();
+	condition_init(&self.ended);
 	block_signals(&signals);
 	if (become_worker(&e) != 0 ||
 	    (w->service->worker_start != NULL &&
 		w->service->worker_start(w, &e) != 0))
 		fail(&e);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
-	if (w->service->serve != NULL)
+	if (w->service->serve != NULL || w->service->turn != NULL)
 		start_accepting();
 	if (write(setup->report_fd, &up, sizeof(up)) < 0)
 		_exit(1);
@@ -620,9 +447,7 @@ worker_main(struct worker_setup *setup)
 	run_until_stopped(&signals);
 	atomic_store(&self.stopping, true);
 	stop_accepting();
-	if (w->service->worker_stop != NULL)
-		w->service->worker_stop(w);
-	wait_for_end();
+	stop_and_wait();
 	_exit(0);
 }
 
@@ -633,15 +458,15 @@ worker_serve_one(struct worker_setup *setup, int fd, struct err *e)
 	struct worker *w = &setup->worker;
 
 	self.setup = setup;
-	self.last = &self.first;
-	init_conditions();
+	threads_start(setup);
+	condition_init(&self.ended);
 	if (w->service->worker_start != NULL &&
 	    w->service->worker_start(w, e) != 0)
 		return -1;
-	w->service->serve(w, &c);
+	if (!threads_add(&c))
+		return err_set(e, ERR_TEMP, "no thread for the connection");
+	(void)threads_wait_end(NULL);
 	atomic_store(&self.stopping, true);
-	if (w->service->worker_stop != NULL)
-		w->service->worker_stop(w);
-	wait_for_end();
+	stop_and_wait();
 	return 0;
 }

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import resource
+import select
 import signal
 import smtplib
 import socket
@@ -94,16 +95,26 @@ class Pool(LimitCase):
 
     @unittest.skipUnless(are_possible(), "not beside a sanitizer")
     def test_G09_no_more_threads(self):
-        """Who is served stays so, the others are told; one line says why."""
+        """Nobody needs one but who makes us wait: those are left."""
         worker = self.server.workers("mtad")[0]
         os.kill(worker, signal.SIGKILL)  # with the threads it has to spare
         wait_until(lambda: self.server.workers("mtad") not in ([], [worker]),
                    10, "a new worker")
         held = self.greeted()
         with self.short_of_memory(0):
+            # handshakes that do not come
+            silent = [self.connect("submissions") for _ in range(5)]
+            ended = select.select([c.sock for c in silent], [], [], 10)[0]
+            self.assertTrue(ended)
+            self.assertEqual([s.recv(1) for s in ended], [b""] * len(ended))
             codes = [self.connect().reply()[0] for _ in range(5)]
-            self.assertIn(421, codes)
+            self.assertEqual(codes, [220] * 5)
+            half = self.connect()
+            self.assertEqual(half.reply()[0], 220)
+            half.send(b"NO")
             self.assertEqual(held.ask("NOOP"), 250)
+            half.send(b"OP\r\n")
+            self.assertEqual(half.reply()[0], 250)
             self.server.wait_log("mtad", "new thread: ")
         self.assert_sequel()
         self.assertEqual(self.server.log("mtad").count("new thread: "), 1)

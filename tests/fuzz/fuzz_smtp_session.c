@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,7 @@ static struct core *core;
 static struct service_config config = { .workers = 1, .connections = 1 };
 static struct worker worker = { .config = &config, .state_dir = dir };
 static struct mtad mtad;
+static sem_t resumed;
 
 /* The client of the running session. */
 static struct {
@@ -214,6 +216,14 @@ renew_spool(void)
 		abort();
 }
 
+/* A commit is over. */
+static void
+resume(struct connection *c)
+{
+	(void)c;
+	(void)sem_post(&resumed);
+}
+
 static void
 start(void)
 {
@@ -238,6 +248,8 @@ start(void)
 	if (directory_open(dir, &mtad.directory, &e) != 0)
 		abort();
 	mtad.worker = &worker;
+	mtad.resume = resume;
+	(void)sem_init(&resumed, 0, 0);
 	worker.data = &mtad;
 	mtad.limits = limits_new();
 	(void)pthread_mutex_init(&mtad.lock, NULL);
@@ -271,6 +283,7 @@ run(unsigned char who, struct slice input)
 	struct connection c = { .kind = kind_of(who) };
 	int sv[2], ad[2];
 	pthread_t thread;
+	enum turn turn;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) != 0 ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ad) != 0 ||
@@ -287,7 +300,10 @@ run(unsigned char who, struct slice input)
 	/* who talks before the greeting */
 	if (who & 0x80)
 		speak();
-	session_serve(&worker, &c);
+	while ((turn = session_turn(&worker, &c)) != TURN_END) {
+		while (turn == TURN_LATER && sem_wait(&resumed) != 0)
+			;
+	}
 	client.server = -1;
 	listen_up();
 	(void)close(sv[1]);
