@@ -404,7 +404,7 @@ wait_in_file(struct spool *s, struct spool_end *end, enum entry_dir dir)
 {
 	struct spool_entry *en = end->entry;
 
-	en->dir = dir;
+	en->dir = (uint8_t)dir;
 	en->file_next = end->next_try_ms;
 	en->next_try_ms =
 	    end->next_try_ms - (s->set_back_ms - end->set_back_ms);

@@ -115,8 +115,8 @@ test_xtext(void **state)
 
 	(void)state;
 	buf_init(&out, 100);
-	wire_xtext("a+b=c d\x7f\xc3", &out);
-	assert_string_equal(out.data, "a+2Bb+3Dc+20d+7F+C3");
+	wire_xtext("a+b=c d\x7f\xc3\xa9", &out);
+	assert_string_equal(out.data, "a+2Bb+3Dc+20d+7F\xc3\xa9");
 	buf_release(&out);
 }
 
