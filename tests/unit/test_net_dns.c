@@ -60,7 +60,7 @@ static const char zone[] =
 
 static char zone_path[] = "/tmp/test-dns-XXXXXX";
 static pid_t server;
-static struct dns_config config;
+static struct dns_config config, hasty; /* for what does not answer */
 static struct pool pool;
 
 /* "@2000@": MX records of falling preference; "@A@": addresses. */
@@ -124,8 +124,10 @@ setup(void **state)
 	text[strcspn(text, "\n")] = '\0';
 	(void)snprintf(servers, sizeof(servers), "127.0.0.1:%s", text);
 	assert_int_equal(dns_config_parse(servers, &config, &e), 0);
-	config.timeout_s = 1;
+	config.timeout_s = 15;
 	config.tries = 1;
+	hasty = config;
+	hasty.timeout_s = 1;
 	return 0;
 }
 
@@ -243,7 +245,7 @@ test_many(void **state)
 	struct dns_ip_list ips = { 0 };
 
 	(void)state;
-	assert_int_equal(dns_mx(&config, "many.example", &pool, &l), DNS_TEMP);
+	assert_int_equal(dns_mx(&hasty, "many.example", &pool, &l), DNS_TEMP);
 	assert_int_equal(dns_mx(&config, "big.example", &pool, &l), DNS_OK);
 	assert_int_equal(l.count, 100);
 	assert_string_equal(l.items[0].name, "m1.example");
@@ -312,7 +314,7 @@ test_F01_F09_faults(void **state)
 		enum dns_status status;
 
 		(void)snprintf(name, sizeof(name), "%s.example", temporary[i]);
-		status = dns_ip(&config, name, false, &pool, &l);
+		status = dns_ip(&hasty, name, false, &pool, &l);
 		if (status != DNS_TEMP)
 			fail_msg("%s: %d", name, status);
 		assert_in_range(clock_mono_ms() - start, 0, 5000);
@@ -322,7 +324,7 @@ test_F01_F09_faults(void **state)
 	    dns_ip(&config, "tc.example", false, &pool, &l), DNS_OK);
 	assert_int_equal(l.count, 1);
 	assert_int_equal(
-	    dns_ip(&config, "flaky.example", false, &pool, &l), DNS_TEMP);
+	    dns_ip(&hasty, "flaky.example", false, &pool, &l), DNS_TEMP);
 	assert_int_equal(
 	    dns_ip(&config, "flaky.example", false, &pool, &l), DNS_OK);
 }
@@ -330,7 +332,9 @@ test_F01_F09_faults(void **state)
 static void
 test_no_server(void **state)
 {
-	struct dns_config c = { .server_count = 2, .timeout_s = 1, .tries = 1 };
+	struct dns_config c = {
+		.server_count = 2, .timeout_s = 15, .tries = 1
+	};
 	struct dns_mx_list l;
 
 	(void)state;

@@ -254,7 +254,7 @@ many_deferred(void **state)
 	struct spool_counts c;
 	struct spool *s;
 	char path[200];
-	int64_t start;
+	clock_t start;
 	int fd;
 
 	(void)state;
@@ -268,9 +268,9 @@ many_deferred(void **state)
 		assert_int_equal(mknodat(fd, name, S_IFREG | 0600, 0), 0);
 	}
 	(void)close(fd);
-	start = clock_mono_ms();
+	start = clock(); /* of the processor, however busy it is */
 	s = runner();
-	assert_true(clock_mono_ms() - start < 5000);
+	assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
 	spool_count(s, &c);
 	assert_int_equal(c.deferred, MANY);
 	spool_close(s);
