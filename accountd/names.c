@@ -6,7 +6,6 @@
  */
 #include "names.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,17 +85,30 @@ add_group(struct names *n, int64_t domain_id, const char *domain)
 	};
 }
 
+/* One line; by hand, as 100,000 of them are made at once. */
 static void
-add_folded(struct names *n, const char *text)
+add_line(struct names *n, int64_t id, const char *local, const char *name)
 {
-	size_t len = strlen(text);
-	char *to = buf_reserve(&n->text, len + 1);
+	static const char digits[] = "0123456789abcdef";
+	const char *const texts[] = { local, name };
+	char hex[16], *to;
+	size_t at = sizeof(hex),
+	       space = 1 + sizeof(hex) + 2 + strlen(local) + strlen(name);
+	char *start = to = buf_reserve(&n->text, space);
 
-	to[0] = '\0';
-	for (size_t i = 0; i < len; i++)
-		to[i + 1] =
-		    (char)(text[i] == '\n' ? ' ' : ascii_lower(text[i]));
-	buf_commit(&n->text, len + 1);
+	*to++ = '\n';
+	for (uint64_t left = (uint64_t)id; left != 0; left >>= 4)
+		hex[--at] = digits[left & 15];
+	memcpy(to, hex + at, sizeof(hex) - at);
+	to += sizeof(hex) - at;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		*to++ = '\0';
+		for (const char *c = texts[i]; *c != '\0'; c++)
+			*to++ = (char)(*c == '\n'        ? ' '
+				: *c >= 'A' && *c <= 'Z' ? *c | 0x20
+							 : *c);
+	}
+	buf_commit(&n->text, (size_t)(to - start));
 }
 
 static int
@@ -118,9 +130,7 @@ read_names(struct names *n, struct sql *db, struct err *e)
 		if (n->count == 0 ||
 		    n->groups[n->count - 1].domain_id != sql_int(r, 0))
 			add_group(n, sql_int(r, 0), sql_text(r, 1));
-		buf_addf(&n->text, "\n%" PRIx64, (uint64_t)sql_int(r, 2));
-		add_folded(n, sql_text(r, 3));
-		add_folded(n, sql_text(r, 4));
+		add_line(n, sql_int(r, 2), sql_text(r, 3), sql_text(r, 4));
 	}
 	sql_done(r);
 	if (got == 0)
