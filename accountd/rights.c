@@ -34,30 +34,22 @@ static int
 has_role(struct sql *db, int64_t account_id, int role, int64_t domain_id,
     int64_t list_id, struct err *e)
 {
-	struct sql_rows *r = sql_query(db, e,
+	return sql_get_int(db, e, NULL,
 	    "SELECT 1 FROM role WHERE account_id = ?1 AND role = ?2"
 	    " AND domain_id = ?3 AND list_id = ?4",
 	    "iiii", account_id, (int64_t)role, domain_id, list_id);
-	int got = r ? sql_next(r, e) : -1;
-
-	sql_done(r);
-	return got;
 }
 
 /* Does the target administer a domain or list that the actor does not? */
 static int
 outranks(struct sql *db, int64_t target, int64_t actor, struct err *e)
 {
-	struct sql_rows *r = sql_query(db, e,
+	return sql_get_int(db, e, NULL,
 	    "SELECT 1 FROM role t WHERE t.account_id = ?1 AND NOT EXISTS"
 	    " (SELECT 1 FROM role a WHERE a.account_id = ?2 AND a.role = 2"
 	    "  AND (a.domain_id = t.domain_id OR a.domain_id ="
 	    "   (SELECT l.domain_id FROM list l WHERE l.id = t.list_id)))",
 	    "ii", target, actor);
-	int got = r ? sql_next(r, e) : -1;
-
-	sql_done(r);
-	return got;
 }
 
 static int

@@ -42,20 +42,17 @@ int
 address_taken(struct request *q, int64_t domain_id, const char *local,
     const char **by_out, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
+	static const char *const words[] = { "user", "alias", "list" };
+	int64_t which = 0;
+	int got = sql_get_int(q->core->db, e, &which,
 	    "SELECT 0 FROM account WHERE domain_id = ?1 AND local = ?2"
 	    " UNION ALL"
 	    " SELECT 1 FROM alias WHERE domain_id = ?1 AND local = ?2"
 	    " UNION ALL"
 	    " SELECT 2 FROM list WHERE domain_id = ?1 AND local = ?2",
 	    "is", domain_id, local);
-	static const char *const words[] = { "user", "alias", "list" };
-	int got = r ? sql_next(r, e) : -1;
 
-	*by_out = "";
-	if (got == 1)
-		*by_out = words[sql_int(r, 0)];
-	sql_done(r);
+	*by_out = got == 1 ? words[which] : "";
 	return got;
 }
 
@@ -64,22 +61,16 @@ static int
 alias_row(struct request *q, int64_t domain_id, const char *local, int64_t *out,
     struct err *e)
 {
-	struct sql_rows *r;
-	int got;
-
 	if (sql_run(q->core->db, e,
 		"INSERT OR IGNORE INTO alias (domain_id, local)"
 		" VALUES (?1, ?2)",
 		"is", domain_id, local) < 0)
 		return -1;
-	r = sql_query(q->core->db, e,
-	    "SELECT id FROM alias WHERE domain_id = ?1 AND local = ?2", "is",
-	    domain_id, local);
-	got = r ? sql_next(r, e) : -1;
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
-	return got == 1 ? 0 : -1;
+	return sql_get_int(q->core->db, e, out,
+		   "SELECT id FROM alias WHERE domain_id = ?1 AND local = ?2",
+		   "is", domain_id, local) == 1
+	    ? 0
+	    : -1;
 }
 
 int

@@ -55,7 +55,6 @@ static int
 alias_target(struct request *q, int64_t *out, struct err *e)
 {
 	const char *name;
-	struct sql_rows *r;
 	int got;
 
 	*out = 0;
@@ -63,13 +62,9 @@ alias_target(struct request *q, int64_t *out, struct err *e)
 		return 0;
 	if (normal_name(q, "alias_of", &name, e) != 0)
 		return -1;
-	r = sql_query(q->core->db, e,
+	got = sql_get_int(q->core->db, e, out,
 	    "SELECT coalesce(alias_of, id) FROM domain WHERE name = ?1", "s",
 	    name);
-	got = r ? sql_next(r, e) : -1;
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
 	if (got == 0)
 		return refuse(
 		    q, e, "no-such-domain", "no such domain: %s", name);
@@ -80,13 +75,7 @@ static int
 count_rows(struct request *q, const char *query, int64_t id, int64_t *out,
     struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e, query, "i", id);
-	int got = r ? sql_next(r, e) : -1;
-
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
-	return got == 1 ? 0 : -1;
+	return sql_get_int(q->core->db, e, out, query, "i", id) == 1 ? 0 : -1;
 }
 
 int
@@ -308,13 +297,11 @@ set_admin(
 	if (text[0] != '\0') {
 		if (canonical_address(q, text, &value, e) != 0)
 			return -1;
-		struct sql_rows *r = sql_query(q->core->db, e,
+		got = sql_get_int(q->core->db, e, NULL,
 		    "SELECT 1 FROM account u JOIN domain d"
 		    " ON d.id = u.domain_id WHERE d.id = ?1"
 		    " AND u.local || '@' || d.name = ?2 COLLATE NOCASE",
 		    "is", q->target.domain_id, value);
-		got = r ? sql_next(r, e) : -1;
-		sql_done(r);
 	}
 	if (got == 0)
 		return refuse(q, e, "not-found",
@@ -492,13 +479,11 @@ int
 refuse_if_full(
     struct request *q, const char *query, const char *what, struct err *e)
 {
-	struct sql_rows *r =
-	    sql_query(q->core->db, e, query, "i", q->target.domain_id);
-	int got = r ? sql_next(r, e) : -1;
-	bool full = got == 1 && sql_int(r, 0) != 0;
+	int64_t full = 0;
+	int got =
+	    sql_get_int(q->core->db, e, &full, query, "i", q->target.domain_id);
 
-	sql_done(r);
-	if (full)
+	if (full != 0)
 		return refuse(q, e, "limit",
 		    "the domain has as many %s as it may have", what);
 	return got < 0 ? -1 : 0;

@@ -27,15 +27,13 @@ limit_of(
 int
 own_alias_put_limit(struct request *q, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
-	    "SELECT domain_id FROM account WHERE id = ?1", "i",
-	    q->actor.account_id);
-	int got = r ? sql_next(r, e) : -1;
-	int64_t domain_id = got == 1 ? sql_int(r, 0) : 0;
+	int64_t domain_id = 0;
 	uint64_t limit;
 
-	sql_done(r);
-	if (got < 0 || limit_of(q, domain_id, &limit, e) != 0)
+	if (sql_get_int(q->core->db, e, &domain_id,
+		"SELECT domain_id FROM account WHERE id = ?1", "i",
+		q->actor.account_id) < 0 ||
+	    limit_of(q, domain_id, &limit, e) != 0)
 		return -1;
 	json_object_set_new(json_object_get(q->out, "user"),
 	    "may_change_aliases", json_boolean(limit > 0));
@@ -82,14 +80,10 @@ read_local(struct request *q, const char *text, char **local_out, struct err *e)
 static int
 leads_here(struct request *q, const char *local, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
+	return sql_get_int(q->core->db, e, NULL,
 	    "SELECT 1 FROM alias a JOIN alias_target t ON t.alias_id = a.id"
 	    " WHERE a.domain_id = ?1 AND a.local = ?2 AND t.target = ?3",
 	    "iss", q->target.domain_id, local, q->target.address);
-	int got = r ? sql_next(r, e) : -1;
-
-	sql_done(r);
-	return got;
 }
 
 static int

@@ -258,18 +258,18 @@ static int
 put_total(struct request *q, struct err *e)
 {
 	int64_t domain = q->target.domain_id;
+	int64_t total = 0;
 	/* apart, as each is a walk of one index */
-	struct sql_rows *r = domain == 0
-	    ? sql_query(q->core->db, e, "SELECT count(*) FROM account", "")
-	    : sql_query(q->core->db, e,
+	int got = domain == 0
+	    ? sql_get_int(
+		  q->core->db, e, &total, "SELECT count(*) FROM account", "")
+	    : sql_get_int(q->core->db, e, &total,
 		  "SELECT count(*) FROM account WHERE domain_id = ?1", "i",
 		  domain);
-	int got = r ? sql_next(r, e) : -1;
 
 	if (got == 1)
 		json_object_set_new(
-		    q->out, "total", json_integer((json_int_t)sql_int(r, 0)));
-	sql_done(r);
+		    q->out, "total", json_integer((json_int_t)total));
 	return got < 0 ? -1 : 0;
 }
 

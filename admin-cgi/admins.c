@@ -55,19 +55,16 @@ key_words(struct web_request *r, const char *key)
 	return strcmp(words, key) != 0 ? words : ops_words(r, "setting", key);
 }
 
-/* A value for people: no quotes and brackets.  In the pool. */
+static const char *value_words(struct web_request *r, json_t *value);
+
+/* Several, one behind the other. */
 static const char *
-value_words(struct web_request *r, json_t *value)
+values_words(struct web_request *r, json_t *value)
 {
 	const char *out = "", *key;
 	json_t *one;
 	size_t i;
 
-	if (json_is_string(value))
-		return json_string_value(value);
-	if (json_is_boolean(value))
-		return ops_words(
-		    r, "value", json_is_true(value) ? "yes" : "no");
 	json_array_foreach(value, i, one)
 		out = pool_printf(&r->pool, "%s%s%s", out, i > 0 ? ", " : "",
 		    value_words(r, one));
@@ -75,8 +72,20 @@ value_words(struct web_request *r, json_t *value)
 		out = pool_printf(&r->pool, "%s%s%s: %s", out,
 		    out[0] != '\0' ? "; " : "", key_words(r, key),
 		    value_words(r, one));
+	return out[0] != '\0' ? out : "\xe2\x80\x93";
+}
+
+/* A value for people: no quotes and brackets.  In the pool. */
+static const char *
+value_words(struct web_request *r, json_t *value)
+{
+	if (json_is_string(value))
+		return json_string_value(value);
+	if (json_is_boolean(value))
+		return ops_words(
+		    r, "value", json_is_true(value) ? "yes" : "no");
 	if (json_is_array(value) || json_is_object(value))
-		return out[0] != '\0' ? out : "\xe2\x80\x93";
+		return values_words(r, value);
 	return json_is_number(value) ? raw_text(r, value) : "";
 }
 

@@ -532,7 +532,8 @@ const struct command commands_accounts[] = {
 	{ "credential", "list; set NAME --user USER; delete NAME",
 	    "Users and passwords for smart hosts, which name them.", false,
 	    command_credential },
-	{ "audit", "[DOMAIN] [--who W] [--what T] [--act VERB] [--day YYYY-MM-DD]",
+	{ "audit",
+	    "[DOMAIN] [--who W] [--what T] [--act VERB] [--day YYYY-MM-DD]",
 	    "Who changed what, newest first.", false, command_audit },
 	{ "dkim", "add|list|activate|retire|delete DOMAIN [SELECTOR]",
 	    "Signing keys of a domain; `list --json` has the DNS records. "

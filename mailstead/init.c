@@ -36,7 +36,6 @@
 #include "mailstead/state.h"
 
 enum {
-	LISTEN_MAX = 32,
 	LISTEN_TEXT = 2048
 };
 

@@ -62,7 +62,6 @@ struct client {
 	uint64_t size_limit;
 	bool usable;           /* another client_send() may be tried */
 	unsigned sent;         /* transactions so far */
-	int64_t idle_since_ms; /* monotonic; for who keeps it */
 	int64_t transfer_deadline_ms;
 };
 

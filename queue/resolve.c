@@ -10,6 +10,7 @@
  */
 #include "queue/resolve.h"
 
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,12 +20,6 @@
 
 enum {
 	PATH_SIZE = 512
-};
-
-/* A set of strings, open addressing; keys live in a pool. */
-struct set {
-	const char **slots;
-	size_t size, used;
 };
 
 /* What one accepted recipient led to. */
@@ -37,8 +32,8 @@ struct walk {
 	const struct resolve_context *c;
 	struct pool *pool;    /* of the envelope */
 	struct pool *scratch; /* of this resolution */
-	struct set *finals; /* mailboxes and remote addresses of the message */
-	struct set seen;    /* addresses followed for this recipient */
+	json_t *finals; /* mailboxes and remote addresses of the message */
+	json_t *seen;   /* addresses followed for this recipient */
 	struct outcome_list out;
 	const struct envelope_recipient *origin;
 	bool followed; /* more than the address itself */
@@ -49,50 +44,12 @@ struct walk {
 	struct err err;
 };
 
-static uint64_t
-hash(const char *s)
-{
-	uint64_t h = 14695981039346656037ULL;
-
-	for (; *s != '\0'; s++)
-		h = (h ^ (unsigned char)*s) * 1099511628211ULL;
-	return h ^ h >> 29;
-}
-
-static const char **
-set_slot(const char **slots, size_t size, const char *key)
-{
-	size_t i = hash(key) & (size - 1);
-
-	while (slots[i] != NULL && strcmp(slots[i], key) != 0)
-		i = (i + 1) & (size - 1);
-	return &slots[i];
-}
-
-/* True if it was not in yet.  The key is not copied. */
+/* True if it was not in yet; a set is the keys of an object. */
 static bool
-set_add(struct set *s, const char *key, struct pool *pool)
+set_add(json_t *set, const char *key)
 {
-	const char **slot;
-	size_t i;
-
-	if (2 * (s->used + 1) > s->size) {
-		size_t size = s->size == 0 ? 16 : 4 * s->size;
-		const char **slots = pool_zalloc(pool, size * sizeof(*slots));
-
-		for (i = 0; i < s->size; i++)
-			if (s->slots[i] != NULL)
-				*set_slot(slots, size, s->slots[i]) =
-				    s->slots[i];
-		s->slots = slots;
-		s->size = size;
-	}
-	slot = set_slot(s->slots, s->size, key);
-	if (*slot != NULL)
-		return false;
-	*slot = key;
-	s->used++;
-	return true;
+	return json_object_get(set, key) == NULL &&
+	    json_object_set_new_nocheck(set, key, json_true()) == 0;
 }
 
 static const char *
@@ -137,7 +94,7 @@ add_final(struct walk *w, const char *address, enum recipient_kind kind,
 		if (r->delivered_to == NULL)
 			r->delivered_to = w->origin->address;
 	}
-	if (!set_add(w->finals, final_key(w->scratch, r), w->scratch)) {
+	if (!set_add(w->finals, final_key(w->scratch, r))) {
 		w->doubled = true;
 		return;
 	}
@@ -241,7 +198,7 @@ follow(struct walk *w, const char *address, unsigned depth)
 	struct address a;
 
 	if (depth > RESOLVE_DEPTH_MAX ||
-	    !set_add(&w->seen, folded(w->scratch, address), w->scratch)) {
+	    !set_add(w->seen, folded(w->scratch, address))) {
 		w->looped = true;
 		return 0;
 	}
@@ -303,13 +260,14 @@ store(struct walk *w, struct envelope *v, size_t index)
 /* True if something was followed. */
 static bool
 resolve_one(const struct resolve_context *c, struct envelope *v, size_t index,
-    struct set *finals, struct pool *pool)
+    json_t *finals, struct pool *pool)
 {
 	struct walk w = {
 		.c = c,
 		.pool = pool,
 		.scratch = c->scratch,
 		.finals = finals,
+		.seen = json_object(),
 		.origin = &v->recipients[index],
 		.room = ENVELOPE_RECIPIENTS_MAX - v->recipient_count + 1,
 	};
@@ -323,6 +281,7 @@ resolve_one(const struct resolve_context *c, struct envelope *v, size_t index,
 		r->status = pool_strdup(pool, "4.3.0");
 		r->reply = pool_strdup(pool, w.err.text);
 	}
+	json_decref(w.seen);
 	free(w.out.items);
 	return w.followed;
 }
@@ -332,23 +291,24 @@ resolve_recipients(
     const struct resolve_context *c, struct envelope *v, struct pool *pool)
 {
 	size_t i, count = v->recipient_count;
-	struct set finals = { 0 };
 	bool followed = false, any = false;
+	json_t *finals;
 
 	for (i = 0; i < count; i++)
 		any |= v->recipients[i].kind == RECIPIENT_UNRESOLVED &&
 		    v->recipients[i].state == RECIPIENT_WAITING;
 	if (!any)
 		return false;
+	finals = json_object();
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind != RECIPIENT_UNRESOLVED)
-			(void)set_add(&finals,
-			    final_key(c->scratch, &v->recipients[i]),
-			    c->scratch);
+			(void)set_add(
+			    finals, final_key(c->scratch, &v->recipients[i]));
 	for (i = 0; i < count; i++)
 		if (v->recipients[i].kind == RECIPIENT_UNRESOLVED &&
 		    v->recipients[i].state == RECIPIENT_WAITING)
-			followed |= resolve_one(c, v, i, &finals, pool);
+			followed |= resolve_one(c, v, i, finals, pool);
+	json_decref(finals);
 	pool_reset(c->scratch);
 	return followed;
 }

@@ -46,7 +46,6 @@ enum {
 	MEMORY_MAX = 64 * 1024 * 1024, /* of all messages of a process */
 	LARGE_CHUNK = 64 * 1024,       /* written to a file at a time */
 	SEGMENT_WAIT_MS = 10000,       /* for a segment to be made */
-	PREPARE_RETRY_MS = 1000,       /* after the disk refused one */
 	DISK_CHECK_MS = 250,
 	RECORD_BUFFER_MAX = RECORD_HEADER + SPOOL_INLINE_MAX + LARGE_CHUNK +
 	    ENVELOPE_MAX + SEGMENT_ALIGN,

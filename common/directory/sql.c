@@ -490,6 +490,24 @@ sql_done(struct sql_rows *s)
 	s->busy = false;
 }
 
+int
+sql_get_int(struct sql *db, struct err *e, int64_t *out, const char *query,
+    const char *types, ...)
+{
+	struct sql_rows *r;
+	va_list ap;
+	int got;
+
+	va_start(ap, types);
+	r = sql_vquery(db, e, query, types, ap);
+	va_end(ap);
+	got = r ? sql_next(r, e) : -1;
+	if (got == 1 && out != NULL)
+		*out = sql_int(r, 0);
+	sql_done(r);
+	return got;
+}
+
 int64_t
 sql_int(struct sql_rows *s, int column)
 {

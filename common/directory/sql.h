@@ -94,6 +94,13 @@ struct sql_rows *sql_vquery(struct sql *db, struct err *e, const char *query,
 int sql_next(struct sql_rows *s, struct err *e) MUST_CHECK;
 void sql_done(struct sql_rows *s);
 
+/*
+ * The first row's first column (`out` may be NULL, for who asks only whether
+ * there is one): 1, or 0 without a row, or -1.
+ */
+int sql_get_int(struct sql *db, struct err *e, int64_t *out, const char *query,
+    const char *types, ...) MUST_CHECK;
+
 int64_t sql_int(struct sql_rows *s, int column);
 /* Valid until sql_next() or sql_done(); NULL reads as "". */
 const char *sql_text(struct sql_rows *s, int column);

@@ -14,7 +14,6 @@
 
 enum {
 	RECORD_MAX = 8192,
-	ED25519_SIZE = 32,
 };
 
 bool

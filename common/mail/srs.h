@@ -23,7 +23,6 @@
  */
 enum {
 	SRS_KEY_SIZE = 32,
-	SRS_DAYS_MAX = 500, /* that an age can be told */
 };
 
 /* Does a local part look like one of ours? */

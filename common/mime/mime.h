@@ -32,7 +32,6 @@ struct mime;
 enum {
 	MIME_TEXT_MAX = 5 * 1024 * 1024,   /* of a text or html answer */
 	MIME_SEARCH_TEXT_MAX = 256 * 1024, /* of summary's "text" */
-	MIME_PATH_SIZE = 512,
 	MIME_ASK_MAX = 256, /* summaries at once: a socket holds so many */
 };
 
