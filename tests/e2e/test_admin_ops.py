@@ -470,6 +470,8 @@ class Ops(unittest.TestCase):
             mute.bind((s.host, 0))
             s.cli("set", "dns.servers", f"{s.host}:{mute.getsockname()[1]}")
             try:
+                wait_until(lambda: "(nxdomain)" not in s.run_cli(
+                    "tool", "lookup", "mute.example").stdout)
                 s.cli("domain", "add", "mute.example")
                 began = time.monotonic()
                 page = self.page("/d/mute.example/dns")
