@@ -20,7 +20,7 @@ enum {
 	MANY = 5000,
 };
 
-static struct lanes *l, *earlier; /* they live as long as a runner */
+static struct lanes *l, *volatile earlier; /* they live as long as a runner */
 
 static void
 add(const char *key)
