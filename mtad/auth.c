@@ -133,8 +133,8 @@ ask(struct session *s, const char *challenge, struct slice *line_out, int *rc)
 	    0) {
 		if (e.kind == ERR_SYNTAX)
 			*rc = session_reply(s, 500, "5.5.6", "Line too long");
-		else if (e.kind == ERR_TIMEOUT)
-			*rc = session_end(s, 421, "4.4.2", "Timeout, closing");
+		else
+			*rc = session_end_failed(s, &e);
 		return -1;
 	}
 	if (eol != STREAM_EOL_CRLF) {
@@ -221,5 +221,6 @@ smtp_auth(void *session, struct slice args)
 		initial = slice_of("", 0);
 	stream_set_timeout(&s->stream,
 	    1000 * settings_int(s->settings, SET_SESSION_AUTH_TIMEOUT));
+	atomic_store(&s->idle, true);
 	return exchange(s, name, initial, &peer);
 }

@@ -105,7 +105,7 @@ struct session {
 
 	enum smtp_state state;
 	bool is_esmtp;
-	atomic_bool idle; /* waits for a command: may be woken to stop */
+	atomic_bool idle; /* in no command but AUTH: may be woken to stop */
 	_Atomic int64_t wait_until_ms; /* 0 = waits for nothing */
 	const char *helo;              /* "" before */
 	struct dir_account *user;      /* signed in, or NULL */

@@ -351,6 +351,7 @@ start_tls(struct session *s, struct err *e)
 		return err_set(e, ERR_TEMP, "no certificate");
 	stream_set_timeout(&s->stream,
 	    1000 * settings_int(s->settings, SET_SESSION_TLS_TIMEOUT));
+	atomic_store(&s->idle, true);
 	rc = stream_start_tls_server(&s->stream, ctx, e);
 	tls_context_free(ctx);
 	return rc;
@@ -360,7 +361,7 @@ static int
 smtp_starttls(void *session, struct slice args)
 {
 	struct session *s = session;
-	struct err e;
+	struct err e = { 0 };
 
 	if (args.len > 0)
 		return session_reply(
@@ -717,6 +718,7 @@ new_session(struct mtad *m, struct connection *c)
 	s->local = c->local;
 	s->client_name = s->helo = "";
 	s->state = SMTP_NEW;
+	atomic_init(&s->idle, true);
 	stream_init(&s->stream, c->fd);
 	session_id_new(s->id);
 	register_session(s);

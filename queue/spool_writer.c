@@ -366,12 +366,16 @@ spool_abort(struct spool_message *m)
 	message_free(m);
 }
 
-/* Write what is buffered of a large body. */
+/*
+ * Write what is buffered of a large body.  A disk that is slower than who
+ * sends makes the writer wait.
+ */
 static int
 large_flush(struct spool_message *m)
 {
 	size_t len = m->buf.len - RECORD_HEADER;
 
+	(void)wait_begins();
 	if (spool_write_at(m->large_fd, m->buf.data + RECORD_HEADER, len,
 		m->record.body_size - len) < 0)
 		return -1;
@@ -382,6 +386,7 @@ large_flush(struct spool_message *m)
 static int
 large_start(struct spool_message *m)
 {
+	(void)wait_begins();
 	m->large_fd = spool_file_new(m->writer->dirs.large, m->record.id);
 	if (m->large_fd < 0)
 		return -1;
@@ -570,9 +575,8 @@ write_group(struct spool_writer *w, struct spool_message **group, int count,
 
 /* Under the lock: take the head of the queue, as much as fits. */
 static int
-take_group(struct spool_writer *w, struct spool_message **group)
+take_group(struct spool_writer *w, uint64_t room, struct spool_message **group)
 {
-	uint64_t room = w->current.size - w->current.at;
 	int count = 0;
 
 	while (w->first != NULL && count < GROUP_MAX &&
@@ -586,17 +590,6 @@ take_group(struct spool_writer *w, struct spool_message **group)
 	if (w->first == NULL)
 		w->last = &w->first;
 	return count;
-}
-
-/* Under the lock: the first in the queue, alone, when there is no segment. */
-static int
-take_one(struct spool_writer *w, struct spool_message **group)
-{
-	group[0] = w->first;
-	w->first = w->first->next;
-	if (w->first == NULL)
-		w->last = &w->first;
-	return 1;
 }
 
 /* Under the lock, which it leaves meanwhile: commit the head of the queue. */
@@ -617,7 +610,9 @@ commit_group(struct spool_writer *w)
 		w->must_void = false;
 		rc = ensure_room(w, w->first->buf.len, &e);
 	}
-	count = rc == 0 ? take_group(w, group) : take_one(w, group);
+	/* without a segment all that wait fail, not one after the other */
+	count = take_group(
+	    w, rc == 0 ? w->current.size - w->current.at : UINT64_MAX, group);
 	assert(count > 0);
 	(void)pthread_mutex_unlock(&w->lock);
 
@@ -689,6 +684,7 @@ write_large_envelope(struct spool_message *m, struct slice data, struct err *e)
 	int fd, rc;
 
 	envelope_file_name(r->id, name);
+	(void)wait_begins();
 	fd = spool_file_new(m->writer->dirs.large, name);
 	if (fd < 0)
 		return err_errno(e, "create large/%s", name);
@@ -739,11 +735,8 @@ make_ready(struct spool_message *m, struct envelope *v, struct err *e)
 {
 	if (m->failed)
 		return err_set(e, ERR_TEMP, "an earlier write failed");
-	if (m->large_fd >= 0) {
-		(void)wait_begins();
-		if (large_finish(m, e) < 0)
-			return -1;
-	}
+	if (m->large_fd >= 0 && large_finish(m, e) < 0)
+		return -1;
 	if (add_envelope(m, v, e) < 0)
 		return -1;
 	if ((m->large_fd >= 0 || m->has_large_envelope) &&

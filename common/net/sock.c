@@ -402,6 +402,7 @@ connect_unix(int fd, const union address *a)
 	struct timeval limit = { .tv_sec = UNIX_CONNECT_TIMEOUT_S };
 	struct timeval none = { 0 };
 
+	(void)wait_begins();
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0)
 		return -1;
 	if (connect(fd, &a->any, sizeof(a->un)) != 0) {

@@ -111,6 +111,28 @@ class DiskFaults(SmtpCase):
         self.assertEqual(self.send(SMALL, "room"), 250)
         DiskFaults.sent.append("room")
 
+    def test_slow_disk_keeps_only_who_writes_to_it(self):
+        for call in ("write", "sync"):
+            rule = self.f.add(call, -1500, "spool/large")
+            others = [self.greeted() for _ in range(4)]
+            writers = [self.greeted() for _ in range(8)]
+            for c in writers:
+                self.begin(c)
+                c.send(f"Subject: slow\r\n\r\n{LARGE}".encode())
+                if call == "sync":
+                    c.send(b".\r\n")
+            wait_until(lambda r=rule: self.f.hits(r) >= len(writers), 20,
+                       "writes")
+            start = time.monotonic()
+            self.assertEqual([c.ask("NOOP") for c in others], [250] * 4)
+            self.assertLess(time.monotonic() - start, 1)
+            self.f.clear()
+            for c in writers:
+                if call == "write":
+                    c.send(b".\r\n")
+                self.assertEqual(c.reply()[0], 250)
+                DiskFaults.sent.append("slow")
+
     def test_G14_clock_jumps(self):
         """Waits do not follow the wall clock, and no id comes twice."""
         year = 365 * 86400

@@ -119,6 +119,32 @@ class Pool(LimitCase):
         self.assert_sequel()
         self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
 
+    def test_idle_sessions_end_with_the_server(self):
+        """So do those who say nothing amid a dialogue or a handshake."""
+        mtad = self.server.supervisor("mtad")
+        worker = self.server.workers("mtad")[0]
+        idle, half = self.greeted(), self.greeted()
+        half.send(b"NO")
+        self.change("auth.plaintext_networks", "127.0.0.0/8", "")
+        self.change("smtp.auth_on_25", "yes", "no")
+        dialogue = self.greeted()
+        self.assertEqual(dialogue.ask("AUTH LOGIN"), 334)
+        tls = self.connect("submissions")
+        tls.send(b"\x16\x03\x01\x02")
+        start_tls = self.greeted()
+        self.assertEqual(start_tls.ask("STARTTLS"), 220)
+        start = time.monotonic()
+        os.kill(worker, signal.SIGTERM)
+        for c in (idle, half, dialogue):
+            self.assertEqual(c.reply()[0], 421)
+        for c in (idle, half, dialogue, tls, start_tls):
+            self.assertTrue(c.at_end())
+        wait_until(lambda: worker not in self.server.workers("mtad"), 10,
+                   "the worker's end")
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertTrue(os.path.exists(f"/proc/{mtad}"))
+        wait_until(self.reachable, 10, "a worker")
+
 
 class Memory(LimitCase):
     """A server of its own: one whose workers died often starts them late."""
@@ -247,19 +273,6 @@ class Limits(LimitCase):
             c.close()
         large = self.server.state / "spool" / "large"
         wait_until(lambda: not list(large.iterdir()), 10, "empty large/")
-
-    def test_idle_sessions_end_with_the_server(self):
-        c = self.greeted()
-        mtad = self.server.supervisor("mtad")
-        worker = self.server.workers("mtad")
-        start = time.monotonic()
-        for pid in worker:
-            os.kill(pid, signal.SIGTERM)
-        self.assertEqual(c.reply()[0], 421)
-        self.assertTrue(c.at_end())
-        self.assertLess(time.monotonic() - start, 5)
-        self.assertTrue(os.path.exists(f"/proc/{mtad}"))
-        wait_until(self.reachable, 10, "new workers")
 
     def test_G12_started_again_while_sessions_end(self):
         """`run` is killed amid a message and started again at once."""
