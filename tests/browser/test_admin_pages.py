@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/e2e")]
-from lib.server import PASSWORD, Server, wait_until  # noqa: E402
+from lib.server import PASSWORD, Server, free_port, wait_until  # noqa: E402
 from stage import run_node  # noqa: E402
 
 ADMIN = "admin@example.org"
@@ -35,12 +35,6 @@ client_body_temp_path {top}/b; fastcgi_temp_path {top}/f;
 proxy_temp_path {top}/p; uwsgi_temp_path {top}/u; scgi_temp_path {top}/s;
 server {{ listen 127.0.0.1:{port}; include {top}/mailstead.conf; }} }}
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Pages(unittest.TestCase):

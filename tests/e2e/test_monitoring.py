@@ -15,9 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "lib"))
 from lib.fastcgi import Browser  # noqa: E402
-from lib.server import PASSWORD, ServerTest, wait_until  # noqa: E402
+from lib.server import (BASE_PORTS, PASSWORD, ServerTest,  # noqa: E402
+                        wait_until)
 
-METRICS = 9154
 ADMIN = "admin@example.org"
 
 
@@ -36,12 +36,12 @@ def make_certificate(folder, name, days):
 class Monitoring(ServerTest):
     settings = {
         "dns.self_check": "no", "dns.servers": "127.0.0.1:9",
-        "alert.interval": "1", "metrics.port": METRICS,
+        "alert.interval": "1", "metrics.port": BASE_PORTS["metrics"],
         "metrics.addresses": "127.0.0.1"}
 
     def ask(self, request, source="127.0.0.1"):
         with socket.create_connection(
-                (self.s.host, METRICS + self.s.offset), 5,
+                (self.s.host, self.s.port["metrics"]), 5,
                 source_address=(source, 0)) as c:
             c.settimeout(10)
             answer = b""

@@ -19,7 +19,7 @@ import time
 import unittest
 from pathlib import Path
 
-from lib.server import ROOT, SLOW, wait_until
+from lib.server import ROOT, SLOW, free_port, wait_until
 
 ENTER = """set -e
 mount -t overlay overlay -o lowerdir={tree}/usr:/usr /usr
@@ -49,9 +49,7 @@ class Peer:
         self.tree = unpacked(self.name, *self.packages)
         self.top = Path(tempfile.mkdtemp(prefix=f'mailstead-{self.name}-'))
         self.top.chmod(0o755)
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         (self.top / 'etc').mkdir()
         for file, form in (('passwd', '{0}:x:{1}:{1}::/:/bin/false\n'),
                            ('group', '{0}:x:{1}:\n')):

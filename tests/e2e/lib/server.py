@@ -10,6 +10,7 @@ started by this process and stopped by pid.
 
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -26,17 +27,20 @@ BUILD = Path(os.environ.get("MAILSTEAD_BUILD", ROOT / "build" / "gcc"))
 BIN = BUILD / "bin"
 PASSWORD = "correct horse battery"
 BASE_PORTS = {"smtp": 25, "submission": 587, "submissions": 465,
-              "pop3": 110, "pop3s": 995, "http": 80}
+              "pop3": 110, "pop3s": 995, "http": 80, "metrics": 9154}
 # Sanitizers and busy machines are slow; this scales every wait in tests.
 SLOW = 4 if "-" in BUILD.name else 1
 
 
-def free_offset():
-    """An offset at which every port of BASE_PORTS is free just now."""
+def free_ports(bases):
+    """What to add to `bases` for ports that are free just now, below those
+    the kernel gives to clients, who would take them any moment."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", "rb") as f:
+        end = max(20000, int(f.read().split()[0]))
     for _ in range(200):
-        offset = 10000 + int.from_bytes(os.urandom(2), "big") % 40000
+        offset = random.randrange(10000, end - max(bases))
         try:
-            for port in BASE_PORTS.values():
+            for port in bases:
                 with socket.socket() as s:
                     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     s.bind(("127.0.0.1", port + offset))
@@ -44,6 +48,15 @@ def free_offset():
         except OSError:
             continue
     raise RuntimeError("no free ports")
+
+
+def free_offset():
+    """An offset for a server's ports."""
+    return free_ports(BASE_PORTS.values())
+
+
+def free_port():
+    return free_ports([0])
 
 
 def wait_until(condition, timeout=10, what="condition"):

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from .server import BIN, ROOT, wait_until
+from .server import BIN, ROOT, free_port, wait_until
 
 KINDS = ("nginx", "apache-proxy_fcgi", "apache-fcgid", "lighttpd")
 PACKAGES = {"nginx": ["nginx"], "lighttpd": ["lighttpd"],
@@ -65,9 +65,7 @@ class WebServer:
     def __init__(self, server, kind="nginx"):
         self.kind = kind
         self.top = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=server.top))
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         snippet = (ROOT / "packaging" / f"{kind}.conf").read_text()
         (self.top / "snippet.conf").write_text(
