@@ -325,6 +325,12 @@ data_is_whole(const struct session *s)
 	return s->tx.data != NULL && s->tx.data->whole;
 }
 
+bool
+data_is_committed(const struct session *s)
+{
+	return s->tx.data != NULL && s->tx.data->committed;
+}
+
 static void
 committed(void *arg)
 {

@@ -185,6 +185,9 @@ bool data_is_whole(const struct session *s);
  */
 bool data_commit(struct session *s);
 
+/* Has that happened, and data_step() shall answer? */
+bool data_is_committed(const struct session *s);
+
 /* Forget it; NULL is fine. */
 void data_release(struct data *d);
 

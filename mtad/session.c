@@ -28,6 +28,7 @@
 enum {
 	COMMAND_MAX = 2048, /* bytes of a line; RFC 5321 4.5.3.1.4 says 512 */
 	REPLY_MAX = 1024,
+	DATA_PIECE = 65536, /* of a message, taken in one turn */
 };
 
 /* flags above VERB_SECRET */
@@ -734,7 +735,7 @@ static bool
 has_work(struct session *s)
 {
 	return s->tx.data != NULL
-	    ? stream_has_input(&s->stream)
+	    ? stream_arrived(&s->stream)
 	    : stream_line_arrived(&s->stream, COMMAND_MAX);
 }
 
@@ -748,10 +749,11 @@ session_turn(struct worker *w, struct connection *c)
 	if (s == NULL) {
 		c->data = s = new_session(w->data, c);
 		rc = begin(s);
-	} else if (s->tx.data != NULL) {
+	} else if (data_is_committed(s)) {
 		rc = step(s);
 	} else {
-		stream_gather(&s->stream, COMMAND_MAX);
+		stream_gather(
+		    &s->stream, s->tx.data != NULL ? DATA_PIECE : COMMAND_MAX);
 	}
 	while (rc == 0) {
 		if (data_is_whole(s)) {

@@ -486,8 +486,10 @@ sock_recv(int fd, void *data, size_t size, int flags, int64_t deadline_ms,
 		ssize_t n;
 
 		/* also with data there: a byte now and then buys no time */
-		if (deadline_ms != 0 && clock_left_ms(deadline_ms) == 0)
+		if (deadline_ms != 0 && clock_left_ms(deadline_ms) == 0) {
+			errno = ETIMEDOUT;
 			return err_set(e, ERR_TIMEOUT, "timed out");
+		}
 		if (!(how & MSG_DONTWAIT) &&
 		    set_recv_timeout(fd, deadline_ms, timeout_ms) != 0)
 			return err_errno(e, "SO_RCVTIMEO");

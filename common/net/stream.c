@@ -218,7 +218,7 @@ receive(struct stream *s, void *data, size_t size, int flags, struct err *e)
 	ssize_t n;
 
 	if (s->tls != NULL)
-		n = tls_read(s->tls, data, size, s->deadline_ms, e);
+		n = tls_read(s->tls, data, size, flags, s->deadline_ms, e);
 	else
 		n = sock_recv(s->fd, data, size, flags, s->deadline_ms,
 		    &s->read_timeout_ms, e);
@@ -229,7 +229,7 @@ receive(struct stream *s, void *data, size_t size, int flags, struct err *e)
 	if (n == 0)
 		(void)err_set(e, ERR_CLOSED, "closed by the other side");
 	else if (flags & MSG_DONTWAIT && errno == EAGAIN)
-		return 0;
+		return 0; /* nothing is there */
 	return stream_fail(s, e);
 }
 
@@ -248,21 +248,21 @@ receive_more(struct stream *s, int flags, struct err *e)
 
 /* Wait without a buffer, then make one as large as what came wants it. */
 static int
-receive_first(struct stream *s, size_t size, struct err *e)
+receive_first(struct stream *s, size_t size, int flags, struct err *e)
 {
 	char first[STREAM_SMALL];
 	ssize_t n;
 
 	drop_rbuf(s);
-	n = receive(s, first, sizeof(first), 0, e);
-	if (n < 0)
-		return -1;
+	n = receive(s, first, sizeof(first), flags, e);
+	if (n <= 0)
+		return (int)n;
 	make_room(s, (size_t)n < sizeof(first) ? sizeof(first) : size);
 	memcpy(s->rbuf, first, (size_t)n);
 	s->rlen = (size_t)n;
 	/* a full read: more is probably there already */
 	if (size > sizeof(first) && (size_t)n == sizeof(first) &&
-	    s->tls == NULL)
+	    (s->tls == NULL || tls_pending(s->tls) > 0))
 		return receive_more(s, MSG_DONTWAIT, e);
 	return 0;
 }
@@ -288,7 +288,7 @@ fill(struct stream *s, size_t size, struct err *e)
 		if (s->rlen > 0)
 			return 0;
 	}
-	return receive_first(s, size, e);
+	return receive_first(s, size, 0, e);
 }
 
 /* Drop the rest of an over-long line. */
@@ -404,11 +404,25 @@ stream_gather(struct stream *s, size_t max)
 	if (s->failed != ERR_NONE)
 		return;
 	if (buffered(s) == 0) {
-		(void)receive_first(s, STREAM_SMALL, &e);
+		(void)receive_first(s,
+		    max > STREAM_SMALL ? STREAM_BULK : STREAM_SMALL,
+		    MSG_DONTWAIT, &e);
 		return;
 	}
 	make_room(s, gather_room(s, max));
-	(void)receive_more(s, 0, &e);
+	(void)receive_more(s, MSG_DONTWAIT, &e);
+}
+
+/* As above what TLS has of it already; false: not a whole record. */
+static bool
+gather_pending(struct stream *s, size_t max)
+{
+	size_t len = buffered(s);
+
+	if (s->tls == NULL || tls_pending(s->tls) == 0)
+		return false;
+	stream_gather(s, max);
+	return buffered(s) > len;
 }
 
 bool
@@ -427,11 +441,17 @@ stream_line_arrived(struct stream *s, size_t max)
 		}
 		if (s->skip > 0 ? len >= s->skip : len > max + 1)
 			return true;
-		if (s->tls == NULL || tls_pending(s->tls) == 0)
+		if (!gather_pending(s, max) && s->failed == ERR_NONE)
 			return false;
-		stream_gather(s, max);
 	}
 	return true;
+}
+
+bool
+stream_arrived(struct stream *s)
+{
+	return buffered(s) > 0 || gather_pending(s, STREAM_BULK) ||
+	    s->failed != ERR_NONE;
 }
 
 int

@@ -97,12 +97,14 @@ bool stream_input_arrives(struct stream *s, int wait_ms);
 
 /*
  * For who waits for many streams at once.  stream_gather() reads what has
- * arrived, in one piece, after poll() said that there is something;
- * stream_line_arrived() says whether stream_read_line() would not wait (a line
- * is there, one that is too long, or an error).
+ * arrived, in one piece, after poll() said that there is something; it never
+ * waits.  stream_line_arrived() says whether stream_read_line() would not wait
+ * (a line is there, one that is too long, or an error), stream_arrived()
+ * whether stream_peek() for a byte would not.
  */
 void stream_gather(struct stream *s, size_t max);
 bool stream_line_arrived(struct stream *s, size_t max);
+bool stream_arrived(struct stream *s);
 
 /*
  * Before nothing is read for a while: send what is collected and let go of

@@ -63,8 +63,9 @@ struct tls {
 	SSL *ssl;
 	struct tls_context *context;
 	int fd;
-	bool has_name; /* of the other side, to be verified */
-	bool failed;   /* OpenSSL forbids SSL_shutdown() then */
+	bool has_name;  /* of the other side, to be verified */
+	bool failed;    /* OpenSSL forbids SSL_shutdown() then */
+	int read_flags; /* of tls_read() */
 	int64_t deadline_ms;
 	int64_t timeout_ms; /* what the kernel has */
 	struct err io;      /* what the BIO saw */
@@ -80,12 +81,17 @@ bio_read(BIO *bio, char *data, int size)
 
 	if (size <= 0)
 		return 0;
-	n = sock_recv(t->fd, data, (size_t)size, 0, t->deadline_ms,
+	BIO_clear_retry_flags(bio);
+	n = sock_recv(t->fd, data, (size_t)size, t->read_flags, t->deadline_ms,
 	    &t->timeout_ms, &t->io);
 	if (n > 0)
 		return (int)n;
-	if (n == 0)
+	if (n == 0) {
 		(void)err_set(&t->io, ERR_CLOSED, "closed by the other side");
+	} else if (t->read_flags & MSG_DONTWAIT && errno == EAGAIN) {
+		t->io.kind = ERR_NONE;
+		BIO_set_retry_read(bio);
+	}
 	return -1;
 }
 
@@ -494,20 +500,32 @@ wait_for_record(struct tls *t, struct err *e)
 }
 
 ssize_t
-tls_read(
-    struct tls *t, void *buf, size_t size, int64_t deadline_ms, struct err *e)
+tls_read(struct tls *t, void *buf, size_t size, int flags, int64_t deadline_ms,
+    struct err *e)
 {
 	size_t n = 0;
+	int rc;
 
 	t->deadline_ms = deadline_ms;
-	if (!SSL_has_pending(t->ssl) && wait_for_record(t, e) != 0)
+	if (!(flags & MSG_DONTWAIT) && !SSL_has_pending(t->ssl) &&
+	    wait_for_record(t, e) != 0)
 		return -1;
 	ERR_clear_error();
-	if (SSL_read_ex(t->ssl, buf, size, &n) == 1)
+	t->read_flags = flags;
+	rc = SSL_read_ex(t->ssl, buf, size, &n);
+	t->read_flags = 0;
+	if (rc == 1)
 		return (ssize_t)n;
-	if (SSL_get_error(t->ssl, 0) == SSL_ERROR_ZERO_RETURN)
+	switch (SSL_get_error(t->ssl, rc)) {
+	case SSL_ERROR_ZERO_RETURN:
 		return 0;
-	return tls_failed(t, ERR_CLOSED, "TLS", e);
+	case SSL_ERROR_WANT_READ:
+		errno = EAGAIN;
+		return -1;
+	default:
+		errno = EPROTO; /* whatever it was: not EAGAIN */
+		return tls_failed(t, ERR_CLOSED, "TLS", e);
+	}
 }
 
 int

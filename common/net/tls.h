@@ -62,8 +62,9 @@ int tls_accept(struct tls_context *c, int fd, int64_t deadline_ms,
     struct tls **out, struct err *e) MUST_CHECK;
 int tls_connect(struct tls_context *c, int fd, const char *server_name,
     int64_t deadline_ms, struct tls **out, struct err *e) MUST_CHECK;
-ssize_t tls_read(struct tls *t, void *buf, size_t size, int64_t deadline_ms,
-    struct err *e) MUST_CHECK; /* 0 = close_notify */
+/* 0 = close_notify; MSG_DONTWAIT as recv() has it. */
+ssize_t tls_read(struct tls *t, void *buf, size_t size, int flags,
+    int64_t deadline_ms, struct err *e) MUST_CHECK;
 int tls_write(struct tls *t, const void *data, size_t len, int64_t deadline_ms,
     struct err *e) MUST_CHECK;
 size_t tls_pending(const struct tls *t);

@@ -119,6 +119,29 @@ class Pool(LimitCase):
         self.assert_sequel()
         self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
 
+    def test_G03_half_a_record_keeps_no_thread(self):
+        status = Path(f"/proc/{self.server.workers('mtad')[0]}/status")
+
+        def threads():
+            return int(status.read_text().split("Threads:")[1].split()[0])
+        before = threads()
+        other, held = self.greeted(), []
+        for i in range(12):
+            c = self.greeted()
+            self.assertEqual(c.ask("STARTTLS"), 220)
+            c.start_tls()
+            self.assertEqual(c.ask("EHLO client.example"), 250)
+            if i % 2:
+                self.begin(c)
+            os.write(c.sock.fileno(), b"\x17\x03\x03\x20\x00half")
+            held.append(c)
+        for _ in range(20):
+            self.assertEqual(other.ask("NOOP"), 250)
+        self.assertLess(threads(), before + 6)
+        for c in held:
+            os.write(c.sock.fileno(), bytes(0x2000))  # no cipher text
+            self.assertTrue(c.at_end())
+
     def test_idle_sessions_end_with_the_server(self):
         """So do those who say nothing amid a dialogue or a handshake."""
         mtad = self.server.supervisor("mtad")
