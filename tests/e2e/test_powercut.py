@@ -20,9 +20,9 @@ class PowerCut(unittest.TestCase):
     @unittest.skipIf(os.environ.get("MAILSTEAD_SAN"), "proves the disk's order")
     @unittest.skipIf(powercut.why_not(), str(powercut.why_not()))
     def test_h14_h15_h16_power_cut(self):
-        result = powercut.prove(points=16, seconds=2)
+        result = powercut.prove(points=20, seconds=2)
         self.assertGreater(result["acknowledged"], 20, result)
-        self.assertEqual(result["points"], 16, result)
+        self.assertEqual(result["points"], 20, result)
         for name in ("lost", "partial", "damaged"):
             self.assertEqual(result[name], 0, result)
 
