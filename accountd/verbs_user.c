@@ -483,8 +483,8 @@ user_check_name(struct request *q, const char *name, struct err *e)
 	if (strlen(name) > NAME_MAX_BYTES)
 		return refuse(q, e, "too-long", "the name is too long");
 	if (!utf8_is_plain(slice_str(name)))
-		return refuse(q, e, "bad-value",
-		    "the name has a control character");
+		return refuse(
+		    q, e, "bad-value", "the name has a control character");
 	return 0;
 }
 

@@ -339,7 +339,7 @@ maildir_publish_cur(const struct maildir *m, const char *name, uint8_t flags,
 
 int
 maildir_publish_file(const struct maildir *m, const char *temporary,
-    const char *id, unsigned index, const char *host, int fd, uint8_t flags,
+    const struct maildir_origin *from, int fd, uint8_t flags,
     char out[MAILDIR_NAME_SIZE], struct err *e)
 {
 	char name[MAILDIR_NAME_SIZE];
@@ -349,7 +349,8 @@ maildir_publish_file(const struct maildir *m, const char *temporary,
 		return err_errno(e, "tmp/%s", temporary);
 	if (sizes_measure(fd, &size, &wire, e) != 0)
 		return -1;
-	maildir_delivery_name(id, index, host, size, wire, name);
+	maildir_delivery_name(
+	    from->id, from->index, from->host, size, wire, name);
 	if (!maildir_with_flags(name, flags, out))
 		return err_set(e, ERR_PERM, "%s: name too long", name);
 	if (renameat(m->tmp_fd, temporary, m->cur_fd, out) != 0)

@@ -78,6 +78,13 @@ int maildir_link_tmp(const struct maildir *m, const char *name, int from_fd,
 int maildir_publish(
     const struct maildir *m, const char *name, struct err *e) MUST_CHECK;
 
+/* What the name of a delivery says beside its sizes. */
+struct maildir_origin {
+	const char *id;
+	unsigned index;
+	const char *host;
+};
+
 /*
  * A file in tmp/ that was written under another name, by its descriptor: made
  * durable and published into cur/ with flags, named as a delivery.  One step:
@@ -85,7 +92,7 @@ int maildir_publish(
  * caller removes it.
  */
 int maildir_publish_file(const struct maildir *m, const char *temporary,
-    const char *id, unsigned index, const char *host, int fd, uint8_t flags,
+    const struct maildir_origin *from, int fd, uint8_t flags,
     char out[MAILDIR_NAME_SIZE], struct err *e) MUST_CHECK;
 
 /* Publish into cur/ with flags (drafts, sent mail); `out` is the new name. */

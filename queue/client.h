@@ -60,8 +60,8 @@ struct client {
 	char peer[320]; /* "name[ip]:port" */
 	unsigned caps;  /* private: what EHLO offered */
 	uint64_t size_limit;
-	bool usable;           /* another client_send() may be tried */
-	unsigned sent;         /* transactions so far */
+	bool usable;   /* another client_send() may be tried */
+	unsigned sent; /* transactions so far */
 	int64_t transfer_deadline_ms;
 };
 

@@ -293,8 +293,9 @@ write_version(struct web_request *r, const struct maildir *m, struct draft *d,
 	rc = draft_write(d, add, add_count,
 	    &(struct draft_sender){ from_field(r, d), host }, fd, &r->pool, e);
 	if (rc == 0)
-		rc = maildir_publish_file(m, temporary, d->did, d->rev, host,
-		    fd, MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e);
+		rc = maildir_publish_file(m, temporary,
+		    &(struct maildir_origin){ d->did, d->rev, host }, fd,
+		    MAILDIR_DRAFT | MAILDIR_SEEN, d->name, e);
 	if (rc != 0) {
 		(void)unlinkat(m->tmp_fd, temporary, 0);
 		(void)close(fd);

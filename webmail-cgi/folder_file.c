@@ -129,8 +129,9 @@ write_message(struct import *im, const struct web_upload *up, off_t at,
 		return err_errno(e, "import");
 	rc = copy_lines(up->fd, at, fd, e);
 	if (rc == 0)
-		rc = maildir_publish_file(&im->folder, temporary, id, 0,
-		    im->host, fd, MAILDIR_SEEN, name, e);
+		rc = maildir_publish_file(&im->folder, temporary,
+		    &(struct maildir_origin){ id, 0, im->host }, fd,
+		    MAILDIR_SEEN, name, e);
 	if (rc != 0)
 		(void)unlinkat(im->folder.tmp_fd, temporary, 0);
 	(void)close(fd);
