@@ -45,6 +45,7 @@ enum {
 	CLOSE_TIMEOUT_MS = 100,
 	TICKET_IV_SIZE = 16,
 	SERVER_NAME_SIZE = 256,
+	SILENT_MAX = 4, /* buffers full of records without data, in a row */
 };
 
 static const char tls12_ciphers[] =
@@ -66,6 +67,7 @@ struct tls {
 	bool has_name;  /* of the other side, to be verified */
 	bool failed;    /* OpenSSL forbids SSL_shutdown() then */
 	int read_flags; /* of tls_read() */
+	bool is_empty;  /* it found nothing */
 	int64_t deadline_ms;
 	int64_t timeout_ms; /* what the kernel has */
 	struct err io;      /* what the BIO saw */
@@ -90,6 +92,7 @@ bio_read(BIO *bio, char *data, int size)
 		(void)err_set(&t->io, ERR_CLOSED, "closed by the other side");
 	} else if (t->read_flags & MSG_DONTWAIT && errno == EAGAIN) {
 		t->io.kind = ERR_NONE;
+		t->is_empty = true;
 		BIO_set_retry_read(bio);
 	}
 	return -1;
@@ -162,6 +165,8 @@ context_new(const SSL_METHOD *method)
 	(void)SSL_CTX_set_mode(c->ssl,
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_NO_AUTO_CHAIN);
+	/* or new keys without end would keep us in SSL_read() */
+	(void)SSL_CTX_clear_mode(c->ssl, SSL_MODE_AUTO_RETRY);
 	SSL_CTX_set_read_ahead(c->ssl, 1); /* one system call a record */
 	(void)SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
 	return c;
@@ -499,33 +504,45 @@ wait_for_record(struct tls *t, struct err *e)
 	return -1;
 }
 
+/* SSL_read_ex(), and on after records that are no data; an SSL_ERROR_. */
+static int
+read_data(struct tls *t, void *buf, size_t size, size_t *n)
+{
+	int code, silent = 0;
+
+	t->is_empty = false;
+	do {
+		ERR_clear_error();
+		code = SSL_get_error(t->ssl, SSL_read_ex(t->ssl, buf, size, n));
+	} while (code == SSL_ERROR_WANT_READ && !t->is_empty &&
+	    (!(t->read_flags & MSG_DONTWAIT) || ++silent < SILENT_MAX));
+	return code;
+}
+
 ssize_t
 tls_read(struct tls *t, void *buf, size_t size, int flags, int64_t deadline_ms,
     struct err *e)
 {
 	size_t n = 0;
-	int rc;
+	int code;
 
 	t->deadline_ms = deadline_ms;
 	if (!(flags & MSG_DONTWAIT) && !SSL_has_pending(t->ssl) &&
 	    wait_for_record(t, e) != 0)
 		return -1;
-	ERR_clear_error();
 	t->read_flags = flags;
-	rc = SSL_read_ex(t->ssl, buf, size, &n);
+	code = read_data(t, buf, size, &n);
 	t->read_flags = 0;
-	if (rc == 1)
+	if (code == SSL_ERROR_NONE)
 		return (ssize_t)n;
-	switch (SSL_get_error(t->ssl, rc)) {
-	case SSL_ERROR_ZERO_RETURN:
+	if (code == SSL_ERROR_ZERO_RETURN)
 		return 0;
-	case SSL_ERROR_WANT_READ:
+	if (code == SSL_ERROR_WANT_READ && t->is_empty) {
 		errno = EAGAIN;
 		return -1;
-	default:
-		errno = EPROTO; /* whatever it was: not EAGAIN */
-		return tls_failed(t, ERR_CLOSED, "TLS", e);
 	}
+	errno = EPROTO; /* whatever it was: not EAGAIN */
+	return tls_failed(t, ERR_CLOSED, "TLS", e);
 }
 
 int

@@ -672,6 +672,70 @@ test_check_pair(void **state)
 	buf_release(&other);
 }
 
+/* Gathers a line as who serves many by turns does. */
+static void *
+gather(void *arg)
+{
+	struct server *v = arg;
+	struct stream s;
+	struct slice line;
+
+	stream_init(&s, v->fd);
+	stream_set_timeout(&s, TIMEOUT_MS);
+	assert_int_equal(stream_start_tls_server(&s, v->context, &v->e), 0);
+	while (!stream_line_arrived(&s, 100)) {
+		assert_true(stream_input_arrives(&s, TIMEOUT_MS));
+		stream_gather(&s, 100);
+	}
+	v->started = stream_read_line(&s, 100, &line, NULL, &v->e) == 0;
+	stream_release(&s);
+	return NULL;
+}
+
+/* Is a line read that comes behind so many new keys, all in one piece? */
+static bool
+is_read_behind(struct tls_context *context, int keys_changed)
+{
+	struct server v = { .context = context };
+	struct client c;
+	BIO *out = BIO_new(BIO_s_mem());
+	char *data;
+	long len;
+	int fds[2];
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	v.fd = fds[0];
+	assert_int_equal(pthread_create(&v.thread, NULL, gather, &v), 0);
+	client_open(&c, fds[1], TLS1_3_VERSION, NULL, NULL, NULL);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	SSL_set0_wbio(c.ssl, out);
+	for (int i = 0; i < keys_changed; i++) {
+		assert_int_equal(
+		    SSL_key_update(c.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(c.ssl), 1);
+	}
+	assert_int_equal(SSL_write(c.ssl, "hi\r\n", 4), 4);
+	len = BIO_get_mem_data(out, &data);
+	(void)send(fds[1], data, (size_t)len, MSG_NOSIGNAL);
+	assert_int_equal(pthread_join(v.thread, NULL), 0);
+	client_free(&c, fds[1]);
+	return v.started;
+}
+
+static void
+test_records_without_data(void **state)
+{
+	struct tls_context *context = server_context("x");
+
+	(void)state;
+	assert_true(is_read_behind(context, 0));
+	assert_true(is_read_behind(context, 3));
+	/* who sends nothing else would keep a thread for as long */
+	assert_false(is_read_behind(context, 6000));
+	tls_context_free(context);
+}
+
 int
 main(void)
 {
@@ -685,6 +749,7 @@ main(void)
 		cmocka_unit_test(test_old_versions),
 		cmocka_unit_test(test_bad_directories),
 		cmocka_unit_test(test_check_pair),
+		cmocka_unit_test(test_records_without_data),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
