@@ -179,7 +179,7 @@ void
 folder_import_post(struct web_request *r, struct web_response *w)
 {
 	const char *id = web_form(r, "folder");
-	const char *dir = mailbox_dir_of(r, id != NULL ? id : "");
+	const char *dir = id != NULL ? mailbox_dir_of(r, id) : NULL;
 	const struct session *s = session_of(r);
 	struct import im = { .r = r,
 		.host = mailbox_host_name(r),
