@@ -7,8 +7,8 @@
  * accepted without a go-ahead, a stranger relays nothing, and the log has
  * whole lines.  TLS is not spoken here.
  *
- * recv() is ours: when the session would wait, what the client pauses before
- * is put into its socket first.  So one thread is enough, and the same input
+ * recv() is ours: when the session would wait, there or between its turns,
+ * what the client pauses before is put into its socket first.  So one thread is enough, and the same input
  * gives the same session.
  */
 #include <sys/socket.h>
@@ -91,15 +91,22 @@ speak(void)
 	(void)send(client.fd, part.data, part.len, MSG_NOSIGNAL);
 }
 
-ssize_t
-recv(int fd, void *buf, size_t n, int flags)
+/* The server is going to wait for the client. */
+static void
+be_waited_for(void)
 {
 	char byte;
 
-	if (fd == client.server && !(flags & MSG_DONTWAIT) &&
-	    syscall(SYS_recvfrom, fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT, NULL,
-		NULL) < 0)
+	if (syscall(SYS_recvfrom, client.server, &byte, 1,
+		MSG_PEEK | MSG_DONTWAIT, NULL, NULL) < 0)
 		speak();
+}
+
+ssize_t
+recv(int fd, void *buf, size_t n, int flags)
+{
+	if (fd == client.server && !(flags & MSG_DONTWAIT))
+		be_waited_for();
 	return syscall(SYS_recvfrom, fd, buf, n, flags, NULL, NULL);
 }
 
@@ -301,6 +308,8 @@ run(unsigned char who, struct slice input)
 	if (who & 0x80)
 		speak();
 	while ((turn = session_turn(&worker, &c)) != TURN_END) {
+		if (turn == TURN_READ)
+			be_waited_for();
 		while (turn == TURN_LATER && sem_wait(&resumed) != 0)
 			;
 	}
