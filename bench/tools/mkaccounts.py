@@ -37,14 +37,15 @@ def copy_rows(state, domain, count):
         "SELECT mac, name, created_ms FROM app_password WHERE account_id = ?",
         (first["id"],)).fetchone()
     one = first.pop("id")
+    rest = ",".join(c[1] for c in s.execute("PRAGMA table_info(password)")
+                    if c[1] != "account_id")
     for i in range(1, count):
         first["local"] = f"p{i:05d}"
         at = d.execute(
             f"INSERT INTO account ({','.join(first)}) VALUES"
             f" ({','.join('?' * len(first))})", tuple(first.values())).lastrowid
-        s.execute("INSERT INTO password SELECT ?, hash, scram_salt,"
-                  " scram_iterations, scram_stored_key, scram_server_key,"
-                  " changed_ms FROM password WHERE account_id = ?", (at, one))
+        s.execute(f"INSERT INTO password (account_id, {rest}) SELECT ?, {rest}"
+                  " FROM password WHERE account_id = ?", (at, one))
         s.execute("INSERT INTO app_password (account_id, name, mac,"
                   " created_ms) VALUES (?, ?, ?, ?)", (at, name, mac, made))
     d.commit()
