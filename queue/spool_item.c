@@ -250,9 +250,11 @@ spool_mark_told(struct spool_item *it, size_t recipient, uint8_t flags)
 uint8_t
 spool_mark_get_told(const struct spool_item *it, size_t recipient)
 {
+	uint32_t mark;
+
 	assert(recipient < it->marks->count);
-	return (atomic_load(&it->marks->marks[recipient]) & MARKS_TOLD) >>
-	    MARKS_TOLD_SHIFT;
+	mark = atomic_load(&it->marks->marks[recipient]);
+	return (uint8_t)((mark & MARKS_TOLD) >> MARKS_TOLD_SHIFT);
 }
 
 enum spool_mark
