@@ -21,8 +21,7 @@
 
 /*
  * What the threads of one accountd share.  Constant after core_open() but for
- * `write_lock`, which guards `db`
- * and `names`; everything else locks inside.
+ * `write_lock`, which guards `db` and `names`; everything else locks inside.
  */
 struct core {
 	char *state_dir;

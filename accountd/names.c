@@ -61,13 +61,9 @@ names_free(struct names *n)
 static int
 read_changes(struct sql *db, int64_t *out, struct err *e)
 {
-	struct sql_rows *r =
-	    sql_query(db, e, "SELECT changes FROM account_names", "");
-	int got = r ? sql_next(r, e) : -1;
+	int got =
+	    sql_get_int(db, e, out, "SELECT changes FROM account_names", "");
 
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
 	if (got == 0)
 		err_set(e, ERR_TEMP, "account_names has no row");
 	return got == 1 ? 0 : -1;

@@ -146,19 +146,32 @@ verb_list(struct control_session *s, json_t *request)
 
 /* --- The acts ------------------------------------------------------------------ */
 
+typedef int left_move(
+    const struct left_roots *roots, const char *address, struct err *e);
+
+static int
+move(struct control_session *s, left_move *deed, const char *address,
+    struct err *e)
+{
+	struct left_roots roots;
+	int rc = open_roots(s, &roots, e);
+
+	if (rc != 0)
+		return -1;
+	rc = deed(&roots, address, e);
+	(void)close(roots.users_fd);
+	return rc;
+}
+
 static json_t *
 aside(struct control_session *s, const char *address, json_int_t days)
 {
-	struct left_roots roots;
 	struct err e;
-	int rc = open_roots(s, &roots, &e);
 
 	(void)days;
-	if (rc == 0) {
-		rc = left_put_aside(&roots, address, &e);
-		(void)close(roots.users_fd);
-	}
-	return rc != 0 ? refusal(&e) : ask(s, "mailbox settled", address, NULL);
+	return move(s, left_put_aside, address, &e) != 0
+	    ? refusal(&e)
+	    : ask(s, "mailbox settled", address, NULL);
 }
 
 /* What the account has now, for its quota. */
@@ -194,16 +207,11 @@ recount(struct control_session *s, const char *address, struct err *e)
 static json_t *
 back(struct control_session *s, const char *address, json_int_t days)
 {
-	struct left_roots roots;
 	struct err e;
-	int rc = open_roots(s, &roots, &e);
 
 	(void)days;
-	if (rc == 0) {
-		rc = left_put_back(&roots, address, &e);
-		(void)close(roots.users_fd);
-	}
-	return rc != 0 || recount(s, address, &e) != 0
+	return move(s, left_put_back, address, &e) != 0 ||
+		recount(s, address, &e) != 0
 	    ? refusal(&e)
 	    : json_pack("{s:b}", "ok", 1);
 }
