@@ -37,11 +37,9 @@ static void
 add_line(void *arg, struct slice line)
 {
 	struct ask *a = arg;
-	char *text = mem_zalloc(line.len + 1);
-	json_t *event;
+	char *text = mem_strndup(line.data, line.len);
+	json_t *event = trace_event(a->program, text);
 
-	memcpy(text, line.data, line.len);
-	event = trace_event(a->program, text);
 	if (json_object_get(event, "event") == NULL) {
 		for (size_t i = 0; i < line.len; i++)
 			if (text[i] < 0x20 || text[i] > 0x7e)
