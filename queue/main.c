@@ -105,6 +105,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		(void)setup_read(s, setup.ca_file);
 	setup.spool = setup_write(s, "spool");
 	(void)setup_write(s, s->config.mail_root);
+	(void)setup_write(s, "users"); /* what deleted accounts left */
 	setup.run = setup_write(s, "run");
 	(void)setup_write(s, "/dev/shm"); /* the live marks */
 	return 0;
