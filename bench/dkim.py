@@ -24,7 +24,8 @@ MESSAGES = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
 ROUNDS = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 IN_FLIGHT = sys.argv[4] if len(sys.argv) > 4 else '4'
 os.environ['MAILSTEAD_BUILD'] = os.path.abspath(BUILD)
-sys.path.insert(0, os.path.join(TOP, 'tests/e2e/lib'))
+sys.path[:0] = [os.path.join(TOP, 'tests/e2e/lib'),
+                os.path.join(TOP, 'tests/e2e')]
 from fakedns import FakeDNS  # noqa: E402
 from fakemx import FakeMX  # noqa: E402
 from server import Server, wait_until  # noqa: E402

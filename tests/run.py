@@ -6,8 +6,9 @@
 Items: the include check, every unit test program, every fuzz target over its
 corpus, every tests/e2e/test_*.py and tests/browser/test_*.py.  Two run at a
 time, each in its own process group, with a time limit (a file test_x.py may
-raise its own with a line "# timeout: SECONDS").  One line an item, the output of what failed, and
-last "N passed, N failed", counting single tests.
+raise its own with a line "# timeout: SECONDS").  One line an item, the output
+of what failed, with the servers' own words (tests/e2e/lib/report.py), and last
+"N passed, N failed", counting single tests.
 
 End-to-end tests find the programs through MAILSTEAD_BUILD and the sanitizer
 through MAILSTEAD_SAN.
@@ -28,6 +29,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIMEOUT = 300
+# After its time is up a file of tests may still say where it was.
+LAST_WORDS_S = 30
 # Most items wait for servers, and the long ones come first.
 AT_ONCE = 2
 ORDER = ('browser', 'e2e', 'layers', 'rows', 'rfc', 'unit', 'fuzz')
@@ -81,7 +84,7 @@ def all_items(build):
     for folder in ('e2e', 'browser'):
         for path in sorted((ROOT / 'tests' / folder).glob('test_*.py')):
             yield Item(f'{folder}/{path.stem}',
-                       [sys.executable, '-B', '-m', 'unittest', '-v', path.stem],
+                       [sys.executable, '-B', '-m', 'lib.report', path.stem],
                        count_unittest, own_timeout(path))
 
 
@@ -121,6 +124,12 @@ def run(item, env):
         except subprocess.TimeoutExpired:
             status = -1
             note = f'\nstopped after {item.timeout} s\n'
+            if item.count is count_unittest:
+                process.send_signal(signal.SIGUSR1)
+                try:
+                    process.wait(LAST_WORDS_S)
+                except subprocess.TimeoutExpired:
+                    pass
         finally:
             kill_group(process.pid)
             process.wait()

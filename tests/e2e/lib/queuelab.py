@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from fakedns import FakeDNS
+from lib import report
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get('MAILSTEAD_BUILD', ROOT / 'build' / 'gcc')).resolve()
@@ -47,6 +48,7 @@ class QueueLab:
                  daemon=False, start=True):
         self.top = Path(tempfile.mkdtemp(prefix='mailstead-queue-'))
         self.state = self.top / 'state'
+        report.watch(self.state)
         for name in ('spool', 'mail', 'run/accountd', 'log/audit', 'directory',
                      'cache'):
             (self.state / name).mkdir(parents=True)
@@ -88,6 +90,7 @@ class QueueLab:
         if self.server is not None:
             self.server.wait()
         self.dns.__exit__(*exc)
+        report.forget(self.state)
         shutil.rmtree(self.top, ignore_errors=True)
 
     # -- accounts and settings -------------------------------------------------

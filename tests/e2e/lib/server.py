@@ -22,6 +22,8 @@ import time
 import unittest
 from pathlib import Path
 
+from lib import report
+
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("MAILSTEAD_BUILD", ROOT / "build" / "gcc"))
 BIN = BUILD / "bin"
@@ -97,6 +99,7 @@ class Server:
         self.port = {k: v + self.offset for k, v in BASE_PORTS.items()}
         self.top = Path(directory or tempfile.mkdtemp(prefix="mailstead-test-"))
         self.state = self.top / "state"
+        report.watch(self.state)
         self.process = None
         self.output = self.top / "run.log"
         if init:
@@ -181,6 +184,7 @@ class Server:
     def close(self):
         if self.process is not None:
             self.stop()
+        report.forget(self.state)
         shutil.rmtree(self.top, ignore_errors=True)
 
     def pids(self, name=None):
