@@ -182,11 +182,8 @@ class Backup(unittest.TestCase):
         self.assertEqual(status["name"], three.name)
         self.assertGreater(note["linked"], 0)
 
-    def test_one_that_fails_or_is_killed(self):
-        """Nothing is left to fill the disk, and the next one is whole."""
-        import signal
-        import subprocess
-        from lib.server import BIN
+    def test_one_that_fails(self):
+        """Nothing is left to fill the disk."""
         bad = self.s.state / "users/example.org/bad.db"
         bad.parent.mkdir(parents=True)
         bad.write_bytes(b"no database" * 1000)
@@ -194,22 +191,51 @@ class Backup(unittest.TestCase):
         self.assertNotEqual(p.returncode, 0)
         self.assertIn("bad.db", p.stderr)
         self.assertEqual(list(self.copies.iterdir()), [])
-        bad.unlink()
-        box = self.s.mailbox("bob@example.org")
-        for sub in ("new", "cur", "tmp"):
-            (box / sub).mkdir(parents=True)
-        for n in range(2000):
-            (box / "cur" / f"1700{n:06}.M.h,S=4:2,S").write_text("abc\n")
+
+    def test_one_killed_in_the_middle(self):
+        """Early, half-way and late: the next one is whole and restores."""
+        import signal
+        import subprocess
+        from lib.server import BIN
+        self.mx(replies={"RCPT": "451 4.3.0 later"})
+        self.s.start()
+        for mark in ("one", "two"):
+            send(self.s, mark, "bob@example.org", "x@far.example")
+        self.s.wait_messages("bob@example.org", 2)
+        self.s.stop()
+        box = self.s.mailbox("bob@example.org") / "cur"
+        for n in range(3000):
+            (box / f"1700{n:06}.M.h,S=11:2,S").write_text(f"mark {n:05}.\n")
+        wanted = marks(self.s, "bob@example.org")
+        partial = self.copies / ".partial"
         command = [str(BIN / "mailstead"), "--state", str(self.s.state),
                    "backup", str(self.copies)]
-        killed = subprocess.Popen(command)
-        wait_until((self.copies / ".partial").exists, 10, "the copy")
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+
+        def copied():
+            return sum(len(files) for _, _, files in os.walk(partial))
+
+        cut = 0
+        for least in (1, 1000, 2500):
+            killed = subprocess.Popen(command)
+            while killed.poll() is None and copied() < least:
+                pass
+            killed.send_signal(signal.SIGKILL)
+            cut += killed.wait() == -signal.SIGKILL
+            copy, _ = self.backup("--keep", "1")
+            self.assertEqual([f.name for f in self.copies.iterdir()],
+                             [copy.name])
+            inside = copy / "mail/example.org/bob/cur"
+            self.assertEqual(
+                {f.name: f.read_bytes() for f in inside.iterdir()},
+                {f.name: f.read_bytes() for f in box.iterdir()})
+            shutil.rmtree(copy)  # so that nothing is linked the next time
+        self.assertGreater(cut, 0, "each was done before it could be killed")
         copy, _ = self.backup()
-        self.assertNotIn(".partial", [f.name for f in self.copies.iterdir()])
-        self.assertEqual(len(list(
-            (copy / "mail/example.org/bob/cur").iterdir())), 2000)
+        other, held = self.restore_all(copy)
+        other.start()
+        self.assertEqual(held, 2)
+        self.assertEqual(marks(other, "bob@example.org"), wanted)
+        self.assertEqual(other.run_cli("queue", "check").returncode, 0)
 
     def test_parts(self):
         s = self.s
