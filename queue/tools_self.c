@@ -6,10 +6,12 @@
  */
 #include <sys/timex.h>
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -305,6 +307,40 @@ check_backup(struct check *c)
 }
 
 /*
+ * What deleted users leave is moved by us (maildir/left.h).  The state of an
+ * installation from before that has webmail's folders for webmail alone.
+ */
+static void
+check_mailboxes(struct check *c)
+{
+	struct dirent *d;
+	char path[512], fix[700];
+	DIR *dir;
+	bool good;
+
+	(void)snprintf(path, sizeof(path), "%s/users", c->r->state_dir);
+	dir = opendir(path);
+	good = dir != NULL && access(path, W_OK | X_OK) == 0;
+	while (good && (d = readdir(dir)) != NULL) {
+		(void)snprintf(path, sizeof(path), "%s/users/%s",
+		    c->r->state_dir, d->d_name);
+		if (d->d_name[0] != '.')
+			good = access(path, W_OK | X_OK) == 0;
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	(void)snprintf(fix, sizeof(fix),
+	    "systemd-sysusers; find %s/users -type d"
+	    " -exec chgrp mailstead-users {} + -exec chmod 2770 {} +"
+	    "; systemctl restart mailstead-queue-runner",
+	    c->r->state_dir);
+	add(c, "mailboxes", good ? "ok" : "bad", fix,
+	    good ? "what deleted users leave can be put aside"
+		 : "queue-runner may not move files in %s",
+	    path);
+}
+
+/*
  * Each is a cause of its own: the next one is news again.  By number, as
  * run/health.json and the metrics are not for everybody's addresses.
  */
@@ -365,6 +401,7 @@ tool_server(struct runner *r, const json_t *args, struct err *e)
 	check_resolver(&c);
 	check_clock(&c);
 	check_backup(&c);
+	check_mailboxes(&c);
 	settings_free(s);
 	clock_rfc3339(clock_wall_ms(), when);
 	json_object_set_new(health, "at", json_string(when));

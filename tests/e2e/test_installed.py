@@ -1,6 +1,7 @@
 """Installed into a scratch root with the real users: one message the whole
 way, and what every process and file may do.  Needs root."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from lib.fastcgi import Browser  # noqa: E402
 from lib.server import PASSWORD, ROOT, BUILD, free_offset, wait_until  # noqa: E402
 
 USERS = {"mailstead-mta": "mtad", "mailstead-queue": "queue-runner",
@@ -186,6 +188,76 @@ class Installed(unittest.TestCase):
                  input="Subject: local\n\nhello\n")
         wait_until(lambda: len(os.listdir(new)) +
                    len(os.listdir(new.parent / "cur")) == 2, 15, "second")
+
+    def browser(self, program, user):
+        b = Browser(self.state / f"run/web/{program}.sock")
+        wait_until(b.path.exists, 10, program)
+        form = b.get(f"/{program}/login")
+        page = b.post(f"/{program}/login", {"user": user, "pass": PASSWORD,
+                                            "back": "/"}, form)
+        self.assertEqual(page.status, 303, page.body)
+        return b
+
+    def do(self, b, path, fields):
+        page = b.post(path, fields, b.get("/admin/me"))
+        self.assertEqual(page.status, 303, page.text)
+
+    def server_check(self, name):
+        p = subprocess.run(self.inside(self.mailstead(), "check", "--json"),
+                           text=True, capture_output=True)
+        return next(c for c in json.loads(p.stdout)["checks"]
+                    if c["id"] == name)
+
+    def test_what_a_deleted_user_leaves(self):
+        """The runner moves and erases what others' users own, and reads none
+        of it; a folder from before it could is told with what mends it."""
+        lou = "lou@example.org"
+        self.cli("user", "add", lou, input=PASSWORD + "\n")
+        self.cli("submit", "-f", "bob@example.org", lou,
+                 input="Subject: local\n\nhello\n")
+        box = self.state / "mail/example.org/lou"
+        kept = self.state / "users/example.org/lou.db"
+        wait_until(lambda: (box / "new").is_dir() and
+                   os.listdir(box / "new"), 15, "delivery")
+        mail = self.browser("webmail", lou)
+        page = mail.post("/webmail/settings/look", {"theme": "dark"},
+                         mail.get("/webmail/settings/look"))
+        self.assertEqual(page.status, 303, page.text)
+        self.assertEqual(kept.stat().st_uid,
+                         self.ids("passwd", "mailstead-web"))
+        read = subprocess.run(
+            self.inside("setpriv", "--reuid", "mailstead-queue", "--regid",
+                        "mailstead-queue", "--init-groups", "cat", str(kept)),
+            capture_output=True)
+        self.assertNotEqual(read.returncode, 0)
+
+        admin = self.browser("admin", "admin@example.org")
+        where = "/admin/mailboxes"
+        self.do(admin, f"/admin/u/{lou}/delete", {"name": lou})
+        for folder in (kept.parent, kept.parent.parent):  # of an older one
+            os.chown(folder, -1, self.ids("group", "mailstead-web"))
+        check = self.server_check("mailboxes")
+        self.assertEqual(check["state"], "bad", check)
+        mend = check["fix"].split("; systemctl")[0]
+        self.assertIn(f"find {self.state}/users", mend)
+        p = subprocess.run(self.inside("sh", "-ec", mend), text=True,
+                           capture_output=True)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(self.server_check("mailboxes")["state"], "ok")
+
+        self.do(admin, where, {"aside": lou})
+        self.assertFalse(box.exists() or kept.exists())
+        self.cli("user", "add", lou, input=PASSWORD + "\n")
+        self.do(admin, where, {"back": lou})
+        self.assertTrue(box.exists() and kept.exists())
+        mail = self.browser("webmail", lou)
+        self.assertIn("local", mail.get("/webmail/m/inbox").text)
+        self.assertIn('data-theme="dark"', mail.get("/webmail/m/inbox").text)
+        self.do(admin, f"/admin/u/{lou}/delete", {"name": lou})
+        self.do(admin, where, {"aside": lou})
+        self.do(admin, where, {"purge": lou, "confirm": PASSWORD})
+        for folder in (box.parent, kept.parent):
+            self.assertEqual(os.listdir(folder / ".left"), [], folder)
 
     def test_O06_processes(self):
         seen = set()
