@@ -5,13 +5,16 @@ import os
 import re
 import signal
 import smtplib
+import socket
 import sys
 import threading
+import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.fastcgi import Browser  # noqa: E402
+from lib.fastcgi import (BEGIN_ONE, PARAMS, STDIN, Browser,  # noqa: E402
+                         pair, stream)
 from lib.faults import Faults, are_possible  # noqa: E402
 from lib.server import PASSWORD, Server, wait_until  # noqa: E402
 
@@ -91,6 +94,18 @@ class Import(unittest.TestCase):
         page = self.start(table("killed", 3000))
         self.assertIn(f'id="sum">{3000 - there} good, {there} refused',
                       page.text)
+
+    def test_a_slow_web_server(self):
+        """A request is waited for, with the library too."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(str(self.b.path))
+            time.sleep(0.2)
+            s.sendall(BEGIN_ONE + stream(PARAMS, pair("REQUEST_METHOD", "GET")
+                                         + pair("REQUEST_URI", "/admin/login")))
+            time.sleep(0.2)
+            s.sendall(stream(STDIN, b""))
+            self.assertIn(b"Status: 200", s.recv(65536))
 
     def test_a_password_of_one_who_was_not_added(self):
         """It opens nothing of whoever is added next."""

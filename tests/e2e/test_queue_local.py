@@ -312,8 +312,7 @@ class Control(unittest.TestCase):
 
         with QueueLab({'far.example': {'fault': 'servfail'}}, {'queue.retry': '1h'}) as lab:
             ids = sorted(lab.submit(BOB, ['x@far.example'])[0] for _ in range(3))
-            lab.wait(lambda: lab.control(verb='statistics')['deferred'] > 0)
-            lab.wait(lambda: all(m['attempts'] for m in lab.queued()))
+            lab.wait(lambda: states() == ['deferred'] * 3)
             self.assertEqual(queue('hold', '--all'), 'hold: 3 messages\n')
             self.assertEqual(states(), ['held'] * 3)
             self.assertEqual(queue('retry', '--all'), 'retry: 0 messages\n')

@@ -490,13 +490,17 @@ poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	return n;
 }
 
-/* A limit of recv() is a slice: the program polls for the rest. */
+/*
+ * A limit of recv() is a slice: the program polls for the rest.  But for
+ * libfcgi, which gives its request up.
+ */
 int
 setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	const struct timeval slice = { .tv_usec = SLICE_MS * 1000 };
 
-	if (level == SOL_SOCKET && name == SO_RCVTIMEO)
+	if (level == SOL_SOCKET && name == SO_RCVTIMEO &&
+	    strstr(program_invocation_name, "-cgi") == NULL)
 		value = &slice;
 	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }

@@ -19,6 +19,9 @@ def record(kind, data=b""):
     return struct.pack(">BBHHBx", 1, kind, 1, len(data), 0) + data
 
 
+BEGIN_ONE = record(BEGIN, struct.pack(">HB5x", RESPONDER, 0))
+
+
 def stream(kind, data):
     pieces = [data[i:i + 65000] for i in range(0, len(data), 65000)]
     return b"".join(record(kind, p) for p in pieces) + record(kind)
@@ -60,7 +63,7 @@ def request(path, params, body=b"", timeout=30):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
         s.settimeout(timeout)
         s.connect(str(path))
-        s.sendall(record(BEGIN, struct.pack(">HB5x", RESPONDER, 0)) +
+        s.sendall(BEGIN_ONE +
                   stream(PARAMS, b"".join(pair(k, v)
                                           for k, v in params.items())) +
                   stream(STDIN, body))
