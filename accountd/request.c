@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "directory/json_text.h"
 #include "mail/address.h"
 
 #include "audit.h"
@@ -27,7 +28,6 @@
 
 enum {
 	PAGE_LIMIT = 48 * 1024, /* leaves room for the last item */
-	DEPTH_MAX = 16,
 	FRESH_MS = 300000,
 };
 
@@ -634,31 +634,6 @@ kind_word(enum err_kind k)
 	return k == ERR_SYNTAX ? "syntax" : "temp";
 }
 
-/*
- * The parser goes one level of stack down for each bracket; a thread's stack
- * is small and no request needs many.
- */
-static bool
-is_too_deep(struct slice packet)
-{
-	bool quoted = false;
-	int depth = 0;
-
-	for (size_t i = 0; i < packet.len && depth <= DEPTH_MAX; i++) {
-		char c = packet.data[i];
-
-		if (c == '\\' && quoted)
-			i++;
-		else if (c == '"')
-			quoted = !quoted;
-		else if (!quoted && (c == '[' || c == '{'))
-			depth++;
-		else if (!quoted && (c == ']' || c == '}'))
-			depth--;
-	}
-	return depth > DEPTH_MAX;
-}
-
 /* A text cut to its buffer may end within a character. */
 static json_t *
 failure(const struct request *q, struct err *e)
@@ -679,9 +654,7 @@ request_answer(struct caller *caller, struct slice packet, json_t **reply_out)
 	struct err e;
 
 	q.out = json_object();
-	if (!is_too_deep(packet))
-		q.in = json_loadb(
-		    packet.data, packet.len, JSON_REJECT_DUPLICATES, NULL);
+	q.in = json_text_parse(packet);
 	if (dispatch(&q, &e) == 0) {
 		json_object_set_new(q.out, "ok", json_true());
 		*reply_out = q.out;

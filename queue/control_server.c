@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "directory/json_text.h"
 #include "net/sock.h"
 
 #include "queue/age.h"
@@ -260,8 +261,7 @@ control_serve(struct runner *r, int fd)
 		    clock_mono_ms() + IDLE_MS, &e);
 		if (n <= 0)
 			break;
-		request =
-		    json_loadb(packet, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
+		request = json_text_parse(slice_of(packet, (size_t)n));
 		a = request == NULL
 		    ? control_refusal("syntax", "not a JSON object")
 		    : answer(&s, request);

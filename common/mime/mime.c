@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "directory/json_text.h"
 #include "mime/wire.h"
 #include "net/sock.h"
 
@@ -62,7 +63,7 @@ struct answer {
 static int
 parse_json(struct slice text, json_t **out, struct err *e)
 {
-	*out = json_loadb(text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+	*out = json_text_parse(text);
 	if (*out == NULL)
 		return err_set(e, ERR_TEMP, "the parser's answer is damaged");
 	return 0;

@@ -357,6 +357,11 @@ class Control(unittest.TestCase):
                 self.assertFalse(lab.control(**request)['ok'], request)
             answer = lab.control(verb='delete', ids=['0' * 26])
             self.assertEqual((answer['done'], len(answer['failed'])), (0, 1))
+            worker = lab.worker()
+            for packet in (b'{"a":' * 1500 + b'1' + b'}' * 1500, b'[' * 65536,
+                           b'[]', b'"list"', b'{"verb":1}', b'\xff'):
+                self.assertFalse(lab.control_packet(packet)['ok'], packet[:9])
+            self.assertEqual(lab.worker(), worker)
 
     def test_pages(self):
         with QueueLab({'far.example': {'fault': 'servfail'}}, {'queue.retry': '1h'}) as lab:

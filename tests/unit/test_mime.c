@@ -36,7 +36,10 @@ enum {
 static char top[] = "/tmp/mailstead-mime-XXXXXX";
 static int listen_fd;
 static pthread_t server;
-/* 0 answer, 1 close at once, 2 die on it, 3 lie, 4 close after an answer */
+/*
+ * 0 answer, 1 close at once, 2 die on it, 3 lie, 4 close after an answer,
+ * 5 lie deeply
+ */
 static _Atomic int mode;
 
 /* true: the connection goes on */
@@ -59,6 +62,13 @@ answer_one(int sock)
 	if (mode == 3)
 		(void)!sock_send_packet(
 		    sock, "E", 1, -1, clock_mono_ms() + WAIT_MS, &e);
+	if (mode == 5) {
+		memset(packet, '[', 1001);
+		memset(packet + 1001, ']', 1000);
+		packet[0] = 'E';
+		(void)!sock_send_packet(
+		    sock, packet, 2001, -1, clock_mono_ms() + WAIT_MS, &e);
+	}
 	if ((mode == 0 || mode == 4) && job != NULL && fd >= 0)
 		job_run(job, fd, &a);
 	json_decref(job);
@@ -316,9 +326,10 @@ test_failures(void **state)
 	mode = 2; /* the message kills it */
 	assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), -1);
 	assert_int_equal(e.kind, ERR_PERM);
-	mode = 3;
-	assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), -1);
-	assert_int_equal(e.kind, ERR_TEMP);
+	for (mode = 3; mode <= 5; mode += 2) {
+		assert_int_equal(mime_summary(*state, fd, &s, NULL, &e), -1);
+		assert_int_equal(e.kind, ERR_TEMP);
+	}
 	mode = 0;
 	assert_int_equal(mime_summary(nobody, fd, &s, NULL, &e), -1);
 	assert_int_equal(e.kind, ERR_TEMP);

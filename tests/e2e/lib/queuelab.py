@@ -143,9 +143,12 @@ class QueueLab:
             return int(f.read().split()[0])
 
     def control(self, **request):
+        return self.control_packet(json.dumps(request).encode())
+
+    def control_packet(self, packet):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
             s.connect(str(self.state / 'run/queue.sock'))
-            s.send(json.dumps(request).encode())
+            s.send(packet)
             return json.loads(s.recv(65536))
 
     def submit(self, sender, recipients, body='Subject: test\n\nhello\n',
