@@ -172,7 +172,8 @@ deliver_remote(struct job *j)
 	for (i = 0; i < v->recipient_count; i++) {
 		const struct envelope_recipient *r = &v->recipients[i];
 
-		if (!job_is_due(j, i) || r->kind != RECIPIENT_REMOTE)
+		/* local ones are being published: look at nothing more */
+		if (r->kind != RECIPIENT_REMOTE || !job_is_due(j, i))
 			continue;
 		if (spool_mark_get(j->item, i, NULL) == SPOOL_MARK_PREPARED)
 			job_record(j, i, &unanswered);
