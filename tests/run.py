@@ -8,7 +8,8 @@ corpus, every tests/e2e/test_*.py and tests/browser/test_*.py.  Two run at a
 time, each in its own process group, with a time limit (a file test_x.py may
 raise its own with a line "# timeout: SECONDS").  One line an item, the output
 of what failed, with the servers' own words (tests/e2e/lib/report.py), and last
-"N passed, N failed", counting single tests.
+"N passed, N failed", counting single tests.  A report of a sanitizer is a
+failure.
 
 End-to-end tests find the programs through MAILSTEAD_BUILD and the sanitizer
 through MAILSTEAD_SAN.
@@ -138,7 +139,7 @@ def run(item, env):
     if status < 0 and not note:
         output += f'\nended by {signal.Signals(-status).name}\n'
     ran, failed, skipped = item.count(output)
-    if status != 0:
+    if status != 0 or re.search('Sanitizer: |: runtime error: ', output):
         failed = max(failed, 1)
     return time.monotonic() - started, max(ran - failed - skipped, 0), failed, skipped, output
 

@@ -37,6 +37,12 @@
 #endif
 #endif
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SANITIZER
+void __sanitizer_symbolize_pc(
+    void *pc, const char *format, char *out, size_t size);
+#endif
+
 /* --- users ----------------------------------------------------------------- */
 
 static int
@@ -384,7 +390,7 @@ set_limits(const struct sandbox *s, struct err *e)
 	files.rlim_cur = files.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
 		return err_errno(e, "limit of open files");
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(HAS_SANITIZER)
 	if (s->memory_max > 0 && setrlimit(RLIMIT_AS, &memory) != 0)
 		return err_errno(e, "limit of memory");
 #else
@@ -400,7 +406,13 @@ privilege_sandbox(const struct sandbox *s, struct err *e)
 		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return err_errno(e, "no_new_privs");
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(HAS_SANITIZER)
+	/* reports and suppressions name functions: read them while we may */
+	char name[64];
+
+	__sanitizer_symbolize_pc(
+	    (void *)(uintptr_t)set_limits, "%f", name, sizeof(name));
+#else
 	/* the leak checker needs to trace its own process */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return err_errno(e, "dumpable");

@@ -96,9 +96,9 @@ class QueueLab:
     # -- accounts and settings -------------------------------------------------
     def open_accountd(self, daemon):
         if daemon:
-            self.accountd = subprocess.Popen(
-                [BIN / 'accountd', '--state', self.state],
-                stderr=subprocess.DEVNULL)
+            with open(self.top / 'stderr', 'ab') as stderr:
+                self.accountd = subprocess.Popen(
+                    [BIN / 'accountd', '--state', self.state], stderr=stderr)
             path = str(self.state / 'run/accountd/mailstead.sock')
             self.wait(lambda: os.path.exists(path))
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
