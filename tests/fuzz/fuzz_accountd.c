@@ -1,30 +1,28 @@
 /*
  * Packets to accountd: the first byte chooses the socket, the rest is the
- * packet.  Whatever comes is answered by one object with "ok" that fits a
- * packet.
+ * packet, where bytes 1 to 3 stand for sessions of people.h.  Whatever comes is
+ * answered by one object with "ok" that fits a packet.
  */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
-#include "base/mem.h"
 #include "directory/accountd.h"
 
-#include "accountd/core.h"
-#include "accountd/request.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/lib/people.h"
 #include "tests/lib/tree.h"
 
 static char dir[] = "/tmp/mailstead-fuzz-XXXXXX";
-static struct core *core;
+static struct people people;
 static struct caller caller;
 
 static void
 clean(void)
 {
 	sasl_free(caller.sasl);
-	core_close(core);
+	core_close(people.core);
 	tree_remove(dir);
 }
 
@@ -42,21 +40,12 @@ answer(struct slice packet)
 static void
 start(void)
 {
-	static const char init[] =
-	    "{\"verb\":\"init\",\"hostname\":\"h.example\",\"domain\":"
-	    "\"d.example\",\"address\":\"a@d.example\",\"password\":"
-	    "\"three blind mice\"}";
-	struct err e;
-
-	if (mkdtemp(dir) == NULL || core_create(dir, &e) != 0 ||
-	    core_open(dir, &core, &e) != 0)
+	if (mkdtemp(dir) == NULL)
 		abort();
-	atexit(clean);
 	log_open("fuzz", dir, false);
-	caller = (struct caller){
-		.core = core, .program = FROM_MAILSTEAD, .is_operator = true
-	};
-	answer(slice_str(init));
+	people_open(&people, dir);
+	caller.core = people.core;
+	atexit(clean);
 }
 
 int
@@ -65,12 +54,22 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const enum program programs[] = { FROM_MTAD, FROM_POPD,
 		FROM_QUEUE, FROM_WEBMAIL, FROM_ADMIN, FROM_MAILSTEAD };
 
-	if (core == NULL)
+	struct buf packet;
+
+	if (people.core == NULL)
 		start();
 	if (size == 0)
 		return 0;
 	caller.program = programs[data[0] % ARRAY_LEN(programs)];
 	caller.is_operator = caller.program == FROM_MAILSTEAD;
-	answer(slice_of((const char *)data + 1, size - 1));
+	buf_init(&packet, ACCOUNTD_PACKET_MAX);
+	for (size_t i = 1; i < size; i++) {
+		if (data[i] >= 1 && data[i] <= PEOPLE)
+			buf_addstr(&packet, people.sessions[data[i] - 1]);
+		else
+			buf_addc(&packet, (char)data[i]);
+	}
+	answer(buf_slice(&packet));
+	buf_release(&packet);
 	return 0;
 }

@@ -1,11 +1,15 @@
 /*
  * Header fields: nothing is lost between fields and body; what is decoded is
- * clean UTF-8; what is encoded decodes to the same.
+ * clean UTF-8; what is encoded decodes to the same.  Where a message has been
+ * (Delivered-To) is found, and nothing else.
  */
 #include <assert.h>
+#include <string.h>
 
 #include "mail/header.h"
 #include "mail/message.h"
+
+#include "queue/trail.h"
 
 #include "tests/fuzz/fuzz.h"
 
@@ -35,6 +39,21 @@ check_value(struct slice value)
 	buf_release(&again);
 }
 
+static void
+check_trail(struct slice all)
+{
+	static const char address[] = "a@d.example";
+	struct buf text;
+
+	buf_init(&text, all.len + 64);
+	if (memmem(all.data, all.len, ":", 1) == NULL)
+		assert(!trail_was_at(all, address));
+	buf_addstr(&text, "delivered-TO: <A@D.example>\r\n");
+	buf_addslice(&text, all);
+	assert(trail_was_at(buf_slice(&text), address));
+	buf_release(&text);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -51,5 +70,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	body = header_body(&scan, &empty);
 	assert(seen + body.len + (empty ? 2 : 0) >= size);
+	check_trail(all);
 	return 0;
 }

@@ -1,4 +1,6 @@
-/* UTF-8: the fast check agrees with the definition, decoded step by step. */
+/*
+ * UTF-8: the fast checks agree with the definitions, decoded step by step.
+ */
 #include <assert.h>
 #include <stdbool.h>
 
@@ -19,12 +21,21 @@ following(uint8_t first)
 	return n;
 }
 
+/* What no line has: controls, ends of lines, what turns the text around. */
+static bool
+is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) ||
+	    (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 /* RFC 3629 3, by decoding and looking at the result. */
 static bool
-is_valid_slowly(const uint8_t *p, size_t size)
+is_valid_slowly(const uint8_t *p, size_t size, bool *plain_out)
 {
 	static const uint32_t least[] = { 0, 0x80, 0x800, 0x10000 };
 
+	*plain_out = true;
 	while (size > 0) {
 		unsigned more = following(*p);
 		uint32_t c;
@@ -40,6 +51,7 @@ is_valid_slowly(const uint8_t *p, size_t size)
 		if (c < least[more] || c > 0x10ffff ||
 		    (c >= 0xd800 && c <= 0xdfff))
 			return false;
+		*plain_out &= !is_control(c);
 		p += more + 1;
 		size -= more + 1;
 	}
@@ -49,7 +61,10 @@ is_valid_slowly(const uint8_t *p, size_t size)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	assert(utf8_is_valid(slice_of((const char *)data, size)) ==
-	    is_valid_slowly(data, size));
+	struct slice text = slice_of((const char *)data, size);
+	bool is_plain, is_valid = is_valid_slowly(data, size, &is_plain);
+
+	assert(utf8_is_valid(text) == is_valid);
+	assert(utf8_is_plain(text) == (is_valid && is_plain));
 	return 0;
 }
