@@ -304,6 +304,7 @@ test_reload_refused(void **state)
 	(void)state;
 	start();
 	fd = dial(knobs->ports[0]);
+	assert_int_equal(ask_number(fd, 's'), 0); /* it is with a worker */
 	knobs->kind = 7; /* so that the first would be bound again */
 	knobs->ports[1] = free_port();
 	assert_int_equal(
