@@ -49,6 +49,12 @@ for (const view of views) {
 		    document.documentElement.clientWidth);
 		if (wide > 0)
 			out.push(`${view.name} ${path}: ${wide} px too wide`);
+		// the sheet scrolls, not the page behind it as well
+		const tall = await page.evaluate(() =>
+		    document.documentElement.scrollHeight -
+		    document.documentElement.clientHeight);
+		if (tall > 0)
+			out.push(`${view.name} ${path}: ${tall} px too tall`);
 		const bad = await page.evaluate(broken);
 		if (bad.length > 0)
 			out.push(`${view.name} ${path}: ${bad.join(', ')}`);
