@@ -148,6 +148,11 @@ static const char *const steps[] = {
 	" UPDATE account_names SET changes = changes + 1; END;"
 	"CREATE INDEX account_disabled ON account(domain_id, local)"
 	" WHERE disabled <> 0;",
+	/* 8: how webmail begins with somebody, and the biggest he may send */
+	"ALTER TABLE account ADD COLUMN lang TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE account ADD COLUMN zone TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE account ADD COLUMN max_message_bytes INTEGER NOT NULL"
+	" DEFAULT 0;",
 };
 /* clang-format on */
 

@@ -55,7 +55,7 @@ is_disabled(int64_t disabled, int64_t until)
 	" u.disabled_until, u.quota_bytes, u.quota_messages, u.used_bytes," \
 	" u.used_messages, u.forward, u.forward_keep, u.pop3, u.smtp,"      \
 	" u.web, u.may_change_password, u.quota_full, d.name, u.local,"     \
-	" u.waiting"
+	" u.waiting, u.lang, u.zone, u.max_message_bytes"
 #define USER_FROM " FROM account u JOIN domain d ON d.id = u.domain_id"
 
 /* The flat part; aliases and roles come from tables of their own. */
@@ -66,15 +66,18 @@ user_row_json(struct sql_rows *r)
 	bool off = is_disabled(sql_int(r, 3), until);
 	char time[CLOCK_RFC3339_SIZE];
 	json_t *user = json_pack(
-	    "{ss,ss,s[],sb,sI,sI,sI,sI,s[],so,sb,sb,sb,s{sb,sb,sb}}", "address",
-	    sql_text(r, 1), "name", sql_text(r, 2), "roles", "disabled", off,
-	    "quota_bytes", (json_int_t)sql_int(r, 5), "quota_messages",
-	    (json_int_t)sql_int(r, 6), "used_bytes", (json_int_t)sql_int(r, 7),
-	    "used_messages", (json_int_t)sql_int(r, 8), "aliases", "forward",
+	    "{ss,ss,s[],sb,sI,sI,sI,sI,s[],so,sb,sb,sb,s{sb,sb,sb},ss,ss,sI}",
+	    "address", sql_text(r, 1), "name", sql_text(r, 2), "roles",
+	    "disabled", off, "quota_bytes", (json_int_t)sql_int(r, 5),
+	    "quota_messages", (json_int_t)sql_int(r, 6), "used_bytes",
+	    (json_int_t)sql_int(r, 7), "used_messages",
+	    (json_int_t)sql_int(r, 8), "aliases", "forward",
 	    lines_json(sql_text(r, 9)), "forward_keep", (int)sql_int(r, 10),
 	    "may_change_password", (int)sql_int(r, 14), "quota_full",
 	    (int)sql_int(r, 15), "access", "pop3", (int)sql_int(r, 11), "smtp",
-	    (int)sql_int(r, 12), "web", (int)sql_int(r, 13));
+	    (int)sql_int(r, 12), "web", (int)sql_int(r, 13), "lang",
+	    sql_text(r, 19), "zone", sql_text(r, 20), "max_message_bytes",
+	    (json_int_t)sql_int(r, 21));
 
 	if (sql_int(r, 18) != 0)
 		json_object_set_new(user, "waiting", json_true());
@@ -448,6 +451,7 @@ verb_user_passwd(struct request *q, struct err *e)
 
 enum column_type {
 	COLUMN_TEXT,
+	COLUMN_WORD,
 	COLUMN_YES,
 	COLUMN_SIZE,
 	COLUMN_COUNT
@@ -464,6 +468,9 @@ static const struct column {
 	{ "forward_keep", COLUMN_YES, RIGHT_SELF, "UPDATE account SET forward_keep = ?1 WHERE id = ?2" },
 	{ "quota_bytes", COLUMN_SIZE, RIGHT_DOMAIN, "UPDATE account SET quota_bytes = ?1, quota_full = 0 WHERE id = ?2" },
 	{ "quota_messages", COLUMN_COUNT, RIGHT_DOMAIN, "UPDATE account SET quota_messages = ?1, quota_full = 0 WHERE id = ?2" },
+	{ "max_message_bytes", COLUMN_SIZE, RIGHT_DOMAIN, "UPDATE account SET max_message_bytes = ?1 WHERE id = ?2" },
+	{ "lang", COLUMN_WORD, RIGHT_DOMAIN, "UPDATE account SET lang = ?1 WHERE id = ?2" },
+	{ "zone", COLUMN_WORD, RIGHT_DOMAIN, "UPDATE account SET zone = ?1 WHERE id = ?2" },
 	{ "may_change_password", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET may_change_password = ?1 WHERE id = ?2" },
 	{ "pop3", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET pop3 = ?1 WHERE id = ?2" },
 	{ "smtp", COLUMN_YES, RIGHT_DOMAIN, "UPDATE account SET smtp = ?1 WHERE id = ?2" },
@@ -474,7 +481,8 @@ static const struct column {
 
 enum {
 	FORWARDS_MAX = 100,
-	NAME_MAX_BYTES = 200
+	NAME_MAX_BYTES = 200,
+	WORD_MAX_BYTES = 64
 };
 
 int
@@ -486,6 +494,21 @@ user_check_name(struct request *q, const char *name, struct err *e)
 		return refuse(
 		    q, e, "bad-value", "the name has a control character");
 	return 0;
+}
+
+/* The name of a language or of a time zone; which there are is the pages'. */
+static int
+check_word(
+    struct request *q, const struct column *c, const char *text, struct err *e)
+{
+	for (const char *p = text; *p != '\0'; p++)
+		if (!ascii_is_alnum((unsigned char)*p) &&
+		    strchr("/_+-", *p) == NULL)
+			return refuse(
+			    q, e, "bad-value", "%s cannot be %s", c->key, text);
+	return strlen(text) > WORD_MAX_BYTES
+	    ? refuse(q, e, "too-long", "%s is too long", c->key)
+	    : 0;
 }
 
 static int
@@ -525,8 +548,9 @@ set_column(
 		return refuse(q, e, "forbidden", "may not change %s", c->key);
 	if (allowed < 0 || value_text(value, &q->pool, &text, e) != 0)
 		return -1;
-	if (c->type == COLUMN_TEXT) {
-		if (user_check_name(q, text, e) != 0)
+	if (c->type == COLUMN_TEXT || c->type == COLUMN_WORD) {
+		if ((c->type == COLUMN_TEXT ? user_check_name(q, text, e)
+					    : check_word(q, c, text, e)) != 0)
 			return -1;
 		r = sql_run(
 		    q->core->db, e, c->query, "si", text, q->target.account_id);

@@ -52,7 +52,7 @@ struct verb {
 	const char *argument; /* key of the plain argument, or NULL */
 	const char *result;   /* key in the answer, for lists and objects */
 	unsigned flags;
-	struct option options[11];
+	struct option options[14];
 	const char *columns[8]; /* of a list, or of one object as a row */
 };
 
@@ -77,6 +77,9 @@ static const struct verb user_verbs[] = {
 	    { "--role", "roles", INTO_ARRAY },
 	    { "--quota-bytes", "quota_bytes", INTO_SET },
 	    { "--quota-messages", "quota_messages", INTO_SET },
+	    { "--max-message-bytes", "max_message_bytes", INTO_SET },
+	    { "--lang", "lang", INTO_SET },
+	    { "--zone", "zone", INTO_SET },
 	    { "--keep-mailbox", "keep_mailbox", AS_FLAG },
 	    { "--aside-mailbox", "aside_mailbox", AS_FLAG },
 	    { "--generate", "generate", AS_FLAG },

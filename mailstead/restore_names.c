@@ -220,6 +220,25 @@ names_restore_domain(struct names *n, const char *domain, struct err *e)
 
 /* --- an account -------------------------------------------------------------------- */
 
+/* What copies of older versions do not have. */
+static void
+put_newer(struct names *n, const char *address, json_t *set)
+{
+	struct err e;
+	struct sql_rows *r = sql_query(n->then, &e,
+	    "SELECT u.lang, u.zone, u.max_message_bytes FROM account u" OF_DOMAIN(
+		"u") " WHERE " NAME_OF("u") " = ?1 COLLATE NOCASE",
+	    "s", address);
+
+	if (r != NULL && sql_next(r, &e) == 1) {
+		json_object_set_new(set, "lang", json_string(sql_text(r, 0)));
+		json_object_set_new(set, "zone", json_string(sql_text(r, 1)));
+		json_object_set_new(set, "max_message_bytes",
+		    json_integer((json_int_t)sql_int(r, 2)));
+	}
+	sql_done(r);
+}
+
 /* Its own columns: what the directory tells is less where the domain forbids. */
 int
 names_account(
@@ -245,6 +264,8 @@ names_account(
 		    (int)sql_int(r, 6), "web", (int)sql_int(r, 7), "forward",
 		    sql_text(r, 8), "forward_keep", (int)sql_int(r, 9));
 	sql_done(r);
+	if (got == 1)
+		put_newer(n, address, json_object_get(*request_out, "set"));
 	if (got == 0)
 		return err_set(e, ERR_PERM,
 		    "there was no account %s when the copy was made", address);

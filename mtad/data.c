@@ -469,14 +469,14 @@ static void
 begin_data(struct session *s)
 {
 	struct transaction *tx = &s->tx;
-	int64_t max = settings_int(s->settings, SET_MESSAGE_MAX_BYTES);
+	uint64_t max = session_max_bytes(s);
 	struct data *d = mem_zalloc(sizeof(*d));
 
 	tx->data = d;
 	d->reading =
 	    (struct reading){ .dot = { .max_line = (size_t)settings_int(
 					   s->settings, SET_SMTP_MAX_LINE) },
-		    .max_bytes = max > 0 ? (uint64_t)max : UINT64_MAX,
+		    .max_bytes = max > 0 ? max : UINT64_MAX,
 		    .normalise = settings_choice(
 				     s->settings, SET_SMTP_BARE_NEWLINE) == 1 };
 	protocol_name(s, d->protocol);

@@ -162,12 +162,12 @@ static int
 judge_mail(struct session *s, const struct address *sender,
     const struct mail_params *p)
 {
-	int64_t max = settings_int(s->settings, SET_MESSAGE_MAX_BYTES);
+	uint64_t max = session_max_bytes(s);
 	struct policy_verdict v;
 
 	if (address_is_utf8(sender) && !p->smtputf8)
 		return session_reply(s, 553, "5.6.7", "Address needs SMTPUTF8");
-	if (max > 0 && p->size > (uint64_t)max)
+	if (max > 0 && p->size > max)
 		return session_reply(s, 552, "5.3.4", "Too much mail data");
 	look_up_client(s);
 	s->facts.sender = address_format(sender, &s->tx.pool);

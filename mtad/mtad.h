@@ -149,6 +149,9 @@ void session_forget_user(struct session *s);
 /* Our own name on the address this client came to. */
 const char *session_own_name(const struct session *s);
 
+/* What a message may weigh, and less if the user has less; 0 = no limit. */
+uint64_t session_max_bytes(const struct session *s);
+
 /* How long the client may take for what comes next. */
 void session_set_timeout(struct session *s, int64_t timeout_ms);
 

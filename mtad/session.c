@@ -131,6 +131,16 @@ session_own_name(const struct session *s)
 	return settings_own_name(s->settings, &s->local);
 }
 
+uint64_t
+session_max_bytes(const struct session *s)
+{
+	uint64_t all =
+	    (uint64_t)settings_int(s->settings, SET_MESSAGE_MAX_BYTES);
+	uint64_t own = s->user != NULL ? s->user->max_message_bytes : 0;
+
+	return own > 0 && (all == 0 || own < all) ? own : all;
+}
+
 int
 session_greet(struct session *s)
 {
@@ -268,8 +278,7 @@ smtp_ehlo(void *session, struct slice args)
 		"250-%s\r\n250-PIPELINING\r\n250-SIZE %" PRId64
 		"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
 		"250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n",
-		session_own_name(s),
-		settings_int(s->settings, SET_MESSAGE_MAX_BYTES)) != 0)
+		session_own_name(s), (int64_t)session_max_bytes(s)) != 0)
 		return -1;
 	if (offers_tls(s) &&
 	    stream_printf(&s->stream, &e, "250-STARTTLS\r\n") != 0)

@@ -181,14 +181,17 @@ folder_import_post(struct web_request *r, struct web_response *w)
 	const char *id = web_form(r, "folder");
 	const char *dir = id != NULL ? mailbox_dir_of(r, id) : NULL;
 	const struct session *s = session_of(r);
+	struct settings *all = directory_settings(webmail_of(r)->directory);
 	struct import im = { .r = r,
 		.host = mailbox_host_name(r),
 		.room_bytes = room_of(r, "quota_bytes", "used_bytes"),
 		.room_messages = room_of(r, "quota_messages", "used_messages"),
-		.max_bytes = outgoing_max_bytes(r) };
+		.max_bytes =
+		    (uint64_t)settings_int(all, SET_MESSAGE_MAX_BYTES) };
 	struct err e = { .kind = ERR_PERM };
 	int rc = 0;
 
+	settings_free(all);
 	/* the usual folders are there, even before they are */
 	if (dir == NULL ||
 	    mailbox_open_folder(r, dir, id[0] != '~', &im.folder, &e) != 0) {

@@ -239,9 +239,11 @@ outgoing_max_bytes(struct web_request *r)
 {
 	struct settings *all = directory_settings(webmail_of(r)->directory);
 	int64_t max = settings_int(all, SET_MESSAGE_MAX_BYTES);
+	int64_t own = json_integer_value(
+	    json_object_get(session_of(r)->user, "max_message_bytes"));
 
 	settings_free(all);
-	return (uint64_t)max;
+	return (uint64_t)(own > 0 && (max == 0 || own < max) ? own : max);
 }
 
 /* --- What it says ------------------------------------------------------------------------ */
@@ -657,8 +659,7 @@ outgoing_send(struct web_request *r, const struct draft *d, int64_t later_ms,
 		    .not_before_ms =
 			later_ms > 0 ? later_ms : not_before(r, now),
 		} };
-	uint64_t max =
-	    (uint64_t)settings_int(s.settings, SET_MESSAGE_MAX_BYTES);
+	uint64_t max = outgoing_max_bytes(r);
 	enum outgoing_result result;
 
 	*out = (struct outgoing){ .what = "", .reason = "" };

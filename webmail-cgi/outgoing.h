@@ -43,7 +43,10 @@ struct outgoing {
 enum outgoing_result outgoing_send(struct web_request *r, const struct draft *d,
     int64_t later_ms, struct outgoing *out);
 
-/* What a message with this text may weigh: message.max_bytes; 0 = no limit. */
+/*
+ * What a message of this user may weigh: message.max_bytes, or less; 0 = no
+ * limit.
+ */
 uint64_t outgoing_max_bytes(struct web_request *r);
 
 /*

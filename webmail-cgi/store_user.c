@@ -190,6 +190,12 @@ store_prefs_default(struct prefs *out)
 		out->value[i] = rows[i].preset;
 }
 
+bool
+store_pref_is_chosen(const struct prefs *prefs, enum pref p)
+{
+	return prefs->value[p] != rows[p].preset; /* the very string */
+}
+
 const char *
 store_pref_name(enum pref p)
 {

@@ -70,6 +70,9 @@ struct prefs {
 int store_prefs(struct sql *db, struct pool *pool, struct prefs *out,
     struct err *e) MUST_CHECK;
 
+/* Did the user choose it?  Else it is the default. */
+bool store_pref_is_chosen(const struct prefs *prefs, enum pref p);
+
 /* The defaults, static: for whoever is not signed in. */
 void store_prefs_default(struct prefs *out);
 

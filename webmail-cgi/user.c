@@ -43,6 +43,17 @@ user_store(struct web_request *r, bool create, struct sql **out, struct err *e)
 	return 0;
 }
 
+/* What the account says, until the user says something. */
+static void
+begin_with(struct web_request *r, struct prefs *prefs, enum pref p)
+{
+	const char *preset = json_string_value(
+	    json_object_get(session_of(r)->user, store_pref_name(p)));
+
+	if (preset != NULL && !store_pref_is_chosen(prefs, p))
+		prefs->value[p] = preset;
+}
+
 const struct prefs *
 user_prefs(struct web_request *r)
 {
@@ -59,6 +70,10 @@ user_prefs(struct web_request *r)
 		store_prefs(db, &r->pool, &own->prefs, &e) != 0))
 		log_warning(
 		    "preferences of %s: %s", session_of(r)->address, e.text);
+	if (session_of(r) != NULL) {
+		begin_with(r, &own->prefs, PREF_LANG);
+		begin_with(r, &own->prefs, PREF_ZONE);
+	}
 	return &own->prefs;
 }
 

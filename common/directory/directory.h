@@ -84,7 +84,8 @@ struct dir_account {
 	bool allow_pop3, allow_smtp, allow_web;
 	bool quota_full;                      /* flag kept by accountd */
 	uint64_t quota_bytes, quota_messages; /* 0 = none */
-	char **forward;                       /* targets */
+	uint64_t max_message_bytes; /* that may be sent; 0 = as everybody */
+	char **forward;             /* targets */
 	size_t forward_count;
 	bool forward_keep; /* also into the own mailbox */
 	uint32_t roles;    /* enum dir_role bits */

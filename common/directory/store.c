@@ -222,7 +222,7 @@ store_settings(struct store *s, struct settings **out, struct err *e)
 	", u.id, u.local, u.name, u.disabled, u.disabled_until,"  \
 	" u.pop3 AND d.pop3, u.smtp AND d.smtp, u.web AND d.web," \
 	" u.quota_full, u.quota_bytes, u.quota_messages,"         \
-	" u.forward, u.forward_keep, u.roles"
+	" u.forward, u.forward_keep, u.roles, u.max_message_bytes"
 #define FROM_DOMAIN \
 	" FROM domain a JOIN domain d ON d.id = coalesce(a.alias_of, a.id)"
 #define WITH_ACCOUNT \
@@ -304,6 +304,7 @@ take_account(struct sql_rows *r, struct pool *pool,
 	out->forward = take_lines(pool, sql_text(r, c++), &out->forward_count);
 	out->forward_keep = sql_int(r, c++) != 0;
 	out->roles = (uint32_t)sql_int(r, c++);
+	out->max_message_bytes = (uint64_t)sql_int(r, c++);
 }
 
 static int

@@ -10,8 +10,8 @@
  * of which only "address" must be there:
  *
  *	address, name, password, must_change, quota_bytes, quota_messages,
- *	may_change_password, pop3, smtp, web, forward, forward_keep, aliases,
- *	roles, disabled
+ *	max_message_bytes, lang, zone, may_change_password, pop3, smtp, web,
+ *	forward, forward_keep, aliases, roles, disabled
  *
  * An empty field leaves what the domain's new users get.  "forward",
  * "aliases" and "roles" hold several words separated by blanks; "disabled" is

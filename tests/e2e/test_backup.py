@@ -281,7 +281,7 @@ class Backup(unittest.TestCase):
         s.cli("alias", "add", "both@example.org", "bob@example.org",
               "eve@example.org")
         s.cli("alias", "add", "rob@example.org", "bob@example.org")
-        s.cli("user", "set", "bob@example.org", "quota_messages=77",
+        s.cli("user", "set", "bob@example.org", "quota_messages=77", "lang=ar",
               "roles=domain_admin list_admin:team@example.org")
         s.cli("user", "disable", "bob@example.org")
         copy, _ = self.backup()
@@ -291,7 +291,7 @@ class Backup(unittest.TestCase):
         self.assertEqual(out["need_password"], ["bob@example.org"])
         self.assertEqual(out["accounts"][0]["restored"], 2)
         user = s.json("user", "show", "bob@example.org")
-        self.assertEqual(user["quota_messages"], 77)
+        self.assertEqual((user["quota_messages"], user["lang"]), (77, "ar"))
         self.assertEqual(user["used_messages"], 2)
         self.assertEqual(user["roles"], ["domain_admin",
                                          "list_admin:team@example.org"])
