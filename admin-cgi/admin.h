@@ -150,6 +150,7 @@ const char *admin_url(struct web_request *r, const char *text);
  */
 enum form_type {
 	FORM_TEXT,
+	FORM_ZONE, /* of time: "Europe/Oslo" */
 	FORM_NUMBER,
 	FORM_SIZE, /* bytes: "50M" */
 	FORM_SWITCH,

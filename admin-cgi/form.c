@@ -111,6 +111,7 @@ put_type(const struct form_field *f, json_t *out)
 {
 	static const char *const names[] = {
 		[FORM_TEXT] = "text",
+		[FORM_ZONE] = "text",
 		[FORM_NUMBER] = "number",
 		[FORM_SIZE] = "text",
 		[FORM_SWITCH] = "switch",
@@ -175,6 +176,16 @@ read_lines(const char *text)
 	return out;
 }
 
+/* accountd does not know which there are. */
+static void
+check_zone(struct web_request *r, const struct form_field *f, const char *text,
+    struct problem *p)
+{
+	if (text[0] != '\0' && strcmp(text, "UTC") != 0 &&
+	    !template_has_zone(text))
+		problem_add(p, f->name, page_text(r, "form.not_zone"));
+}
+
 /* accountd would refuse it as well; here all are told apart by kind. */
 static void
 check_number(struct web_request *r, const struct form_field *f,
@@ -206,6 +217,8 @@ form_read(struct web_request *r, const struct form *f, struct problem *p)
 			continue;
 		if (field->type == FORM_NUMBER || field->type == FORM_SIZE)
 			check_number(r, field, text, p);
+		if (field->type == FORM_ZONE)
+			check_zone(r, field, text, p);
 		if (field->type == FORM_SWITCH)
 			json_object_set_new(
 			    set, field->name, json_boolean(text != NULL));

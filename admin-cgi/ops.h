@@ -35,6 +35,12 @@ json_int_t runner_start(struct web_request *r, struct web_response *w,
 /* Its result (new), if it comes within what a page may wait; else NULL. */
 json_t *runner_wait(struct web_request *r, json_int_t job);
 
+/*
+ * A user's last sign-ins, newest first (new): [{at, how, ip, words, good,
+ * times: of more than one in a row}] (signins.c).
+ */
+json_t *signins_of(struct web_request *r, const char *address);
+
 /* A member that is text; "" for all else. */
 const char *ops_text(const json_t *o, const char *key);
 

@@ -5,13 +5,16 @@
 
 #include "base/slice.h"
 
-#include "admin-cgi/admin.h"
+#include "admin-cgi/ops.h"
 
 /* clang-format off */
 static const struct form_field fields[] = {
 	{ "name", FORM_TEXT, 0 },
+	{ "lang", FORM_TEXT, 0 },
+	{ "zone", FORM_ZONE, 0 },
 	{ "quota_bytes", FORM_SIZE, 0 },
 	{ "quota_messages", FORM_NUMBER, 0 },
+	{ "max_message_bytes", FORM_SIZE, 0 },
 	{ "may_change_password", FORM_SWITCH, 0 },
 	{ "access.web", FORM_SWITCH, 0 },
 	{ "access.pop3", FORM_SWITCH, 0 },
@@ -68,6 +71,7 @@ send_user(
 	    json_integer_value(json_object_get(user, "quota_messages")) > 0)
 		json_object_set_new(user, "limited", json_true());
 	json_object_set_new(user, "role_words", admin_role_words(r, user));
+	json_object_set_new(values, "signins", signins_of(r, address));
 	json_object_set_new(values, "is_self",
 	    json_boolean(strcmp(address, session_of(r)->address) == 0));
 	form_problem(r, w, p, values);
@@ -265,6 +269,9 @@ send_delete(
 		return;
 	values = json_pack("{sO,ss}", "u", json_object_get(reply, "user"),
 	    "domain", domain_part(address_of(r)));
+	json_object_set_new(values, "aside",
+	    json_boolean(
+		r->method != WEB_POST || web_form(r, "aside") != NULL));
 	json_decref(reply);
 	form_problem(r, w, p, values);
 	admin_page(r, w, "user_delete", "users", values);
@@ -276,6 +283,19 @@ user_delete_page(struct web_request *r, struct web_response *w)
 	const struct problem none = { 0 };
 
 	send_delete(r, w, &none);
+}
+
+/* The account is gone whatever becomes of this; the page there says so too. */
+static bool
+put_aside(struct web_request *r)
+{
+	json_t *reply;
+	struct err e;
+
+	if (runner_ask(r, about(r, "mailbox aside"), &reply, &e) != 0)
+		return false;
+	json_decref(reply);
+	return true;
 }
 
 void
@@ -294,6 +314,8 @@ user_delete_post(struct web_request *r, struct web_response *w)
 	}
 	if (rc > 0)
 		send_delete(r, w, &p);
+	else if (rc == 0 && web_form(r, "aside") != NULL && !put_aside(r))
+		admin_done(r, w, "mailbox_stays", "/mailboxes");
 	else if (rc == 0)
 		admin_done(r, w, "user_deleted", "/d/%s/users",
 		    admin_url(r, domain_part(address_of(r))));

@@ -19,8 +19,11 @@ static const struct form_field new_fields[] = {
 	{ "name", FORM_TEXT, 0 },
 	{ "password", FORM_SECRET, 0 },
 	{ "password2", FORM_SECRET, 0 },
+	{ "lang", FORM_TEXT, 0 },
+	{ "zone", FORM_ZONE, 0 },
 	{ "quota_bytes", FORM_SIZE, 0 },
 	{ "quota_messages", FORM_NUMBER, 0 },
+	{ "max_message_bytes", FORM_SIZE, 0 },
 	{ "may_change_password", FORM_SWITCH, 0 },
 	{ "access.web", FORM_SWITCH, 0 },
 	{ "access.pop3", FORM_SWITCH, 0 },
@@ -291,8 +294,8 @@ load_defaults(struct web_request *r, struct web_response *w, const char *domain,
 		&reply) != 0)
 		return -1;
 	d = json_object_get(json_object_get(reply, "domain"), "new_user");
-	*out = json_pack("{sO,sO,sO,s{sO,sO,sO}}", "quota_bytes",
-	    json_object_get(d, "quota_bytes"), "quota_messages",
+	*out = json_pack("{si,sO,sO,sO,s{sO,sO,sO}}", "max_message_bytes", 0,
+	    "quota_bytes", json_object_get(d, "quota_bytes"), "quota_messages",
 	    json_object_get(d, "quota_messages"), "may_change_password",
 	    json_object_get(d, "may_change_password"), "access", "pop3",
 	    json_object_get(d, "pop3"), "smtp", json_object_get(d, "smtp"),

@@ -6,14 +6,17 @@ import hmac
 import html
 import json
 import re
+import smtplib
 import struct
 import sys
 import time
 import unittest
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from lib.fastcgi import Browser  # noqa: E402
+from lib.fastcgi import Browser, Letter  # noqa: E402
 from lib.server import PASSWORD, Server, ServerTest, wait_until  # noqa: E402
 
 ADMIN = "admin@example.org"
@@ -183,6 +186,76 @@ class People(ServerTest):
         self.assertIn("Nothing was deleted", page.text)
         self.do(where + "/delete", {"name": "Kate@example.org"})
         self.assertEqual(self.admin.get(where).status, 404)
+
+    def test_language_zone_and_biggest_message(self):
+        """How webmail and the administration begin, and what may be sent."""
+        new = "/admin/d/example.org/users/new"
+        fields = {"local": "zoe", "password": PASSWORD, "password2": PASSWORD,
+                  "lang": "ar", "zone": "Asia/Nowhere",
+                  "max_message_bytes": "20x"}
+        page = self.do(new, fields, status=422)
+        for text in ("no such time zone", "size", 'value="Asia/Nowhere"'):
+            self.assertIn(text, page.text)
+        self.do(new, dict(fields, zone="Asia/Kolkata",
+                          max_message_bytes="20K"))
+        zoe = "zoe@example.org"
+        user = self.shown("user", "show", zoe)
+        self.assertEqual((user["lang"], user["zone"],
+                          user["max_message_bytes"]),
+                         ("ar", "Asia/Kolkata", 20480))
+        page = self.admin.get("/admin/u/" + zoe)
+        for text in ('value="ar"', 'value="Asia/Kolkata"', 'value="20K"'):
+            self.assertIn(text, page.text)
+        refused = self.s.run_cli("user", "set", zoe, "zone=../../etc/passwd")
+        self.assertNotEqual(refused.returncode, 0)
+
+        mail = Browser(self.s.state / "run/web/webmail.sock").sign_in(
+            zoe, PASSWORD)
+        look = "/webmail/settings/look"
+        page = mail.get(look, HTTP_ACCEPT_LANGUAGE="en")
+        self.assertIn('<html lang="ar" dir="rtl"', page.text)
+        self.assertIn('value="Asia/Kolkata"', page.text)
+        self.assertEqual(mail.post(look, {"lang": "en", "zone": ""},
+                                   page).status, 303)
+        page = mail.get(look, HTTP_ACCEPT_LANGUAGE="ar")
+        self.assertIn('<html lang="en"', page.text)
+        self.assertNotIn("Asia/Kolkata", page.text)
+
+        page = Letter(mail).post("send", to=zoe, subject="big",
+                                 text="x" * 30000)
+        self.assertEqual(page.status, 413)
+        self.assertIn("too large", page.text)
+        with smtplib.SMTP(self.s.host, self.s.port["submission"],
+                          timeout=30) as c:
+            c.starttls()
+            c.login(zoe, PASSWORD)
+            c.ehlo()
+            self.assertEqual(c.esmtp_features["size"], "20480")
+            self.assertEqual(c.docmd(f"MAIL FROM:<{zoe}> SIZE=20481")[0], 552)
+            self.assertEqual(c.docmd(f"MAIL FROM:<{zoe}> SIZE=20480")[0], 250)
+            c.docmd(f"RCPT TO:<{zoe}>")
+            with self.assertRaises(smtplib.SMTPDataError) as caught:
+                raise smtplib.SMTPDataError(*c.data(
+                    f"From: {zoe}\r\n\r\n" + ("y" * 70 + "\r\n") * 300))
+            self.assertEqual(caught.exception.smtp_code, 552)
+        # the pages of who administers are in his own time
+        self.s.cli("user", "set", zoe, "roles=domain_admin")
+        page = self.sign_in(zoe).get("/admin/d/example.org/audit")
+        now = datetime.now(ZoneInfo("Asia/Kolkata"))
+        self.assertRegex(page.text, "|".join(
+            (now - timedelta(minutes=n)).strftime(" %H:%M:") for n in range(3)))
+
+    def test_recent_sign_ins(self):
+        self.s.user("sig@example.org")
+        for password in ("wrong wrong", "wrong again", PASSWORD):
+            self.mail_program("sig@example.org", password)
+        page = self.admin.get("/admin/u/sig@example.org").text
+        table = page[page.index('id="signins"'):]
+        table = re.sub(r"<[^>]*>|\s+", " ", table[:table.index("</table>")])
+        self.assertRegex(table, r"POP3 +127.0.0.1 +Signed in .*"
+                                r"POP3 +127.0.0.1 +Wrong password +2 times")
+        other = self.admin.get("/admin/u/ann@example.org").text
+        self.assertNotIn("Wrong password", other)
 
     def test_two_at_once(self):
         first = self.admin.get(U)
@@ -656,6 +729,38 @@ class People(ServerTest):
             [v for v in audit if v.startswith("mailbox")],
             ["mailbox purge", "mailbox aside", "mailbox back",
              "mailbox aside"])
+
+    def test_a_mailbox_put_aside_with_its_user(self):
+        box = self.s.mailbox("max@example.org")
+        where = "/admin/u/max@example.org/delete"
+        self.s.user("max@example.org")
+        (box / "cur").mkdir(parents=True)
+        self.assertRegex(self.admin.get(where).text,
+                         r'name="aside" value="1" checked')
+        page = self.do(where, {"name": "other"}, status=422)
+        self.assertRegex(page.text, r'name="aside" value="1"[^>]*>')
+        self.assertNotIn('value="1" checked', page.text)
+        self.assertTrue(box.exists())
+        self.do(where, {"name": "max@example.org", "aside": "1"})
+        self.assertFalse(box.exists())
+        self.assertIn('name="purge" value="max@example.org"',
+                      self.admin.get("/admin/mailboxes").text)
+
+        # the account goes whatever the runner says of the mailbox
+        self.s.user("max@example.org")
+        (box / "cur").mkdir(parents=True)
+        (box.parent / ".left").rename(box.parent / ".was")
+        (box.parent / ".left").write_text("in the way")
+        page = self.do(where, {"name": "max@example.org", "aside": "1"})
+        page = self.admin.follow(page)
+        self.assertIn("could not be put aside", page.text)
+        self.assertIn('name="aside" value="max@example.org"', page.text)
+        (box.parent / ".left").unlink()
+        (box.parent / ".was").rename(box.parent / ".left")
+        dora = self.sign_in("dora@example.org")
+        self.s.user("nat@example.org")
+        where = "/admin/u/nat@example.org/delete"
+        self.assertNotIn('name="aside"', dora.get(where).text)
 
     def choose(self, user, password):
         """Sign in to webmail with it: the page that asks for another."""
