@@ -287,21 +287,39 @@ load_envelope_name(
 }
 
 static int
+compare_names(const void *a, const void *b)
+{
+	return memcmp(((const struct envelope_name *)a)->id,
+	    ((const struct envelope_name *)b)->id, ID_LEN);
+}
+
+/*
+ * By id, so that neighbours in the index are neighbours in memory: walking
+ * through it is mostly waiting for that.
+ */
+static int
 load_dir(struct spool *s, enum entry_dir which, struct err *e)
 {
-	struct envelope_name n;
+	struct envelope_name *names = NULL;
+	size_t count = 0, space = 0;
 	struct dirent *de;
 	DIR *dir = spool_dir_list(files_dir(s, which));
 
 	if (dir == NULL)
 		return err_errno(e, "list deferred messages");
 	while ((de = readdir(dir)) != NULL) {
-		if (envelope_name_get(de->d_name, &n))
-			load_envelope_name(s, which, &n);
+		names = mem_grow(names, &space, count + 1, sizeof(*names));
+		if (envelope_name_get(de->d_name, &names[count]))
+			count++;
 		else if (slice_ends(slice_str(de->d_name), ".tmp"))
 			(void)unlinkat(dirfd(dir), de->d_name, 0);
 	}
 	(void)closedir(dir);
+	if (count > 1)
+		qsort(names, count, sizeof(*names), compare_names);
+	for (size_t i = 0; i < count; i++)
+		load_envelope_name(s, which, &names[i]);
+	free(names);
 	return 0;
 }
 

@@ -20,7 +20,7 @@
 #include "queue/spool_internal.h"
 
 enum {
-	STEP = 4000,           /* some 0.3 ms */
+	STEP = 8000,           /* some 0.4 ms */
 	STEP_PAUSE_NS = 10000, /* lets those in who wait for the lock */
 	PLACES_MAX = 1000,     /* domains of one message that are counted */
 	READ_AT_ONCE = 64,
