@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -25,7 +27,8 @@
 #include "queue/quota.h"
 
 enum {
-	SINGLE_MAX = 32 /* more files than this: the whole file system */
+	SINGLE_MAX = 32,    /* more files than this: the whole file system */
+	PUT_OFF_MAX = 10000 /* the rest is tried again by the schedule */
 };
 
 /* A delivery that is in new/ and that no shared flush has covered. */
@@ -33,6 +36,12 @@ struct published {
 	struct published *next;
 	const char *name; /* behind the mailbox's path */
 	char path[];
+};
+
+/* A message that waits for a flush that works. */
+struct put_off {
+	struct put_off *next;
+	char id[ID_SIZE];
 };
 
 struct staging {
@@ -43,6 +52,8 @@ struct staging {
 	struct job *first, **last;
 	size_t files;
 	struct published *published;
+	struct put_off *put_off;
+	size_t put_off_count;
 
 	struct published *unsure; /* the settling thread's */
 };
@@ -266,6 +277,22 @@ finish(struct job *j, size_t i, const struct err *failed)
 	file_close(j, &f, rc != 0);
 }
 
+static void
+put_off(struct staging *s, const char *id)
+{
+	struct put_off *p;
+
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->put_off_count < PUT_OFF_MAX) {
+		p = mem_zalloc(sizeof(*p));
+		memcpy(p->id, id, sizeof(p->id));
+		p->next = s->put_off;
+		s->put_off = p;
+		s->put_off_count++;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+}
+
 void
 staging_publish(struct runner *r)
 {
@@ -289,6 +316,8 @@ staging_publish(struct runner *r)
 		for (size_t i = 0; i < j->item->envelope.recipient_count; i++)
 			if (is_staged(j, i))
 				finish(j, i, failed);
+		if (failed != NULL)
+			put_off(r->staging, j->item->id);
 		job_unref(j);
 	}
 }
@@ -339,6 +368,28 @@ sync_stores(void *arg, struct err *e)
 	return 0;
 }
 
+/* What was put off is due now; whose claim has not ended yet, the next time. */
+static void
+resume(struct runner *r)
+{
+	struct staging *s = r->staging;
+	struct put_off *p, *next;
+	struct err e;
+
+	(void)pthread_mutex_lock(&s->lock);
+	p = s->put_off;
+	s->put_off = NULL;
+	s->put_off_count = 0;
+	(void)pthread_mutex_unlock(&s->lock);
+	for (; p != NULL; p = next) {
+		next = p->next;
+		if (spool_schedule(r->spool, p->id, clock_wall_ms(), &e) != 0 &&
+		    e.kind == ERR_TEMP)
+			put_off(s, p->id);
+		free(p);
+	}
+}
+
 void
 staging_settle(struct runner *r)
 {
@@ -346,6 +397,8 @@ staging_settle(struct runner *r)
 
 	if (spool_flush(r->spool, sync_stores, r, NULL, &e) != 0)
 		note_flush(r, &e);
-	else if (!spool_is_unsure(r->spool))
+	else if (!spool_is_unsure(r->spool)) {
 		note_flush(r, NULL);
+		resume(r);
+	}
 }

@@ -38,7 +38,7 @@ size_t staging_count(struct staging *s);
 
 /*
  * Flush and publish what is there; where the flush fails the files go and
- * their recipients are tried again later.  One thread at a time.
+ * their recipients are tried again when one works.  One thread at a time.
  */
 void staging_publish(struct runner *r);
 

@@ -569,8 +569,10 @@ class Mailbox(unittest.TestCase):
                               capture_output=True, text=True).stdout
 
     def test_H07_failed_flush_of_the_mailboxes(self):
-        """Nothing more is delivered, what was is written anew; then it goes on."""
+        """Nothing more is delivered, what was is written anew; then it goes on,
+        with what was put off for that as well."""
         lab = self.lab
+        lab.set('queue.retry', '1h')
         for n, error in enumerate((errno.EIO, errno.ENOSPC)):
             lab.faults.clear()
             # the file itself is flushed, its name is not
