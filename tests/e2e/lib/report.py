@@ -13,7 +13,7 @@ import sys
 import unittest
 from pathlib import Path
 
-LINES = 40
+LINES, TEXT = 40, 6000
 _servers = {}  # state directory -> what is left of its logs when it is gone
 
 
@@ -62,7 +62,10 @@ class Result(unittest.TextTestResult):
     def _exc_info_to_string(self, err, test):
         if issubclass(err[0], Stopped):
             self.stop()
-        texts = [super()._exc_info_to_string(err, test)]
+        text = super()._exc_info_to_string(err, test)
+        if len(text) > 2 * TEXT:  # a page, say
+            text = text[:TEXT] + "\n[...]\n" + text[-TEXT:]
+        texts = [text]
         for state, text in list(_servers.items()):
             texts.append(text if text is not None else trouble(state))
         return "\n".join(texts)
