@@ -15,6 +15,7 @@ enum {
 	TOKEN_BYTES = 32,
 	TOKEN_SIZE = 64,
 	KEEP_SECONDS = 30 * 86400,
+	SIGN_IN_MS = 10000,
 };
 
 static const struct login_rules *
@@ -32,6 +33,15 @@ ask(const struct web_request *r, json_t *request, json_t **reply_out,
 
 	return accountd_call(
 	    l->accountd(r), request, l->timeout_ms, reply_out, e);
+}
+
+/* The same, where the hash of a password is made, maybe after others. */
+static int
+ask_patiently(const struct web_request *r, json_t *request, json_t **reply_out,
+    struct err *e)
+{
+	return accountd_call(
+	    rules_of(r)->accountd(r), request, SIGN_IN_MS, reply_out, e);
 }
 
 static bool
@@ -327,7 +337,7 @@ result_of(struct web_request *r, json_t *request, const char *wrong,
 	json_t *reply;
 	struct err e;
 
-	if (ask(r, request, &reply, &e) != 0) {
+	if (ask_patiently(r, request, &reply, &e) != 0) {
 		log_error("signing in: %s", e.text);
 		if (e.kind == ERR_TEMP)
 			return "login.busy";

@@ -87,6 +87,13 @@ class Import(unittest.TestCase):
         self.assertIn(f'id="sum">{3000 - there} good, {there} refused',
                       page.text)
 
+    def test_a_slow_sign_in(self):
+        """Whose password's hash has to wait is not told of many attempts."""
+        rule = self.f.add("write", -2500, "directory/secrets.db", times=1)
+        Browser(self.b.path).sign_in("admin@example.org", PASSWORD, "/admin",
+                                     "/")
+        self.assertEqual(self.f.hits(rule), 1)
+
     def test_a_slow_web_server(self):
         """A request is waited for, with the library too."""
         with socket.socket(socket.AF_UNIX) as s:

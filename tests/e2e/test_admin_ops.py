@@ -802,19 +802,11 @@ class Ops(unittest.TestCase):
         self.assertIn(note["name"], self.page("/backup").text)
 
     def test_no_runner_no_hang(self):
-        runner = self.s.supervisor("queue-runner")
-        os.kill(runner, 19)
-        workers = self.s.pids("queue-runner")
-        for pid in workers:
-            os.kill(pid, 19)
-        try:
+        with self.s.frozen("queue-runner"):
             started = time.monotonic()
             page = self.b.get("/admin/queue")
             self.assertEqual(page.status, 503)
             self.assertLess(time.monotonic() - started, 4)
-        finally:
-            for pid in workers:
-                os.kill(pid, 18)
 
 
 if __name__ == "__main__":

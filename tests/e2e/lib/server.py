@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from contextlib import contextmanager
 from pathlib import Path
 
 from lib import report
@@ -84,6 +85,14 @@ def wait_steady(condition, what="condition"):
             seen.clear()
         return seen and seen[-1] - seen[0] > 0.6
     wait_until(settled, 20, what)
+
+
+def is_stopped(pid):
+    try:
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T"
+                   for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
+    except OSError:  # a thread that has just ended
+        return False
 
 
 class Server:
@@ -212,6 +221,22 @@ class Server:
 
     def workers(self, name):
         return self.pids(name)[1:]
+
+    @contextmanager
+    def frozen(self, name):
+        """A daemon is stopped meanwhile, every thread of it."""
+        pids = []
+        try:
+            # parents first: they start no more
+            for pid in self.pids(name):
+                os.kill(pid, signal.SIGSTOP)
+                pids.append(pid)
+                wait_until(lambda p=pid: is_stopped(p), 10,
+                           f"{name} to stop")
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def peak_kb(self, name):
         """The most memory any worker of a daemon ever had."""
