@@ -105,6 +105,7 @@ struct session {
 
 	enum smtp_state state;
 	bool is_esmtp;
+	bool is_shaking;  /* hands: TLS is not there yet */
 	atomic_bool idle; /* in no command but AUTH: may be woken to stop */
 	_Atomic int64_t wait_until_ms; /* 0 = waits for nothing */
 	const char *helo;              /* "" before */

@@ -350,7 +350,7 @@ smtp_help(void *session, struct slice args)
 	    "EHLO HELO STARTTLS AUTH MAIL RCPT DATA RSET NOOP VRFY HELP QUIT");
 }
 
-/* Start TLS with the listener's current certificates. */
+/* The turns that follow start TLS, with the listener's current certificates. */
 static int
 start_tls(struct session *s, struct err *e)
 {
@@ -359,11 +359,12 @@ start_tls(struct session *s, struct err *e)
 
 	if (ctx == NULL)
 		return err_set(e, ERR_TEMP, "no certificate");
-	stream_set_timeout(&s->stream,
-	    1000 * settings_int(s->settings, SET_SESSION_TLS_TIMEOUT));
+	session_set_timeout(
+	    s, 1000 * settings_int(s->settings, SET_SESSION_TLS_TIMEOUT));
 	atomic_store(&s->idle, true);
-	rc = stream_start_tls_server(&s->stream, ctx, e);
+	rc = stream_prepare_tls_server(&s->stream, ctx, e);
 	tls_context_free(ctx);
+	s->is_shaking = rc == 0;
 	return rc;
 }
 
@@ -391,9 +392,6 @@ smtp_starttls(void *session, struct slice args)
 		log_session(s, "reject", e.text);
 		return -1;
 	}
-	/* RFC 3207 4.2: whatever was said before counts no more */
-	session_forget_user(s);
-	session_forget_greeting(s);
 	return 0;
 }
 
@@ -566,7 +564,7 @@ step(struct session *s)
 {
 	int rc = s->tx.data != NULL ? data_step(s) : next_command(s);
 
-	if (rc != 0 || s->tx.data != NULL)
+	if (rc != 0 || s->tx.data != NULL || s->is_shaking)
 		return rc;
 	return check_counts(s) != 0 ? -1 : expect_command(s);
 }
@@ -646,12 +644,29 @@ enter(struct session *s, struct err *e)
 	return 0;
 }
 
-/* The first bytes: who is it, may they, hello. */
+/* May they?  Hello. */
+static int
+welcome(struct session *s, struct err *e)
+{
+	struct policy_verdict v = policy_connect(&s->facts);
+
+	if (v.action != POLICY_ACCEPT) {
+		(void)session_refuse(s, &v);
+		return err_set(e, ERR_PERM, "%s", v.reason);
+	}
+	if (s->stream.tls == NULL && stream_input_arrives(&s->stream, 0)) {
+		(void)session_end(
+		    s, 554, "5.5.0", "You talk before the greeting");
+		return err_set(e, ERR_PERM, "talks before the greeting");
+	}
+	(void)session_greet(s);
+	return 0;
+}
+
+/* The first bytes: who is it? */
 static int
 open_session(struct session *s, struct err *e)
 {
-	struct policy_verdict v;
-
 	if (settings_has_ip(s->settings, SET_SMTP_PROXY_FROM, &s->client) &&
 	    proxy_read(s, e) != 0)
 		return -1;
@@ -673,29 +688,35 @@ open_session(struct session *s, struct err *e)
 		    s, 421, "4.7.1", "Too many messages, come back later");
 		return err_set(e, ERR_TEMP, "banned");
 	}
-	if (s->kind == MTAD_SUBMISSIONS && start_tls(s, e) != 0)
-		return -1;
-	v = policy_connect(&s->facts);
-	if (v.action != POLICY_ACCEPT) {
-		(void)session_refuse(s, &v);
-		return err_set(e, ERR_PERM, "%s", v.reason);
-	}
-	if (s->stream.tls == NULL && stream_input_arrives(&s->stream, 0)) {
-		(void)session_end(
-		    s, 554, "5.5.0", "You talk before the greeting");
-		return err_set(e, ERR_PERM, "talks before the greeting");
-	}
-	(void)session_greet(s);
+	return s->kind == MTAD_SUBMISSIONS ? start_tls(s, e) : welcome(s, e);
+}
+
+/* Some more of the handshake, and what comes behind it. */
+static int
+secure_session(struct session *s, struct err *e)
+{
+	int rc = stream_shake_hands(&s->stream, e);
+
+	if (rc <= 0)
+		return rc;
+	s->is_shaking = false;
+	if (s->kind == MTAD_SUBMISSIONS)
+		return welcome(s, e);
+	/* RFC 3207 4.2: whatever was said before counts no more */
+	session_forget_user(s);
+	session_forget_greeting(s);
 	return 0;
 }
 
+/* What has no commands yet, up to the next wait. */
 static __attribute__((noinline)) int
 begin(struct session *s)
 {
 	struct err e;
+	int rc = s->is_shaking ? secure_session(s, &e) : open_session(s, &e);
 
-	if (open_session(s, &e) == 0)
-		return expect_command(s);
+	if (rc == 0)
+		return s->is_shaking ? 0 : expect_command(s);
 	log_session(s, "reject", e.text);
 	return -1;
 }
@@ -743,6 +764,8 @@ new_session(struct mtad *m, struct connection *c)
 static bool
 has_work(struct session *s)
 {
+	if (s->is_shaking)
+		return false;
 	return s->tx.data != NULL
 	    ? stream_arrived(&s->stream)
 	    : stream_line_arrived(&s->stream, COMMAND_MAX);
@@ -757,6 +780,8 @@ session_turn(struct worker *w, struct connection *c)
 
 	if (s == NULL) {
 		c->data = s = new_session(w->data, c);
+		rc = begin(s);
+	} else if (s->is_shaking) {
 		rc = begin(s);
 	} else if (data_is_committed(s)) {
 		rc = step(s);

@@ -569,6 +569,25 @@ stream_start_tls_server(
 }
 
 int
+stream_prepare_tls_server(
+    struct stream *s, struct tls_context *ctx, struct err *e)
+{
+	if (ready_for_tls(s, e) != 0)
+		return -1;
+	if (tls_accept_later(ctx, s->fd, s->deadline_ms, &s->tls, e) != 0)
+		return stream_fail(s, e);
+	return 0;
+}
+
+int
+stream_shake_hands(struct stream *s, struct err *e)
+{
+	int rc = tls_handshake(s->tls, MSG_DONTWAIT, e);
+
+	return rc < 0 ? stream_fail(s, e) : rc;
+}
+
+int
 stream_start_tls_client(struct stream *s, struct tls_context *ctx,
     const char *server_name, struct err *e)
 {

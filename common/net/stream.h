@@ -122,6 +122,16 @@ int stream_flush(struct stream *s, struct err *e) MUST_CHECK;
 /* TLS handshake on this side, before the deadline.  See net/tls.h. */
 int stream_start_tls_server(
     struct stream *s, struct tls_context *ctx, struct err *e) MUST_CHECK;
+
+/*
+ * The same in turns: prepare it, then go on whenever something may have
+ * arrived, which never waits for input.  1: done; 0: not yet, and nothing else
+ * may be done with the stream meanwhile.
+ */
+int stream_prepare_tls_server(
+    struct stream *s, struct tls_context *ctx, struct err *e) MUST_CHECK;
+int stream_shake_hands(struct stream *s, struct err *e) MUST_CHECK;
+
 int stream_start_tls_client(struct stream *s, struct tls_context *ctx,
     const char *server_name, struct err *e) MUST_CHECK;
 

@@ -443,16 +443,40 @@ tls_failed(struct tls *t, enum err_kind kind, const char *what, struct err *e)
 	return err_set(e, kind, "%s: %s", what, tls_reason());
 }
 
+int
+tls_handshake(struct tls *t, int flags, struct err *e)
+{
+	int rc;
+
+	ERR_clear_error();
+	t->is_empty = false;
+	t->read_flags = flags;
+	rc = SSL_do_handshake(t->ssl);
+	t->read_flags = 0;
+	if (rc == 1)
+		return 1;
+	return t->is_empty ? 0 : tls_failed(t, ERR_TEMP, "TLS handshake", e);
+}
+
+/* All of it at once. */
 static int
 handshake(struct tls *t, struct tls **out, struct err *e)
 {
-	ERR_clear_error();
-	if (SSL_do_handshake(t->ssl) != 1) {
-		(void)tls_failed(t, ERR_TEMP, "TLS handshake", e);
+	if (tls_handshake(t, 0, e) != 1) {
 		tls_free(t);
 		return -1;
 	}
 	*out = t;
+	return 0;
+}
+
+int
+tls_accept_later(struct tls_context *c, int fd, int64_t deadline_ms,
+    struct tls **out, struct err *e)
+{
+	if (tls_new(c, fd, deadline_ms, out, e) != 0)
+		return -1;
+	SSL_set_accept_state((*out)->ssl);
 	return 0;
 }
 
@@ -462,10 +486,9 @@ tls_accept(struct tls_context *c, int fd, int64_t deadline_ms, struct tls **out,
 {
 	struct tls *t;
 
-	if (tls_new(c, fd, deadline_ms, &t, e) != 0)
-		return -1;
-	SSL_set_accept_state(t->ssl);
-	return handshake(t, out, e);
+	return tls_accept_later(c, fd, deadline_ms, &t, e) != 0
+	    ? -1
+	    : handshake(t, out, e);
 }
 
 int

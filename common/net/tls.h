@@ -60,6 +60,11 @@ void tls_context_free(struct tls_context *c); /* drops one reference */
  */
 int tls_accept(struct tls_context *c, int fd, int64_t deadline_ms,
     struct tls **out, struct err *e) MUST_CHECK;
+/* Nothing of the handshake yet: that is tls_handshake()'s. */
+int tls_accept_later(struct tls_context *c, int fd, int64_t deadline_ms,
+    struct tls **out, struct err *e) MUST_CHECK;
+/* Go on with it: 1 done, 0 (MSG_DONTWAIT only) more has to arrive, -1. */
+int tls_handshake(struct tls *t, int flags, struct err *e) MUST_CHECK;
 int tls_connect(struct tls_context *c, int fd, const char *server_name,
     int64_t deadline_ms, struct tls **out, struct err *e) MUST_CHECK;
 /* 0 = close_notify; MSG_DONTWAIT as recv() has it. */

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import resource
-import select
 import signal
 import smtplib
 import socket
@@ -100,13 +99,14 @@ class Pool(LimitCase):
         os.kill(worker, signal.SIGKILL)  # with the threads it has to spare
         wait_until(lambda: self.server.workers("mtad") not in ([], [worker]),
                    10, "a new worker")
-        held = self.greeted()
+        self.change("auth.plaintext_networks", "127.0.0.0/8", "")
+        self.change("smtp.auth_on_25", "yes", "no")
+        held, tls = self.greeted(), self.connect("submissions")
+        silent = [self.greeted() for _ in range(8)]
         with self.short_of_memory(0):
-            # handshakes that do not come
-            silent = [self.connect("submissions") for _ in range(5)]
-            ended = select.select([c.sock for c in silent], [], [], 10)[0]
-            self.assertTrue(ended)
-            self.assertEqual([s.recv(1) for s in ended], [b""] * len(ended))
+            # dialogues that do not go on
+            codes = [c.ask("AUTH LOGIN") for c in silent]
+            self.assertIn(454, codes)
             codes = [self.connect().reply()[0] for _ in range(5)]
             self.assertEqual(codes, [220] * 5)
             half = self.connect()
@@ -115,16 +115,41 @@ class Pool(LimitCase):
             self.assertEqual(held.ask("NOOP"), 250)
             half.send(b"OP\r\n")
             self.assertEqual(half.reply()[0], 250)
+            tls.start_tls()
+            self.assertEqual(tls.reply()[0], 220)
             self.server.wait_log("mtad", "new thread: ")
         self.assert_sequel()
         self.assertEqual(self.server.log("mtad").count("new thread: "), 1)
 
-    def test_G03_half_a_record_keeps_no_thread(self):
+    def threads(self):
         status = Path(f"/proc/{self.server.workers('mtad')[0]}/status")
+        return int(status.read_text().split("Threads:")[1].split()[0])
 
-        def threads():
-            return int(status.read_text().split("Threads:")[1].split()[0])
-        before = threads()
+    def test_G03_half_a_handshake_keeps_no_thread(self):
+        self.change("session.tls_timeout", "3", "30")
+        before = self.threads()
+        other, held = self.greeted(), []
+        for i in range(12):
+            if i % 2:
+                c = self.greeted()
+                self.assertEqual(c.ask("STARTTLS"), 220)
+            else:
+                c = self.connect("submissions")
+            c.send((b"", b"\x16\x03\x01\x02", b"\x16\x03\x01\x00\x04\x01")
+                   [i % 3])
+            held.append(c)
+        for _ in range(20):
+            self.assertEqual(other.ask("NOOP"), 250)
+        self.assertLess(self.threads(), before + 6)
+        start = time.monotonic()
+        for c in held:
+            self.assertTrue(c.at_end())
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertEqual(self.server.log("mtad").count(
+            'reason="TLS handshake: timed out"'), 12)
+
+    def test_G03_half_a_record_keeps_no_thread(self):
+        before = self.threads()
         other, held = self.greeted(), []
         for i in range(12):
             c = self.greeted()
@@ -137,7 +162,7 @@ class Pool(LimitCase):
             held.append(c)
         for _ in range(20):
             self.assertEqual(other.ask("NOOP"), 250)
-        self.assertLess(threads(), before + 6)
+        self.assertLess(self.threads(), before + 6)
         for c in held:
             os.write(c.sock.fileno(), bytes(0x2000))  # no cipher text
             self.assertTrue(c.at_end())

@@ -672,6 +672,91 @@ test_check_pair(void **state)
 	buf_release(&other);
 }
 
+/* Send what the client has to say byte by byte; 1: the server is done. */
+static int
+trickle(BIO *out, int fd, struct stream *server)
+{
+	char byte;
+	struct err e;
+	int rc = 0;
+
+	while (rc == 0 && BIO_read(out, &byte, 1) == 1) {
+		assert_int_equal(send(fd, &byte, 1, MSG_NOSIGNAL), 1);
+		rc = stream_shake_hands(server, &e);
+	}
+	return rc;
+}
+
+/* One thread for both sides: whoever waits, waits for ever. */
+static void
+shake_by_turns(struct tls_context *context, int version)
+{
+	struct client c;
+	struct stream s;
+	struct slice line;
+	struct err e;
+	char more[8192];
+	int fds[2], rc = 0;
+	BIO *out = BIO_new(BIO_s_mem()), *in = BIO_new(BIO_s_mem());
+
+	assert_int_equal(
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	stream_init(&s, fds[0]);
+	stream_set_timeout(&s, TIMEOUT_MS);
+	client_open(&c, fds[1], version, NULL, NULL, NULL);
+	SSL_set_bio(c.ssl, in, out);
+	assert_int_equal(stream_prepare_tls_server(&s, context, &e), 0);
+	assert_int_equal(stream_shake_hands(&s, &e), 0);
+	while (rc == 0) {
+		ssize_t n;
+
+		(void)SSL_connect(c.ssl);
+		rc = trickle(out, fds[1], &s);
+		while ((n = recv(fds[1], more, sizeof(more), MSG_DONTWAIT)) > 0)
+			assert_int_equal(BIO_write(in, more, (int)n), n);
+	}
+	assert_int_equal(rc, 1);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	assert_false(stream_line_arrived(&s, 100));
+	assert_int_equal(SSL_write(c.ssl, "hi\r\n", 4), 4);
+	while ((rc = BIO_read(out, more, sizeof(more))) > 0)
+		assert_int_equal(send(fds[1], more, (size_t)rc, 0), rc);
+	stream_gather(&s, 100);
+	assert_true(stream_line_arrived(&s, 100));
+	assert_int_equal(stream_read_line(&s, 100, &line, NULL, &e), 0);
+	stream_release(&s);
+	client_free(&c, fds[1]);
+}
+
+static void
+test_by_turns(void **state)
+{
+	struct tls_context *context = server_context("x");
+	struct stream s;
+	struct err e;
+	int fds[2];
+
+	(void)state;
+	shake_by_turns(context, TLS1_3_VERSION);
+	shake_by_turns(context, TLS1_2_VERSION);
+	forget_session();
+	/* what is no handshake ends it, and so does its time */
+	for (int late = 0; late < 2; late++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		stream_init(&s, fds[0]);
+		stream_set_timeout(&s, late ? 1 : TIMEOUT_MS);
+		assert_int_equal(stream_prepare_tls_server(&s, context, &e), 0);
+		assert_int_equal(send(fds[1], "EHLO you\r\n", 10, 0), 10);
+		(void)usleep(2000);
+		assert_int_equal(stream_shake_hands(&s, &e), -1);
+		assert_int_equal(e.kind, late ? ERR_TIMEOUT : ERR_TEMP);
+		assert_int_equal(stream_write(&s, "x", 1, &e), -1);
+		stream_release(&s);
+		(void)close(fds[1]);
+	}
+	tls_context_free(context);
+}
+
 /* Gathers a line as who serves many by turns does. */
 static void *
 gather(void *arg)
@@ -749,6 +834,7 @@ main(void)
 		cmocka_unit_test(test_old_versions),
 		cmocka_unit_test(test_bad_directories),
 		cmocka_unit_test(test_check_pair),
+		cmocka_unit_test(test_by_turns),
 		cmocka_unit_test(test_records_without_data),
 	};
 
