@@ -47,24 +47,20 @@ int
 proxy_read(struct session *s, struct err *e)
 {
 	static const char signature[12] = "\r\n\r\n\0\r\nQUIT\n";
-	struct slice data;
-	const unsigned char *p;
+	unsigned char p[PROXY_MAX];
 	size_t len;
 
-	if (stream_peek(&s->stream, PROXY_HEAD, &data, e) != 0)
+	if (stream_take(&s->stream, p, PROXY_HEAD, e) != 0)
 		return -1;
-	p = (const unsigned char *)data.data;
 	len = PROXY_HEAD + (size_t)p[14] * 256 + p[15];
 	if (memcmp(p, signature, sizeof(signature)) != 0 || len > PROXY_MAX ||
 	    (p[12] != 0x20 && p[12] != 0x21))
 		return err_set(e, ERR_SYNTAX, "no PROXY header");
-	if (stream_peek(&s->stream, len, &data, e) != 0)
+	if (stream_take(&s->stream, p + PROXY_HEAD, len - PROXY_HEAD, e) != 0)
 		return -1;
-	p = (const unsigned char *)data.data;
 	/* 0x20 is LOCAL: the balancer's own health check */
 	if (p[12] == 0x21 && take_addresses(s, p, len) != 0)
 		return err_set(e, ERR_SYNTAX, "PROXY header without addresses");
-	stream_consume(&s->stream, len);
 	return 0;
 }
 

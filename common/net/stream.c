@@ -475,6 +475,25 @@ stream_consume(struct stream *s, size_t len)
 	s->rpos += len;
 }
 
+int
+stream_take(struct stream *s, void *data, size_t len, struct err *e)
+{
+	char *p = data;
+
+	assert(buffered(s) == 0);
+	if (stream_check(s, e) != 0)
+		return -1;
+	while (len > 0) {
+		ssize_t n = receive(s, p, len, 0, e);
+
+		if (n < 0)
+			return -1;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 bool
 stream_has_input(const struct stream *s)
 {

@@ -89,6 +89,10 @@ int stream_peek(struct stream *s, size_t min, struct slice *data_out,
     struct err *e) MUST_CHECK;
 void stream_consume(struct stream *s, size_t len);
 
+/* So many bytes and none behind them, which may be TLS; before other reads. */
+int stream_take(
+    struct stream *s, void *data, size_t len, struct err *e) MUST_CHECK;
+
 /* Bytes already read from the peer but not used (early talkers, STARTTLS). */
 bool stream_has_input(const struct stream *s);
 

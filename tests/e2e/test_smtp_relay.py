@@ -1,6 +1,7 @@
 """Threat rows C01 to C12: addresses and who may relay."""
 
 import socket
+import ssl
 import struct
 import time
 import unittest
@@ -203,22 +204,22 @@ class Proxies(SmtpCase):
                 "smtp.xclient_from": "127.0.0.4",
                 "relay.trusted": "10.9.8.7"}
 
-    def dial(self, source):
+    HEADER = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(
+        ">H4s4sHH", 12, bytes([10, 9, 8, 7]), bytes([10, 0, 0, 1]), 1234, 25)
+
+    def dial(self, source, port="smtp"):
         s = socket.socket()
         s.bind((source, 0))
         s.settimeout(20)
-        s.connect((self.server.host, self.server.port["smtp"]))
+        s.connect((self.server.host, self.server.port[port]))
         c = Connection.__new__(Connection)
         c.sock, c.buffer = s, b""
         self.addCleanup(c.close)
         return c
 
     def test_proxy_v2(self):
-        header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack(
-            ">H4s4sHH", 12, bytes([10, 9, 8, 7]), bytes([10, 0, 0, 1]),
-            1234, 25)
         c = self.dial("127.0.0.3")
-        c.send(header)
+        c.send(self.HEADER)
         self.assertEqual(c.reply()[0], 220)
         self.assertEqual(c.ask("EHLO x"), 250)
         self.assertEqual(c.ask("MAIL FROM:<a@remote.test>"), 250)
@@ -228,8 +229,32 @@ class Proxies(SmtpCase):
         c.send(b"EHLO x\r\nMAIL FROM:<a@remote.test>\r\n")
         self.assertTrue(c.at_end())
         c = self.dial("127.0.0.2")
-        c.send(header)
+        c.send(self.HEADER)
         self.assertIn(c.reply()[0], (220, 554))
+
+    def test_proxy_v2_with_a_handshake(self):
+        """The client's first bytes may come in one packet with the header."""
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        got, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(got, said)
+        c = self.dial("127.0.0.3", "submissions")
+        before = self.HEADER
+        while before is not None:
+            try:
+                tls.do_handshake()
+                after = None
+            except ssl.SSLWantReadError:
+                after = b""
+            c.send(before + said.read())
+            before = after
+            if before is not None:
+                data = c.sock.recv(65536)
+                self.assertTrue(data)
+                got.write(data)
+        self.server.wait_log(
+            "mtad", "event=connect ip=10.9.8.7 listener=submissions")
 
     def test_xclient(self):
         c = self.dial("127.0.0.4")
