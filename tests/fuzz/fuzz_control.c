@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -223,7 +224,9 @@ exchange(int fd, struct slice packet)
 
 	if (send(fd, packet.data, packet.len, MSG_NOSIGNAL) < 0)
 		return false;
-	n = recv(fd, text, sizeof(text), 0);
+	do /* libFuzzer has a timer */
+		n = recv(fd, text, sizeof(text), 0);
+	while (n < 0 && errno == EINTR);
 	if (n == 0)
 		return false;
 	reply = n > 0 ? json_loadb(text, (size_t)n, 0, NULL) : NULL;

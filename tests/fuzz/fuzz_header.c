@@ -48,7 +48,8 @@ check_trail(struct slice all)
 	buf_init(&text, all.len + 64);
 	if (memmem(all.data, all.len, ":", 1) == NULL)
 		assert(!trail_was_at(all, address));
-	buf_addstr(&text, "delivered-TO: <A@D.example>\r\n");
+	/* what follows must not go on with it */
+	buf_addstr(&text, "delivered-TO: <A@D.example>\r\nX");
 	buf_addslice(&text, all);
 	assert(trail_was_at(buf_slice(&text), address));
 	buf_release(&text);

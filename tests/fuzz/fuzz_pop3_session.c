@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -155,7 +156,7 @@ hear(int fd, struct buf *heard)
 			abort();
 		n = read(fd, at, 65536);
 		buf_commit(heard, n > 0 ? (size_t)n : 0);
-	} while (n > 0);
+	} while (n > 0 || (n < 0 && errno == EINTR)); /* libFuzzer's timer */
 }
 
 /* One session from its first byte to its end. */
