@@ -634,17 +634,12 @@ kind_word(enum err_kind k)
 	return k == ERR_SYNTAX ? "syntax" : "temp";
 }
 
-/* A text cut to its buffer may end within a character. */
 static json_t *
-failure(const struct request *q, struct err *e)
+failure(const struct request *q, const struct err *e)
 {
-	size_t len = strlen(e->text);
-
-	while (len > 0 && !utf8_is_valid(slice_of(e->text, len)))
-		len--;
-	return json_pack("{sb,ss,ss,ss%,ss*}", "ok", 0, "kind",
+	return json_pack("{sb,ss,ss,ss,ss*}", "ok", 0, "kind",
 	    kind_word(e->kind), "code", q->code ? q->code : "failed", "text",
-	    e->text, len, "field", q->field);
+	    e->text, "field", q->field);
 }
 
 void

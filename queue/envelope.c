@@ -132,6 +132,8 @@ put_words(struct buf *b, const char *s)
 		return;
 	}
 	len = num_min(strlen(s), 1024);
+	while (len > 0 && ((unsigned char)s[len] & 0xc0) == 0x80)
+		len--; /* not within a character */
 	put_u32(b, (uint32_t)len + 1);
 	at = b->len;
 	buf_add(b, s, len);

@@ -2,8 +2,9 @@
  * Filling in error values.
  *
  * Each text is made in a local array first, because the arguments may well
- * point into the error that is being replaced, and control characters are
- * taken out: the text may quote a stranger, and it goes into logs.
+ * point into the error that is being replaced, and control characters and what
+ * is no UTF-8 are taken out: the text may quote a stranger or was cut, and it
+ * goes into logs and into JSON, which takes no other.
  *
  * Runs in any thread.
  */
@@ -14,15 +15,34 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/slice.h"
+
+/* How many bytes the character takes that begins here; 0: none does. */
+static size_t
+character(const char *p)
+{
+	size_t left = strnlen(p, 4), n = 1;
+
+	while (n <= left && !utf8_is_valid(slice_of(p, n)))
+		n++;
+	return n <= left ? n : 0;
+}
+
 static void
 err_store(struct err *e, enum err_kind kind, const char *text)
 {
-	size_t i;
+	size_t i, n;
 
-	for (i = 0; i < sizeof(e->text) - 1 && text[i] != '\0'; i++) {
-		unsigned char c = (unsigned char)text[i];
-
-		e->text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+	for (i = 0; text[i] != '\0'; i += n) {
+		n = character(text + i);
+		if (i + n >= sizeof(e->text))
+			break;
+		memcpy(e->text + i, text + i, n);
+		if (n == 0 || (unsigned char)text[i] < 0x20 ||
+		    text[i] == 0x7f) {
+			e->text[i] = '?';
+			n = 1;
+		}
 	}
 	e->text[i] = '\0';
 	e->kind = kind;

@@ -634,6 +634,39 @@ application_passwords(void **state)
 	json_decref(r);
 }
 
+/* What became of each is told in their order, whatever the text quotes. */
+static void
+importing(void **state)
+{
+	static struct fixture f;
+	struct link l;
+	char odd[400];
+	json_t *reply, *items;
+
+	(void)state;
+	fixture_setup(&f);
+	fixture_fill(&f);
+	link_open(&l, f.core, FROM_MAILSTEAD, true);
+	odd[0] = 'x';
+	for (size_t i = 1; i + 2 < sizeof(odd); i += 2)
+		memcpy(odd + i, "\xc3\xa4", 3);
+	for (int shift = 0; shift < 2; shift++) {
+		reply = ask_ok(&l,
+		    json_pack("{ss,sb,s[{ss},{ss}]}", "verb", "user import",
+			"dry_run", 1, "users", "address", odd + shift * 3,
+			"address", "new@example.org"));
+		items = json_object_get(reply, "items");
+		assert_int_equal(json_array_size(items), 2);
+		assert_false(json_is_true(
+		    json_object_get(json_array_get(items, 0), "ok")));
+		assert_true(json_is_true(
+		    json_object_get(json_array_get(items, 1), "ok")));
+		json_decref(reply);
+	}
+	link_close(&l);
+	fixture_teardown(&f);
+}
+
 int
 main(void)
 {
@@ -645,6 +678,7 @@ main(void)
 		cmocka_unit_test(always),
 		cmocka_unit_test(deletion),
 		cmocka_unit_test(passwords),
+		cmocka_unit_test(importing),
 		cmocka_unit_test(paging),
 		cmocka_unit_test(searching),
 		cmocka_unit_test(wildcards),

@@ -365,10 +365,20 @@ test_err(void **state)
 	(void)err_set(&e, ERR_TEMP, "%s", long_text);
 	assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
 
+	/* what is cut, and what a stranger said: never half a character */
+	(void)err_set(&e, ERR_PERM, "\xc3\xa4 \xff\xe2\x82\xac\xe2\x82");
+	assert_string_equal(e.text, "\xc3\xa4 ?\xe2\x82\xac??");
+	for (size_t i = 0; i + 1 < sizeof(long_text); i += 2)
+		memcpy(long_text + i, "\xc3\xa4", 2);
+	(void)err_set(&e, ERR_TEMP, "x%.398s", long_text);
+	assert_true(utf8_is_valid(slice_str(e.text)));
+	(void)err_prefix(&e, "%.398s", long_text);
+	assert_true(utf8_is_valid(slice_str(e.text)));
+
 	errno = ENOSPC;
-	assert_int_equal(err_errno(&e, "write %s", long_text), -1);
+	assert_int_equal(err_errno(&e, "write %.398s", long_text), -1);
 	assert_int_equal(e.kind, ERR_TEMP);
-	assert_non_null(strstr(e.text, "y: No space left on device"));
+	assert_non_null(strstr(e.text, ": No space left on device"));
 	assert_int_equal(errno, ENOSPC);
 	errno = ETIMEDOUT;
 	(void)err_errno(&e, "x");

@@ -94,6 +94,31 @@ reads_back(void **state)
 }
 
 static void
+long_words_end_with_a_character(void **state)
+{
+	struct envelope v, w;
+	struct pool pool = { 0 };
+	char reason[1200];
+	struct buf b;
+	struct err e;
+
+	(void)state;
+	fill(&v);
+	reason[0] = 'x';
+	for (size_t i = 1; i + 2 < sizeof(reason); i += 2)
+		memcpy(reason + i, "\xc3\xa4", 3);
+	v.hold_reason = reason;
+	encode(&v, &b);
+	assert_int_equal(envelope_decode(buf_slice(&b), &pool, &w, &e), 0);
+	assert_int_equal(strlen(w.hold_reason), 1023);
+	assert_memory_equal(w.hold_reason, reason, 1023);
+	buf_release(&b);
+	envelope_release(&v);
+	envelope_release(&w);
+	pool_release(&pool);
+}
+
+static void
 control_bytes_are_refused(void **state)
 {
 	struct envelope v;
@@ -195,6 +220,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_back),
+		cmocka_unit_test(long_words_end_with_a_character),
 		cmocka_unit_test(control_bytes_are_refused),
 		cmocka_unit_test(only_the_whole_is_read),
 		cmocka_unit_test(flipped_bits),
