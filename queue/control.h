@@ -7,9 +7,10 @@
  *
  * Who asks follows from SO_PEERCRED (uid 0 or the owner of the state
  * directory) or from "session", a web session token of an administrator, which
- * accountd is asked about.  Others get "code": "forbidden".  For a domain's
- * administrator there are only the messages of own domains (spool_owner()),
- * and no bounce, no statistics and no tools.
+ * accountd is asked about.  Others get "code": "forbidden"; users of the system
+ * that are neither operators nor those of the pages' programs are hung up on.
+ * For a domain's administrator there are only the messages of own domains
+ * (spool_owner()), and no bounce, no statistics and no tools.
  *
  *	{"verb": V, ...} -> {"ok": true, ...}
  *	                    {"ok": false, "code": C, "text": T}

@@ -45,6 +45,14 @@ is_operator(const struct control_session *s)
 	    (stat(s->runner->state_dir, &st) == 0 && st.st_uid == s->uid);
 }
 
+/* Others may connect, too, and would only take the places of these. */
+static bool
+has_business(const struct control_session *s)
+{
+	return s->uid == s->runner->web_uid || s->uid == s->runner->admin_uid ||
+	    is_operator(s);
+}
+
 /* The domains of who asks, alias domains too: whose mail is theirs. */
 static int
 load_domains(struct control_session *s, json_t *domains)
@@ -256,7 +264,7 @@ control_serve(struct runner *r, int fd)
 	pid_t pid;
 	int rc = sock_peer_uid(fd, &s.uid, &pid, &e);
 
-	while (rc == 0) {
+	while (rc == 0 && has_business(&s)) {
 		n = sock_recv_packet(fd, packet, CONTROL_PACKET_MAX, NULL,
 		    clock_mono_ms() + IDLE_MS, &e);
 		if (n <= 0)

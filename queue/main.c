@@ -72,7 +72,7 @@ enum {
 static struct {
 	struct setup common;
 	const char *spool, *run;
-	uid_t web_uid;
+	uid_t web_uid, admin_uid;
 	char ca_file[CONFIG_PATH_SIZE];
 } setup; /* by configure(), before workers are forked */
 
@@ -94,6 +94,8 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	out->connections = CONTROL_CONNECTIONS;
 	snprintf(out->user, sizeof(out->user), "%s", s->config.user_queue);
 	if (privilege_find_uid(s->config.user_web, &setup.web_uid, e) != 0 ||
+	    privilege_find_uid(s->config.user_admin, &setup.admin_uid, e) !=
+		0 ||
 	    setup_listen_at(s, "run/queue.sock", SOCK_SEQPACKET,
 		out->user[0] != '\0' ? 0666 : 0600, 0, out, e) != 0)
 		return -1;
@@ -452,6 +454,7 @@ worker_start(struct worker *w, struct err *e)
 	r->worker = w;
 	r->state_dir = w->state_dir;
 	r->web_uid = setup.web_uid;
+	r->admin_uid = setup.admin_uid;
 	r->started_ms = clock_wall_ms();
 	w->data = r;
 	if (open_all(r, e) != 0)

@@ -51,7 +51,7 @@ struct runner {
 	struct tools *tools;
 	struct tls_context *tls_any, *tls_verified;
 	int mail_root_fd;
-	uid_t web_uid; /* webmail's */
+	uid_t web_uid, admin_uid; /* webmail's, the administration's */
 	struct mailboxes *mailboxes;
 	struct staging *staging;
 	struct arrived *arrived;

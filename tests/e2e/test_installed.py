@@ -329,6 +329,25 @@ class Installed(unittest.TestCase):
                             "--init-groups", "test", how, str(full)))
             self.assertEqual(p.returncode == 0, allowed, f"{user} {path}")
 
+    def test_who_may_ask_the_runner(self):
+        """Others than operators and the pages' programs are hung up on."""
+        ask = ("import socket, sys\n"
+               "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+               "s.connect(sys.argv[1])\n"
+               "try:\n s.send(b'{\"verb\":\"list\"}')\n"
+               " print(s.recv(65536).decode())\n"
+               "except (BrokenPipeError, ConnectionResetError): print()\n")
+        for user, answer in (("nobody", ""), ("mailstead-mta", ""),
+                             ("mailstead-web", '"code":"forbidden"'),
+                             ("mailstead-admin", '"code":"forbidden"')):
+            said = subprocess.run(
+                self.inside("setpriv", "--reuid", user, "--clear-groups",
+                            sys.executable, "-c", ask,
+                            str(self.state / "run/queue.sock")),
+                capture_output=True, text=True, check=True).stdout
+            self.assertIn(answer, said, user)
+            self.assertEqual(answer == "", said == "\n", user)
+
 
 if __name__ == "__main__":
     unittest.main()
