@@ -134,13 +134,23 @@ static json_t *
 groups(struct web_request *r, struct web_response *w)
 {
 	json_t *reply, *row;
+	struct settings *s;
+	json_int_t expire_ms;
 	size_t i;
 
 	if (runner_need(r, w, json_pack("{s:s}", "verb", "groups"), &reply) !=
 	    0)
 		return NULL;
-	json_array_foreach(json_object_get(reply, "groups"), i, row)
+	s = directory_settings(admin_of(r)->directory);
+	expire_ms = 1000 * settings_int(s, SET_QUEUE_EXPIRE);
+	settings_free(s);
+	json_array_foreach(json_object_get(reply, "groups"), i, row) {
 		put_class(r, row, class_of(ops_text(row, "reply")));
+		json_object_set_new(row, "end_ms",
+		    json_integer(
+			json_integer_value(json_object_get(row, "oldest_ms")) +
+			expire_ms));
+	}
 	json_object_set_new(reply, "some", json_boolean(i > 0));
 	return reply;
 }
@@ -176,12 +186,29 @@ read_filter(struct web_request *r, json_t *page)
 	return ask;
 }
 
+/* The links that show one state alone. */
+static json_t *
+state_links(struct web_request *r)
+{
+	static const char *const states[] = { "active", "deferred", "held" };
+	const char *chosen = web_query(r, "state");
+	json_t *links = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++)
+		json_array_append_new(links,
+		    json_pack("{s:s,s:s,s:b}", "state", states[i], "text",
+			ops_words(r, "queue.only", states[i]), "chosen",
+			chosen != NULL && strcmp(chosen, states[i]) == 0));
+	return links;
+}
+
 static void
 put_state(struct web_request *r, json_t *page)
 {
 	struct settings *s = directory_settings(admin_of(r)->directory);
 	int suspended = settings_choice(s, SET_QUEUE_SUSPENDED);
 
+	json_object_set_new(page, "states", state_links(r));
 	json_object_set_new(page, "suspended", json_boolean(suspended != 0));
 	json_object_set_new(page, "expire_days",
 	    json_integer(settings_int(s, SET_QUEUE_EXPIRE) / 86400));

@@ -114,6 +114,53 @@ tools_post(struct web_request *r, struct web_response *w)
 		    w, pool_printf(&r->pool, "/tools/%lld", (long long)job));
 }
 
+/* --- what one found, in words ------------------------------------------------------ */
+
+static void
+shape_dialogue(struct web_request *r, json_t *of)
+{
+	json_t *line;
+	size_t i;
+
+	json_array_foreach(json_object_get(of, "dialogue"), i, line)
+		json_object_set_new(line, "who",
+		    json_string(
+			ops_words(r, "tools.says", ops_text(line, "from"))));
+}
+
+/* "state" of each in a list, by the catalogue's "<kind>.<state>". */
+static void
+shape_states(struct web_request *r, json_t *list, const char *kind)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(list, i, one) {
+		const char *state = ops_text(one, "state");
+
+		json_object_set_new(
+		    one, "state_text", json_string(ops_words(r, kind, state)));
+		json_object_set_new(one, "tone",
+		    json_string(strcmp(state, "ok") == 0      ? "good"
+			    : strcmp(state, "different") == 0 ? "warn"
+							      : "bad"));
+		shape_dialogue(r, one);
+	}
+}
+
+static void
+shape_result(struct web_request *r, json_t *result)
+{
+	if (result == NULL)
+		return;
+	json_object_set_new(result, "status_text",
+	    json_string(
+		ops_words(r, "tools.lookup", ops_text(result, "status"))));
+	shape_dialogue(r, result);
+	shape_states(r, json_object_get(result, "exchangers"), "tools.state");
+	shape_states(r, json_object_get(result, "records"), "state");
+}
+
 void
 tools_job_page(struct web_request *r, struct web_response *w)
 {
@@ -132,6 +179,7 @@ tools_job_page(struct web_request *r, struct web_response *w)
 		return;
 	tool = ops_text(reply, "tool");
 	json_object_del(json_object_get(reply, "args"), "commands");
+	shape_result(r, json_object_get(reply, "result"));
 	page = json_pack("{s:O,s:O*,s:{s:b}}", "args",
 	    json_object_get(reply, "args"), "result",
 	    json_object_get(reply, "result"), "is", tool, 1);

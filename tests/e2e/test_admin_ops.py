@@ -163,6 +163,12 @@ class Ops(unittest.TestCase):
         self.assertIn(f'/admin/queue/{ident}', page.text)
         one = self.page(f"/queue/{ident}")
         self.assertIn("Slow &lt;down&gt;", one.text)
+        self.assertIn("Gives up on the oldest", page.text)
+        for state, fits in (("deferred", True), ("held", False)):
+            self.assertIn(f'/admin/queue?state={state}"', page.text)
+            some = self.page(f"/queue?state={state}").text
+            self.assertEqual(f"/admin/queue/{ident}" in some, fits, state)
+            self.assertIn(f'?state={state}" aria-current="true"', some)
         some = self.page("/queue?destination=far.example")
         self.assertIn(f'/admin/queue/{ident}', some.text)
         self.assertIn("A part of the queue", some.text)
@@ -395,9 +401,15 @@ class Ops(unittest.TestCase):
         done = self.job(self.act("/tools", {
             "tool": "lookup", "name": "far.example", "type": "MX"}, page))
         self.assertIn("mx.far.example", done.text)
+        self.assertRegex(done.text, r">Found \d+ ms")
+        done = self.job(self.act("/tools", {
+            "tool": "lookup", "name": "not.there.example", "type": "A"}, page))
+        self.assertIn("There is no such name.", done.text)
         done = self.job(self.act("/tools", {
             "tool": "domain", "domain": "far.example"}, page))
         self.assertIn("220 mx.test ESMTP", done.text)
+        for words in (">Answers<", ">they<", ">we<", ">Different<"):
+            self.assertIn(words, done.text)
         done = self.job(self.act("/tools", {
             "tool": "console", "host": self.s.host,
             "port": str(self.s.port["smtp"]), "protocol": "smtp",
