@@ -214,7 +214,7 @@ check_queue(struct check *c)
 
 	spool_count(c->r->spool, &n);
 	add(c, "queue", warn > 0 && n.deferred >= (size_t)warn ? "warn" : "ok",
-	    "See the queue by destination.", "%zu waiting, %zu held",
+	    "mailstead queue groups, or the page Queue.", "%zu waiting, %zu held",
 	    n.deferred, n.held);
 	if (n.corrupt > 0)
 		add(c, "queue.corrupt", "bad",
