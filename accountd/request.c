@@ -298,7 +298,7 @@ load_domain(struct request *q, const char *name, struct err *e)
 	    " FROM domain a JOIN domain d ON d.id = coalesce(a.alias_of, a.id)"
 	    " WHERE a.name = ?1",
 	    "s", normal);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1) {
 		q->target.row_id = sql_int(r, 0);
 		q->target.domain_id = sql_int(r, 1);
@@ -351,7 +351,7 @@ load_row(struct request *q, const char *query, int64_t *id_out,
 {
 	struct sql_rows *r = sql_query(
 	    q->core->db, e, query, "is", q->target.domain_id, q->target.local);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		*id_out = sql_int(r, 0);
@@ -374,7 +374,7 @@ load_self(struct request *q, struct err *e)
 	    "SELECT u.local, d.name, d.id, u.roles FROM account u"
 	    " JOIN domain d ON d.id = u.domain_id WHERE u.id = ?1",
 	    "i", q->actor.account_id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		q->target.account_id = q->actor.account_id;

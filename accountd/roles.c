@@ -51,7 +51,7 @@ find_admin(struct request *q, int64_t but, const char **out, struct err *e)
 	    " WHERE u.roles & 1 AND u.id <> ?1 AND u.disabled = 0"
 	    " AND d.disabled = 0 ORDER BY u.id LIMIT 1",
 	    "i", but);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		*out = pool_strdup(&q->pool, sql_text(r, 0));
@@ -86,7 +86,7 @@ find_place(struct request *q, uint32_t role, struct slice where,
 	    " JOIN domain d ON d.id = l.domain_id"
 	    " WHERE ?1 = 4 AND l.local || '@' || d.name = ?2",
 	    "iv", (int64_t)role, where);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		out->domain_id = sql_int(r, 0);

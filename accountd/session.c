@@ -179,7 +179,7 @@ domain_login(struct request *q, struct slice *login, struct err *e)
 	    "SELECT admin_login FROM domain WHERE name = ?1"
 	    " AND admin_login <> ''",
 	    "s", name);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1)
 		*login = slice_str(pool_strdup(&q->pool, sql_text(r, 0)));
 	sql_done(r);
@@ -353,7 +353,7 @@ session_load_account(struct request *q, int64_t id, int64_t now, struct err *e)
 	    " AND d.disabled = 0 AND u.web = 1 AND (u.disabled = 0 OR"
 	    " (u.disabled_until <> 0 AND u.disabled_until <= ?2))",
 	    "ii", id, now);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		q->actor.account_id = id;

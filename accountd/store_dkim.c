@@ -43,8 +43,7 @@ secrets_dkim_list(struct secrets *s, const char *domain,
 	    " public_key FROM dkim_key WHERE domain = ?1"
 	    " ORDER BY created_ms, selector LIMIT 32",
 	    "s", domain);
-	while (
-	    r != NULL && count < DKIM_KEYS_MAX && (got = sql_next(r, e)) == 1)
+	while (count < DKIM_KEYS_MAX && (got = sql_next(r, e)) == 1)
 		count += take_row(r, &out[count]);
 	return secrets_done(s, r, got < 0 ? -1 : count);
 }
@@ -66,7 +65,7 @@ secrets_dkim_active(struct secrets *s, const char *domain, const char *selector,
 	    "SELECT private_key FROM dkim_key"
 	    " WHERE domain = ?1 AND selector = ?2 AND state = 'active'",
 	    "ss", domain, selector);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		buf_addslice(out, sql_blob(r, 0));

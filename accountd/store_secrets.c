@@ -146,7 +146,7 @@ read_server_key(struct secrets *s, struct err *e)
 {
 	struct sql_rows *r = sql_query(
 	    s->db, e, "SELECT value FROM server_key WHERE id = 1", "");
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 	struct slice v = { 0 };
 
 	if (got == 1)
@@ -283,7 +283,7 @@ secrets_has(
 	va_start(ap, types);
 	r = sql_vquery(secrets_lock(s), e, query, types, ap);
 	va_end(ap);
-	return secrets_done(s, r, r != NULL ? sql_next(r, e) : -1);
+	return secrets_done(s, r, sql_next(r, e));
 }
 
 const uint8_t *
@@ -331,7 +331,7 @@ secrets_password(struct secrets *s, int64_t account_id,
 	    " scram_server_key, must_change FROM password"
 	    " WHERE account_id = ?1",
 	    "i", account_id);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1)
 		got = take_password(r, out, e);
 	return secrets_done(s, r, got);
@@ -409,13 +409,13 @@ secrets_list_views(
 {
 	char when[CLOCK_RFC3339_SIZE];
 	struct sql_rows *rows;
-	int r = -1;
+	int r;
 
 	rows = secrets_query(s, e,
 	    "SELECT time_ms, actor, what FROM mailbox_view"
 	    " WHERE account_id = ?1 ORDER BY id DESC",
 	    "i", account_id);
-	while (rows != NULL && (r = sql_next(rows, e)) == 1) {
+	while ((r = sql_next(rows, e)) == 1) {
 		clock_rfc3339(sql_int(rows, 0), when);
 		json_array_append_new(out,
 		    json_pack("{ss,ss,ss}", "time", when, "actor",
@@ -456,13 +456,13 @@ secrets_list_left(
 {
 	char when[CLOCK_RFC3339_SIZE];
 	struct sql_rows *rows;
-	int r = -1;
+	int r;
 
 	rows = secrets_query(s, e,
 	    "SELECT address, deleted_ms FROM left_mailbox"
 	    " WHERE address > ?1 ORDER BY address",
 	    "s", after);
-	while (rows != NULL && (r = sql_next(rows, e)) == 1) {
+	while ((r = sql_next(rows, e)) == 1) {
 		clock_rfc3339(sql_int(rows, 1), when);
 		json_array_append_new(out,
 		    json_pack("{ss,ss}", "address", sql_text(rows, 0),
@@ -532,13 +532,13 @@ secrets_list_app_passwords(
     struct secrets *s, int64_t account_id, json_t *items, struct err *e)
 {
 	struct sql_rows *r;
-	int got = -1;
+	int got;
 
 	r = secrets_query(s, e,
 	    "SELECT id, name, created_ms FROM app_password"
 	    " WHERE account_id = ?1 ORDER BY id",
 	    "i", account_id);
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(items,
 		    json_pack("{sI,ss,so}", "id", (json_int_t)sql_int(r, 0),
 			"name", sql_text(r, 1), "created_at",
@@ -616,7 +616,7 @@ secrets_find_session(struct secrets *s,
 	    " FROM session WHERE token_hash = ?1"
 	    " OR (old_hash = ?1 AND old_until_ms > ?2)",
 	    "bi", key_slice(token_hash, SECRET_KEY_LEN), now_ms);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1) {
 		*out = (struct web_session){ sql_int(r, 0), sql_int(r, 1),
 			sql_int(r, 2), sql_int(r, 3), sql_int(r, 4),
@@ -671,14 +671,14 @@ secrets_list_sessions(
     struct secrets *s, int64_t account_id, json_t *items, struct err *e)
 {
 	struct sql_rows *r;
-	int got = -1;
+	int got;
 
 	r = secrets_query(s, e,
 	    "SELECT id, program, ip, created_ms, seen_ms, expires_ms, agent"
 	    " FROM session WHERE account_id = ?1 AND program NOT LIKE '%+code'"
 	    " ORDER BY id DESC LIMIT 100",
 	    "i", account_id);
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(items,
 		    json_pack("{sI,ss,ss,so,so,so,ss}", "id",
 			(json_int_t)sql_int(r, 0), "program", sql_text(r, 1),
@@ -723,7 +723,7 @@ secrets_credential(
 
 	r = secrets_query(s, e,
 	    "SELECT user, password FROM credential WHERE name = ?1", "s", name);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1) {
 		json_object_set_new(out, "user", json_string(sql_text(r, 0)));
 		json_object_set_new(
@@ -753,11 +753,11 @@ int
 secrets_list_credentials(struct secrets *s, json_t *items, struct err *e)
 {
 	struct sql_rows *r;
-	int got = -1;
+	int got;
 
 	r = secrets_query(
 	    s, e, "SELECT name, user FROM credential ORDER BY name", "");
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(items,
 		    json_pack("{ss,ss}", "name", sql_text(r, 0), "user",
 			sql_text(r, 1)));

@@ -47,19 +47,15 @@ totp_code(const uint8_t *secret, size_t len, uint64_t step)
 enum totp_state
 totp_state(struct secrets *s, int64_t account_id, struct err *e)
 {
-	struct sql *db = secrets_lock(s);
-	struct sql_rows *r =
-	    sql_query(db, e, "SELECT confirmed FROM totp WHERE account_id = ?1",
-		"i", account_id);
-	int got = r ? sql_next(r, e) : -1;
-	enum totp_state state = got < 0 ? TOTP_FAILED
-	    : got == 0                  ? TOTP_OFF
-	    : sql_int(r, 0)             ? TOTP_ON
-					: TOTP_PENDING;
+	int64_t confirmed = 0;
+	int got = sql_get_int(secrets_lock(s), e, &confirmed,
+	    "SELECT confirmed FROM totp WHERE account_id = ?1", "i",
+	    account_id);
 
-	sql_done(r);
 	secrets_unlock(s);
-	return state;
+	if (got <= 0)
+		return got < 0 ? TOTP_FAILED : TOTP_OFF;
+	return confirmed ? TOTP_ON : TOTP_PENDING;
 }
 
 int
@@ -129,7 +125,7 @@ use_code(struct sql *db, int64_t account_id, struct slice text, int64_t wall_ms,
 	r = sql_query(db, e,
 	    "SELECT secret, last_step FROM totp WHERE account_id = ?1", "i",
 	    account_id);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1)
 		step = matching_step(sql_blob(r, 0), (uint32_t)code, wall_ms,
 		    (uint64_t)sql_int(r, 1));

@@ -118,7 +118,7 @@ alias_join(struct request *q, bool is_list, const char *address, struct err *e)
 	    " FROM alias a JOIN alias_target t ON t.alias_id = a.id"
 	    " WHERE NOT ?3 AND a.domain_id = ?1 AND a.local = ?2)",
 	    "isi", q->target.domain_id, q->target.local, (int64_t)is_list);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 	int64_t id = got == 1 ? sql_int(r, 0) : 0;
 	int64_t count = got == 1 ? sql_int(r, 1) : 0;
 
@@ -176,9 +176,9 @@ load_alias(struct request *q, json_t **out, struct err *e)
 	    " ORDER BY t.target",
 	    "is", q->target.domain_id, q->target.local);
 	json_t *targets = json_array();
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(targets, json_string(sql_text(r, 0)));
 	sql_done(r);
 	*out = json_pack(
@@ -298,7 +298,7 @@ verb_alias_list(struct request *q, struct err *e)
 	    " ORDER BY d.name, a.local, t.target",
 	    "vvissi", domain, local, q->target.domain_id, m.local, m.domain,
 	    (int64_t)m.either);
-	while (!full && r != NULL && (got = sql_next(r, e)) == 1) {
+	while (!full && (got = sql_next(r, e)) == 1) {
 		const char *before = g.address;
 		bool was_open = g.item != NULL;
 
@@ -341,7 +341,7 @@ load_list(struct request *q, json_t **out, struct err *e)
 	    " (SELECT count(*) FROM list_member m WHERE m.list_id = l.id)"
 	    " FROM list l WHERE l.id = ?1",
 	    "i", q->target.list_id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		*out = json_pack("{ss,ss,sb,sb,sI}", "address",
@@ -363,7 +363,7 @@ verb_list_show(struct request *q, struct err *e)
 	struct sql_rows *r;
 	struct page p;
 	json_t *list;
-	int got = -1;
+	int got;
 
 	if (req_optional(q, "after", &after, e) != 0 ||
 	    load_list(q, &list, e) != 0)
@@ -375,7 +375,7 @@ verb_list_show(struct request *q, struct err *e)
 	    "SELECT address FROM list_member WHERE list_id = ?1"
 	    " AND address > ?2 ORDER BY address",
 	    "is", q->target.list_id, after ? after : "");
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		if (!page_add(&p, json_string(sql_text(r, 0)))) {
 			put_next(q, last);
 			got = 0;
@@ -398,7 +398,7 @@ verb_list_list(struct request *q, struct err *e)
 	struct sql_rows *r;
 	struct match m;
 	struct page p;
-	int got = -1;
+	int got;
 
 	if (all < 0 || req_optional(q, "after", &after, e) != 0 ||
 	    req_match(q, &m, e) != 0)
@@ -420,7 +420,7 @@ verb_list_list(struct request *q, struct err *e)
 	    " ORDER BY d.name, l.local",
 	    "vvissiii", domain, local, q->target.domain_id, m.local, m.domain,
 	    (int64_t)m.either, (int64_t)all, q->actor.account_id);
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		if (!page_add(&p,
 			json_pack("{ss,ss,sb,sb,sI}", "address", sql_text(r, 0),
 			    "name", sql_text(r, 1), "members_only",

@@ -149,7 +149,7 @@ verb_domain_list(struct request *q, struct err *e)
 	struct match match;
 	struct page p;
 	const char *last = NULL;
-	int all, got = -1;
+	int all, got;
 
 	all = rights_allow(q->core->db, &q->actor, RIGHT_SERVER, &q->target, e);
 	if (all < 0 || req_optional(q, "after", &after, e) != 0 ||
@@ -165,7 +165,7 @@ verb_domain_list(struct request *q, struct err *e)
 	    " ORDER BY d.name",
 	    "siis", after ? after : "", (int64_t)all, q->actor.account_id,
 	    match.domain);
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		if (!page_add(&p, domain_json(r))) {
 			json_object_set_new(q->out, "next", json_string(last));
 			got = 0;
@@ -182,7 +182,7 @@ load(struct request *q, json_t **out, struct err *e)
 {
 	struct sql_rows *r = sql_query(q->core->db, e,
 	    DOMAIN_SELECT " WHERE d.id = ?1", "i", q->target.row_id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		*out = domain_json(r);

@@ -37,20 +37,14 @@ verb_mailbox_views(struct request *q, struct err *e)
 static int
 is_account(struct request *q, const char *text, struct err *e)
 {
-	struct sql_rows *r;
-	int got;
-
 	if (req_address(q, text, e) != 0) {
 		/* of a domain that is no more */
 		q->target = (struct target){ .address = text };
 		return e->kind == ERR_TEMP ? -1 : 0;
 	}
-	r = sql_query(q->core->db, e,
+	return sql_get_int(q->core->db, e, NULL,
 	    "SELECT 1 FROM account WHERE domain_id = ?1 AND local = ?2", "is",
 	    q->target.domain_id, q->target.local);
-	got = r ? sql_next(r, e) : -1;
-	sql_done(r);
-	return got;
 }
 
 static void

@@ -50,9 +50,9 @@ load_own(struct request *q, json_t *out, struct err *e)
 	    " AND NOT EXISTS (SELECT 1 FROM alias_target o"
 	    "  WHERE o.alias_id = a.id AND o.target <> ?2)",
 	    "is", q->target.domain_id, q->target.address);
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		if (!alias_is_reserved(sql_text(r, 0)))
 			json_object_set_new(out, sql_text(r, 0), json_true());
 	sql_done(r);

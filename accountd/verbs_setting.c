@@ -36,7 +36,7 @@ read_value(struct request *q, const struct setting *s, int64_t domain_id,
 	struct sql_rows *r = sql_query(q->core->db, e,
 	    "SELECT value FROM setting WHERE name = ?1 AND domain_id = ?2",
 	    "si", s->name, domain_id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	*is_set = got == 1;
 	*out = got == 1 ? pool_strdup(&q->pool, sql_text(r, 0)) : text;

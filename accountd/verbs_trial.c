@@ -22,7 +22,7 @@ time_left(struct core *core, int64_t *ms_out, struct err *e)
 {
 	struct sql_rows *r =
 	    sql_query(core->db, e, "SELECT max(since_ms) FROM trial", "");
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	*ms_out = -1;
 	if (got == 1 && !sql_is_null(r, 0)) {
@@ -75,7 +75,7 @@ load(struct request *q, json_t *now, json_t *old, struct err *e)
 	    "SELECT t.name, t.value, s.value FROM trial t JOIN setting s"
 	    " ON s.name = t.name AND s.domain_id = 0 ORDER BY t.name",
 	    "");
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	for (; got == 1; got = sql_next(r, e)) {
 		json_object_set_new(

@@ -23,9 +23,9 @@ collect_texts(struct request *q, const char *query, int64_t id, json_t *out,
     struct err *e)
 {
 	struct sql_rows *r = sql_query(q->core->db, e, query, "i", id);
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(out, json_string(sql_text(r, 0)));
 	sql_done(r);
 	return got;
@@ -118,7 +118,7 @@ user_load(struct request *q, int64_t id, json_t **out, struct err *e)
 {
 	struct sql_rows *r = sql_query(q->core->db, e,
 	    "SELECT " USER_COLUMNS USER_FROM " WHERE u.id = ?1", "i", id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 	json_t *user = got == 1 ? user_row_json(r) : NULL;
 
 	sql_done(r);
@@ -135,7 +135,7 @@ user_load(struct request *q, int64_t id, json_t **out, struct err *e)
 int
 user_put_summary(struct request *q, int64_t account_id, struct err *e)
 {
-	json_t *user;
+	json_t *user = NULL;
 
 	if (user_load(q, account_id, &user, e) != 0)
 		return -1;
@@ -244,7 +244,7 @@ search_users(struct request *q, struct page *p, const char *after,
 		    " AND wild(?3, u.local, CASE WHEN ?5 THEN u.name END)",
 		    "iissi", id, s.domain_id, m->local, m->domain,
 		    (int64_t)m->either);
-		int got = r ? sql_next(r, e) : -1;
+		int got = sql_next(r, e);
 
 		if (got == 1 && (got = add_user(q, p, r, &last, e)) == 0)
 			id = 0;
@@ -287,7 +287,7 @@ verb_user_list(struct request *q, struct err *e)
 	struct match match;
 	struct sql_rows *r;
 	struct page p;
-	int got = -1;
+	int got;
 
 	if (req_optional(q, "after", &after, e) != 0 ||
 	    req_match(q, &match, e) != 0 || put_total(q, e) != 0)
@@ -297,7 +297,7 @@ verb_user_list(struct request *q, struct err *e)
 	    !req_bool(q, "waiting") && !req_bool(q, "disabled"))
 		return search_users(q, &p, after, &match, e);
 	r = select_users(q, after, &match, e);
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		if ((got = add_user(q, &p, r, &last, e)) != 1)
 			break;
 	sql_done(r);
@@ -425,13 +425,11 @@ prepare_passwd(struct request *q, struct err *e)
 static int
 may_change(struct request *q, struct err *e)
 {
-	struct sql_rows *r = sql_query(q->core->db, e,
+	int64_t may = 0;
+	int got = sql_get_int(q->core->db, e, &may,
 	    "SELECT may_change_password FROM account WHERE id = ?1", "i",
 	    q->target.account_id);
-	int got = r ? sql_next(r, e) : -1;
-	bool may = got == 1 && sql_int(r, 0) != 0;
 
-	sql_done(r);
 	if (got >= 0 && !may && q->actor.roles == 0)
 		return refuse(q, e, "forbidden", "may not change the password");
 	return got < 0 ? -1 : 0;
@@ -639,7 +637,7 @@ check_storage(struct request *q, struct err *e)
 	    " FROM account u JOIN domain d ON d.id = u.domain_id"
 	    " WHERE u.id = ?1 AND d.max_bytes <> 0",
 	    "i", q->target.account_id);
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 	bool none = got == 1 && sql_int(r, 0) != 0;
 	bool over = got == 1 && sql_int(r, 1) != 0;
 

@@ -112,7 +112,7 @@ read_known(struct index *x, int64_t id, struct known *out, struct err *e)
 {
 	struct sql_rows *r = sql_query(x->db, e,
 	    "SELECT folder, name, in_new FROM messages WHERE id=?", "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		out->folder = sql_int(r, 0);
@@ -179,15 +179,9 @@ static int
 find_ref(
     struct index *x, const char *message_id, int64_t *talk_out, struct err *e)
 {
-	struct sql_rows *r =
-	    sql_query(x->db, e, "SELECT talk FROM refs WHERE hash=?", "i",
-		index_hash(slice_str(message_id)));
-	int got = r != NULL ? sql_next(r, e) : -1;
-
-	if (got == 1)
-		*talk_out = sql_int(r, 0);
-	sql_done(r);
-	return got;
+	return sql_get_int(x->db, e, talk_out,
+	    "SELECT talk FROM refs WHERE hash=?", "i",
+	    index_hash(slice_str(message_id)));
 }
 
 static int
@@ -204,17 +198,13 @@ add_ref(struct index *x, const char *message_id, int64_t talk, struct err *e)
 static int
 talk_length(struct index *x, int64_t talk, int64_t *out, struct err *e)
 {
-	struct sql_rows *r = sql_query(x->db, e,
-	    "SELECT count(*) FROM (SELECT 1 FROM messages WHERE talk=?"
-	    " LIMIT 500)",
-	    "i", talk);
-	int got = r != NULL ? sql_next(r, e) : -1;
-
-	static_assert(INDEX_TALK_MAX == 500, "the query above");
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
-	return got == 1 ? 0 : -1;
+	static_assert(INDEX_TALK_MAX == 500, "the query below");
+	return sql_get_int(x->db, e, out,
+		   "SELECT count(*) FROM (SELECT 1 FROM messages WHERE talk=?"
+		   " LIMIT 500)",
+		   "i", talk) == 1
+	    ? 0
+	    : -1;
 }
 
 /* All of `from` becomes part of `to`. */
@@ -318,17 +308,14 @@ int
 index_is_first(
     struct index *x, const struct index_message *m, bool *out, struct err *e)
 {
-	struct sql_rows *r;
 	int got;
 
 	*out = false;
 	if (m->from.count == 0)
 		return 0;
-	r = sql_query(x->db, e,
+	got = sql_get_int(x->db, e, NULL,
 	    "SELECT 1 FROM senders WHERE hash=? AND first<?", "ii",
 	    sender_hash(&m->from), m->id);
-	got = r != NULL ? sql_next(r, e) : -1;
-	sql_done(r);
 	*out = got == 0;
 	return got < 0 ? -1 : 0;
 }
@@ -393,7 +380,6 @@ index_people_parse(const char *text, struct pool *pool)
 static int
 take_recent(struct index *x, int64_t id, struct err *e)
 {
-	struct sql_rows *r;
 	int got;
 
 	if (x->recent_count >= RECENT_MAX) {
@@ -407,11 +393,9 @@ take_recent(struct index *x, int64_t id, struct err *e)
 	if (id < x->recent_from) {
 		if (x->recent_count >= RECENT_FILL)
 			return 0;
-		r = sql_query(x->db, e,
+		got = sql_get_int(x->db, e, NULL,
 		    "SELECT 1 FROM messages WHERE id>? AND id<? LIMIT 1", "ii",
 		    id, x->recent_from);
-		got = r != NULL ? sql_next(r, e) : -1;
-		sql_done(r);
 		if (got != 0)
 			return got < 0 ? -1 : 0;
 		x->recent_from = id;
@@ -530,7 +514,7 @@ read_row(struct index *x, int64_t id, struct row *out, struct err *e)
 {
 	struct sql_rows *r = sql_query(x->db, e,
 	    "SELECT folder, talk, flags FROM messages WHERE id=?", "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		out->folder = sql_int(r, 0);

@@ -78,7 +78,7 @@ read_before(struct index *x, int64_t id, struct before *out, struct err *e)
 	    "SELECT folder, flags, keywords, size, name FROM messages"
 	    " WHERE id=?",
 	    "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		const struct index_dir *d = index_dir_by_id(x, sql_int(r, 0));
@@ -419,7 +419,7 @@ take_undo(struct work *w, const char *token, struct before *list,
 	size_t count = 0;
 	int got = -1;
 
-	while (r != NULL && count < CHUNK && (got = sql_next(r, e)) == 1) {
+	while (count < CHUNK && (got = sql_next(r, e)) == 1) {
 		struct before *b = &list[count++];
 
 		b->id = sql_int(r, 0);

@@ -72,7 +72,7 @@ index_job_find(
 	struct sql_rows *r = sql_query(x->db, e,
 	    "SELECT total, done, error, verb FROM jobs WHERE token=?", "s",
 	    token);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		out->total = (uint64_t)sql_int(r, 0);
@@ -106,7 +106,7 @@ read_job(struct index *x, struct job *j, struct err *e)
 	    " keyword_on, dir, total, done FROM jobs"
 	    " WHERE done < total AND error='' ORDER BY made_ms LIMIT 1",
 	    "");
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		(void)snprintf(
@@ -139,7 +139,7 @@ read_items(struct index *x, struct job *j, struct err *e)
 	int got = -1;
 
 	j->count = 0;
-	while (r != NULL && j->count < CHUNK && (got = sql_next(r, e)) == 1)
+	while (j->count < CHUNK && (got = sql_next(r, e)) == 1)
 		j->ids[j->count++] = sql_int(r, 0);
 	sql_done(r);
 	return got < 0 ? -1 : 0;
@@ -260,12 +260,9 @@ bool
 index_has_work(struct index *x)
 {
 	struct err e;
-	struct sql_rows *r = sql_query(x->db, &e,
-	    "SELECT 1 FROM jobs WHERE done < total AND error=''"
-	    " UNION ALL SELECT 1 FROM folders WHERE missing > 0 LIMIT 1",
-	    "");
-	bool any = r != NULL && sql_next(r, &e) == 1;
 
-	sql_done(r);
-	return any;
+	return sql_get_int(x->db, &e, NULL,
+		   "SELECT 1 FROM jobs WHERE done < total AND error=''"
+		   " UNION ALL SELECT 1 FROM folders WHERE missing > 0 LIMIT 1",
+		   "") == 1;
 }

@@ -52,7 +52,7 @@ find_loaded(struct index *x, int64_t id, struct pool *pool,
 	    "SELECT " INDEX_COLUMNS " FROM messages m"
 	    " JOIN summaries s ON s.id=m.id WHERE m.id=?",
 	    "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		index_message_take(x, r, pool, out);
@@ -77,7 +77,7 @@ take_messages(struct index *x, struct sql_rows *r, struct pool *pool,
 	size_t count = 0;
 	int got = -1;
 
-	while (r != NULL && count < max && (got = sql_next(r, e)) == 1)
+	while (count < max && (got = sql_next(r, e)) == 1)
 		index_message_take(x, r, pool, &list[count++]);
 	sql_done(r);
 	if (got < 0)
@@ -90,15 +90,11 @@ take_messages(struct index *x, struct sql_rows *r, struct pool *pool,
 static int
 talk_of(struct index *x, int64_t id, int64_t *out, struct err *e)
 {
-	struct sql_rows *r = sql_query(x->db, e,
+	int got = sql_get_int(x->db, e, out,
 	    "SELECT talk FROM messages WHERE id=?1 UNION ALL"
 	    " SELECT talk FROM messages WHERE talk=?1 LIMIT 1",
 	    "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
 
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
 	if (got == 0)
 		return err_set(e, ERR_PERM, "no such conversation");
 	return got == 1 ? 0 : -1;
@@ -147,8 +143,7 @@ index_talk_ids(struct index *x, int64_t id, const char *dir, struct pool *pool,
 	    "SELECT id FROM messages WHERE talk=?1"
 	    " AND (?2 = 0 OR folder=?2) ORDER BY id",
 	    "ii", talk, d != NULL ? d->id : (int64_t)0);
-	while (
-	    r != NULL && count < INDEX_TALK_MAX && (got = sql_next(r, e)) == 1)
+	while (count < INDEX_TALK_MAX && (got = sql_next(r, e)) == 1)
 		ids[count++] = sql_int(r, 0);
 	sql_done(r);
 	if (got < 0)
@@ -267,8 +262,7 @@ read_ids(struct index *x, const char *query, int64_t dir, int64_t key,
 	int got = -1;
 
 	out->count = 0;
-	while (
-	    r != NULL && (got = sql_next(r, e)) == 1 && out->count < out->max)
+	while ((got = sql_next(r, e)) == 1 && out->count < out->max)
 		out->list[out->count++] = sql_int(r, 0);
 	sql_done(r);
 	return got < 0 ? -1 : 0;
@@ -278,12 +272,10 @@ static int
 count_from(struct index *x, const struct view_sql *v, int64_t dir, int64_t key,
     uint64_t *out, struct err *e)
 {
-	struct sql_rows *r = sql_query(x->db, e, v->count_from, "ii", dir, key);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int64_t count = 0;
+	int got = sql_get_int(x->db, e, &count, v->count_from, "ii", dir, key);
 
-	if (got == 1)
-		*out = (uint64_t)sql_int(r, 0);
-	sql_done(r);
+	*out = (uint64_t)count;
 	return got == 1 ? 0 : -1;
 }
 
@@ -330,11 +322,11 @@ complete_row(
 	    " JOIN summaries s ON s.id=m.id WHERE m.talk=? ORDER BY m.id",
 	    "i", row->newest.talk);
 	const char *here = row->newest.dir;
-	int got = -1;
+	int got;
 
 	row->people.list =
 	    pool_alloc(pool, SHOWN_MAX * sizeof(*row->people.list));
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		const struct index_dir *d = index_dir_by_id(x, sql_int(r, 0));
 		int64_t flags = sql_int(r, 1);
 
@@ -450,7 +442,7 @@ index_view_ids(struct index *x, const struct index_view *view,
 	struct sql_rows *r;
 	size_t count = 0, max;
 	int64_t *ids;
-	int got = -1;
+	int got;
 
 	if (index_load(x, e) != 0)
 		return -1;
@@ -460,7 +452,7 @@ index_view_ids(struct index *x, const struct index_view *view,
 	max = (size_t)d->messages[COUNT_TOTAL];
 	ids = pool_alloc(pool, (max + 1) * sizeof(*ids));
 	r = sql_query(x->db, e, sql_of(view)->all, "i", d->id);
-	while (r != NULL && (got = sql_next(r, e)) == 1 && count < max)
+	while ((got = sql_next(r, e)) == 1 && count < max)
 		ids[count++] = sql_int(r, 0);
 	sql_done(r);
 	if (got < 0)
@@ -477,23 +469,18 @@ static int
 view_key(struct index *x, const struct index_view *view, int64_t dir,
     int64_t id, int64_t *out, struct err *e)
 {
-	struct sql_rows *r;
 	int64_t talk;
-	int got;
 
 	*out = id;
 	if (!view->talks)
 		return 0;
 	if (talk_of(x, id, &talk, e) != 0)
 		return -1;
-	r = sql_query(x->db, e,
-	    "SELECT newest FROM heads WHERE folder=? AND talk=?", "ii", dir,
-	    talk);
-	got = r != NULL ? sql_next(r, e) : -1;
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
-	return got < 0 ? -1 : 0;
+	return sql_get_int(x->db, e, out,
+		   "SELECT newest FROM heads WHERE folder=? AND talk=?", "ii",
+		   dir, talk) < 0
+	    ? -1
+	    : 0;
 }
 
 int

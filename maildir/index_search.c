@@ -237,7 +237,7 @@ start_driver(struct search *s, bool recent, int64_t before, struct err *e)
 static int
 has_row(struct sql_rows *r, struct err *e)
 {
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	sql_done(r);
 	return got;
@@ -431,8 +431,7 @@ run(struct search *s, bool recent, int64_t before, struct index_found *out,
 	int got = -1;
 	unsigned seen = 0;
 
-	while (r != NULL && s->count <= s->ask->limit &&
-	    (got = sql_next(r, e)) == 1) {
+	while (s->count <= s->ask->limit && (got = sql_next(r, e)) == 1) {
 		const struct row m = { sql_int(r, 0), sql_int(r, 1),
 			sql_int(r, 2), sql_int(r, 3), sql_int(r, 4),
 			sql_int(r, 5) };

@@ -294,7 +294,7 @@ load_keywords(struct index *x, struct err *e)
 	int got = -1;
 
 	x->keyword_count = 0;
-	while (r != NULL && x->keyword_count < INDEX_KEYWORDS_MAX &&
+	while (x->keyword_count < INDEX_KEYWORDS_MAX &&
 	    (got = sql_next(r, e)) == 1)
 		x->keywords[x->keyword_count++] =
 		    pool_strdup(&x->pool, sql_text(r, 0));
@@ -312,7 +312,7 @@ index_load(struct index *x, struct err *e)
 	x->dir_count = 0;
 	r = sql_query(x->db, e,
 	    "SELECT root_ns, recent_from, recent_count FROM meta", "");
-	got = r != NULL ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1) {
 		x->root_ns = sql_int(r, 0);
 		x->recent_from = sql_int(r, 1);
@@ -325,8 +325,7 @@ index_load(struct index *x, struct err *e)
 	    "SELECT id, dir, new_ns, cur_ns, looked_ms, missing, letters,"
 	    " m0, m1, m2, m3, t0, t1, t2, t3 FROM folders ORDER BY dir",
 	    "");
-	while (r != NULL && (got = sql_next(r, e)) == 1 &&
-	    x->dir_count < FOLDERS_MAX)
+	while ((got = sql_next(r, e)) == 1 && x->dir_count < FOLDERS_MAX)
 		take_dir(x, r);
 	sql_done(r);
 	return r == NULL || got < 0 ? -1 : load_keywords(x, e);
@@ -390,7 +389,7 @@ index_dir_forget(struct index *x, struct index_dir *d, struct err *e)
 		r = sql_query(x->db, e,
 		    "SELECT id FROM messages WHERE folder=? LIMIT 1", "i",
 		    d->id);
-		got = r != NULL ? sql_next(r, e) : -1;
+		got = sql_next(r, e);
 		if (got == 1)
 			id = sql_int(r, 0);
 		sql_done(r);
@@ -464,12 +463,8 @@ index_abort(struct index *x)
 int
 index_modseq(struct index *x, int64_t *out, struct err *e)
 {
-	struct sql_rows *r = sql_query(x->db, e, "SELECT modseq FROM meta", "");
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_get_int(x->db, e, out, "SELECT modseq FROM meta", "");
 
-	if (got == 1)
-		*out = sql_int(r, 0);
-	sql_done(r);
 	return got == 1 ? 0 : -1;
 }
 
@@ -506,7 +501,7 @@ read_head(
 	    "SELECT unread, starred, files FROM heads"
 	    " WHERE folder=? AND talk=?",
 	    "ii", dir, talk);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1) {
 		out->unread = sql_int(r, 0);
@@ -526,10 +521,10 @@ make_head(
 	    "SELECT id, flags, keywords FROM messages"
 	    " WHERE talk=? AND folder=?",
 	    "ii", talk, dir);
-	int got = -1, any = 0;
+	int got, any = 0;
 
 	memset(out, 0, sizeof(*out));
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		int64_t id = sql_int(r, 0), flags = sql_int(r, 1);
 
 		any = 1;

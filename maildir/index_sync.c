@@ -220,9 +220,9 @@ compare(struct look *l, const struct index_dir *d, bool in_new, struct err *e)
 	struct sql_rows *r = sql_query(l->x->db, e,
 	    "SELECT hash, id FROM messages WHERE folder=? AND in_new=?", "ii",
 	    d->id, (int64_t)in_new);
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		struct found_name *n = look_up(&l->found, sql_int(r, 0));
 
 		if (n != NULL && n->in_new == in_new) {
@@ -268,10 +268,10 @@ read_all_ids(struct index *x, int64_t **out, size_t *count, struct err *e)
 	struct sql_rows *r =
 	    sql_query(x->db, e, "SELECT id FROM messages ORDER BY id", "");
 	size_t alloc = 0;
-	int got = -1;
+	int got;
 
 	*count = 0;
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		*out = mem_grow(*out, &alloc, *count + 1, sizeof(**out));
 		(*out)[(*count)++] = sql_int(r, 0);
 	}
@@ -344,7 +344,7 @@ is_gone(struct look *l, const struct index_dir *d, int64_t id, struct err *e)
 	struct sql_rows *r = sql_query(l->x->db, e,
 	    "SELECT name FROM messages WHERE id=? AND folder=?", "ii", id,
 	    d->id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 	struct stat st;
 
 	if (got == 1)
@@ -380,7 +380,7 @@ refresh_letters(struct look *l, struct index_dir *d, struct err *e)
 	struct sql_rows *r;
 	int64_t *ids = NULL;
 	size_t count = 0, alloc = 0;
-	int got = -1;
+	int got;
 
 	if (strcmp(now, d->letters) == 0)
 		return 0;
@@ -390,7 +390,7 @@ refresh_letters(struct look *l, struct index_dir *d, struct err *e)
 	    "SELECT id FROM messages WHERE folder=?"
 	    " AND name GLOB '*:2,*[a-z]*'",
 	    "i", d->id);
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		ids = mem_grow(ids, &alloc, count + 1, sizeof(*ids));
 		ids[count++] = sql_int(r, 0);
 	}
@@ -400,7 +400,7 @@ refresh_letters(struct look *l, struct index_dir *d, struct err *e)
 
 		r = sql_query(x->db, e, "SELECT name FROM messages WHERE id=?",
 		    "i", ids[i]);
-		got = r != NULL ? sql_next(r, e) : -1;
+		got = sql_next(r, e);
 		if (got == 1)
 			(void)snprintf(
 			    name, sizeof(name), "%s", sql_text(r, 0));

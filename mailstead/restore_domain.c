@@ -50,7 +50,7 @@ value_then(struct names *n, const struct property *p, const char *domain)
 	struct sql_rows *r = sql_query(n->then, &e, p->query, "s", domain);
 	json_t *value = NULL;
 
-	if (r != NULL && sql_next(r, &e) == 1)
+	if (sql_next(r, &e) == 1)
 		value = p->type == TEXT ? json_string(sql_text(r, 0))
 		    : p->type == YES    ? json_boolean(sql_int(r, 0) != 0)
 				     : json_integer((json_int_t)sql_int(r, 0));
@@ -84,9 +84,9 @@ restore_settings(struct names *n, const char *domain, struct err *e)
 	    " JOIN domain d ON d.id = s.domain_id WHERE d.name = ?1"
 	    " ORDER BY s.name",
 	    "s", domain);
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		names_bring(n, domain, "setting", sql_text(r, 0),
 		    json_pack("{s:s,s:s,s:s,s:s}", "verb", "setting set",
 			"domain", domain, "name", sql_text(r, 0), "value",
@@ -98,11 +98,9 @@ restore_settings(struct names *n, const char *domain, struct err *e)
 static int
 restore_disabled(struct names *n, const char *domain, struct err *e)
 {
-	struct sql_rows *r = sql_query(n->then, e,
+	int got = sql_get_int(n->then, e, NULL,
 	    "SELECT 1 FROM domain WHERE name = ?1 AND disabled", "s", domain);
-	int got = r != NULL ? sql_next(r, e) : -1;
 
-	sql_done(r);
 	if (got == 1)
 		names_bring(n, domain, "disabled", "",
 		    json_pack("{s:s,s:s}", "verb", "domain disable", "domain",
@@ -135,9 +133,9 @@ names_restore_keys(struct names *n, const char *domain, struct err *e)
 	    " FROM dkim_key WHERE domain = ?1",
 	    "s", domain);
 	json_t *keys = json_array();
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(keys,
 		    json_pack("{s:s,s:s,s:s,s:o,s:o}", "selector",
 			sql_text(r, 0), "algorithm", sql_text(r, 1), "state",

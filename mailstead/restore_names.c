@@ -39,9 +39,9 @@ names_texts(struct names *n, const char *query, const char *about, json_t **out,
 {
 	struct sql_rows *r = sql_query(n->then, e, query, "s", about);
 	json_t *list = json_array();
-	int got = -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		json_array_append_new(list, json_string(sql_text(r, 0)));
 	sql_done(r);
 	if (got < 0) {
@@ -168,7 +168,7 @@ restore_list(struct names *n, const char *list, struct err *e)
 		"l") " WHERE " NAME_OF("l") " = ?1",
 	    "s", list);
 	json_t *request = NULL, *members;
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		request = json_pack("{s:s,s:s,s:s,s:b,s:b}", "verb", "list add",
@@ -251,7 +251,7 @@ names_account(
 		     " u.forward_keep FROM account u" OF_DOMAIN(
 			 "u") " WHERE " NAME_OF("u") " = ?1 COLLATE NOCASE",
 	    "s", address);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		*request_out = json_pack(
@@ -326,15 +326,13 @@ restore_roles(struct names *n, const char *address, struct err *e)
 static int
 restore_disabled(struct names *n, const char *address, struct err *e)
 {
-	struct sql_rows *r = sql_query(n->then, e,
+	int64_t until = 0;
+	int got = sql_get_int(n->then, e, &until,
 	    "SELECT u.disabled_until FROM account u" OF_DOMAIN(
 		"u") " WHERE u.disabled AND " NAME_OF("u") " = ?1",
 	    "s", address);
-	int got = r != NULL ? sql_next(r, e) : -1;
-	int64_t until = got == 1 ? sql_int(r, 0) : 0;
 	char text[CLOCK_RFC3339_SIZE] = "";
 
-	sql_done(r);
 	if (got <= 0)
 		return got;
 	if (until != 0)

@@ -93,8 +93,7 @@ store_contacts(struct sql *db, const struct contact_query *q, struct pool *pool,
 	    " ORDER BY c.name COLLATE NOCASE, c.id LIMIT ?4",
 	    "iisi", q->after, q->group, pattern_of(pool, "%", q->text),
 	    (int64_t)q->limit + 1);
-	got = r != NULL ? 0 : -1;
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		read_row(r, pool, &out->list[out->count++]);
 	sql_done(r);
 	out->more = out->count > q->limit;
@@ -115,7 +114,7 @@ find_addresses(
 	c->addresses =
 	    pool_zalloc(pool, CONTACT_ADDRESSES_MAX * sizeof(*c->addresses));
 	c->address_count = 0;
-	while (r != NULL && c->address_count < CONTACT_ADDRESSES_MAX &&
+	while (c->address_count < CONTACT_ADDRESSES_MAX &&
 	    (got = sql_next(r, e)) == 1)
 		c->addresses[c->address_count++] = (struct contact_address){
 			.kind = pool_strdup(pool, sql_text(r, 0)),
@@ -133,7 +132,7 @@ find_groups(struct sql *db, struct pool *pool, struct contact *c, struct err *e)
 	    " (SELECT g.name FROM contact_group g JOIN contact_member m"
 	    "  ON m.group_id = g.id WHERE m.contact_id = ?1 ORDER BY g.name)",
 	    "i", c->id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		c->groups_text = pool_strdup(pool, sql_text(r, 0));
@@ -155,7 +154,7 @@ store_contact_find(struct sql *db, int64_t id, struct pool *pool,
 	    "SELECT id, name, company, note, uid, phones, more FROM contact"
 	    " WHERE id = ?1",
 	    "i", id);
-	got = r != NULL ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1) {
 		out->id = sql_int(r, 0);
 		out->name = pool_strdup(pool, sql_text(r, 1));
@@ -177,22 +176,16 @@ int
 store_contact_lookup(struct sql *db, const char *uid, const char *address,
     int64_t *id_out, struct err *e)
 {
-	struct sql_rows *r;
-	int got;
-
 	*id_out = 0;
 	if (db == NULL)
 		return 0;
-	r = sql_query(db, e,
-	    "SELECT id, 0 AS way FROM contact WHERE uid = ?1"
-	    " UNION ALL SELECT contact_id, 1 FROM contact_address"
-	    "  WHERE address = ?2 ORDER BY way LIMIT 1",
-	    "ss", uid, address);
-	got = r != NULL ? sql_next(r, e) : -1;
-	if (got == 1)
-		*id_out = sql_int(r, 0);
-	sql_done(r);
-	return got < 0 ? -1 : 0;
+	return sql_get_int(db, e, id_out,
+		   "SELECT id, 0 AS way FROM contact WHERE uid = ?1"
+		   " UNION ALL SELECT contact_id, 1 FROM contact_address"
+		   "  WHERE address = ?2 ORDER BY way LIMIT 1",
+		   "ss", uid, address) < 0
+	    ? -1
+	    : 0;
 }
 
 static int
@@ -307,8 +300,7 @@ store_groups(struct sql *db, struct pool *pool, struct contact_groups *out,
 	    "  WHERE m.group_id = g.id) FROM contact_group g ORDER BY g.name",
 	    "");
 	got = r != NULL ? 0 : -1;
-	while (r != NULL && out->count < CONTACT_GROUPS_MAX &&
-	    (got = sql_next(r, e)) == 1)
+	while (out->count < CONTACT_GROUPS_MAX && (got = sql_next(r, e)) == 1)
 		out->list[out->count++] = (struct contact_group){
 			.id = sql_int(r, 0),
 			.name = pool_strdup(pool, sql_text(r, 1)),
@@ -375,9 +367,9 @@ complete_people(struct sql *db, const char *text, int64_t now_ms,
 	    " ORDER BY starts DESC, score DESC, name, address LIMIT ?5",
 	    "sssii", pattern_of(pool, "", text), pattern_of(pool, "% ", text),
 	    pattern_of(pool, "%", text), now_ms, (int64_t)SUGGESTIONS_MAX);
-	int got = r != NULL ? 0 : -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		out[(*count_out)++] = (struct suggestion){
 			.name = pool_strdup(pool, sql_text(r, 0)),
 			.address = pool_strdup(pool, sql_text(r, 1)),
@@ -400,9 +392,9 @@ complete_groups(struct sql *db, const char *text, struct pool *pool,
 	    " AND (g.name LIKE ?1 ESCAPE '\\' OR g.name LIKE ?2 ESCAPE '\\')"
 	    " ORDER BY g.name LIMIT 3",
 	    "ss", pattern_of(pool, "", text), pattern_of(pool, "% ", text));
-	int got = r != NULL ? 0 : -1;
+	int got;
 
-	while (r != NULL && (got = sql_next(r, e)) == 1)
+	while ((got = sql_next(r, e)) == 1)
 		out[(*count_out)++] = (struct suggestion){
 			.name = pool_strdup(pool, sql_text(r, 0)),
 			.address = pool_strdup(pool, sql_text(r, 1)),

@@ -238,8 +238,7 @@ store_prefs(struct sql *db, struct pool *pool, struct prefs *out, struct err *e)
 	if (db == NULL)
 		return 0;
 	r = sql_query(db, e, "SELECT name, value FROM pref", "");
-	got = r != NULL ? 0 : -1;
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		for (size_t i = 0; i < PREF_COUNT; i++)
 			if (strcmp(rows[i].name, sql_text(r, 0)) == 0 &&
 			    is_allowed((enum pref)i, slice_str(sql_text(r, 1))))
@@ -277,7 +276,7 @@ store_identity_find(struct sql *db, const char *address, struct pool *pool,
 	    "SELECT address, name, reply_to, signature, is_default"
 	    " FROM identity WHERE address = ?1",
 	    "s", address);
-	got = r != NULL ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1)
 		*out = (struct identity){
 			.address = pool_strdup(pool, sql_text(r, 0)),
@@ -325,8 +324,7 @@ store_labels(
 	r = sql_query(
 	    db, e, "SELECT id, name, hue FROM label ORDER BY name", "");
 	got = r != NULL ? 0 : -1;
-	while (
-	    r != NULL && out->count < LABELS_MAX && (got = sql_next(r, e)) == 1)
+	while (out->count < LABELS_MAX && (got = sql_next(r, e)) == 1)
 		out->list[out->count++] = (struct label){
 			.id = sql_int(r, 0),
 			.name = pool_strdup(pool, sql_text(r, 1)),
@@ -371,16 +369,10 @@ store_label_delete(struct sql *db, int64_t id, struct err *e)
 int
 store_pictures_allowed(struct sql *db, const char *address, struct err *e)
 {
-	struct sql_rows *r;
-	int got;
-
 	if (db == NULL)
 		return 0;
-	r = sql_query(db, e, "SELECT 1 FROM pictures_from WHERE address = ?1",
-	    "s", address);
-	got = r != NULL ? sql_next(r, e) : -1;
-	sql_done(r);
-	return got;
+	return sql_get_int(db, e, NULL,
+	    "SELECT 1 FROM pictures_from WHERE address = ?1", "s", address);
 }
 
 int
@@ -413,8 +405,7 @@ store_pictures_list(struct sql *db, struct pool *pool, const char ***list_out,
 	r = sql_query(
 	    db, e, "SELECT address FROM pictures_from ORDER BY address", "");
 	got = r != NULL ? 0 : -1;
-	while (
-	    r != NULL && *count_out < LIST_MAX && (got = sql_next(r, e)) == 1)
+	while (*count_out < LIST_MAX && (got = sql_next(r, e)) == 1)
 		(*list_out)[(*count_out)++] = pool_strdup(pool, sql_text(r, 0));
 	sql_done(r);
 	return got < 0 ? -1 : 0;
@@ -424,17 +415,15 @@ int
 store_plain_find(
     struct sql *db, const char *address, bool *plain_out, struct err *e)
 {
-	struct sql_rows *r;
+	int64_t plain;
 	int got;
 
 	if (db == NULL)
 		return 0;
-	r = sql_query(db, e, "SELECT plain FROM plain_from WHERE address = ?1",
-	    "s", address);
-	got = r != NULL ? sql_next(r, e) : -1;
+	got = sql_get_int(db, e, &plain,
+	    "SELECT plain FROM plain_from WHERE address = ?1", "s", address);
 	if (got == 1)
-		*plain_out = sql_int(r, 0) != 0;
-	sql_done(r);
+		*plain_out = plain != 0;
 	return got;
 }
 
@@ -498,7 +487,7 @@ static int
 find_outgoing(struct sql_rows *r, struct pool *pool, struct outgoing_row *out,
     struct err *e)
 {
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got == 1)
 		*out = outgoing_of(r, pool);
@@ -545,8 +534,7 @@ store_outgoing_due(struct sql *db, int64_t now_ms, struct pool *pool,
 			     " ORDER BY due_ms",
 	    "i", now_ms);
 	got = r != NULL ? 0 : -1;
-	while (
-	    r != NULL && out->count < DUE_MAX && (got = sql_next(r, e)) == 1) {
+	while (out->count < DUE_MAX && (got = sql_next(r, e)) == 1) {
 		if (out->list == NULL)
 			out->list =
 			    pool_alloc(pool, DUE_MAX * sizeof(*out->list));

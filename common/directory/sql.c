@@ -247,8 +247,8 @@ sql_watch(struct sql *db)
 	int rc;
 
 	r = sql_query(db, &ignored, "PRAGMA journal_mode", "");
-	has_wal = r != NULL && sql_next(r, &ignored) == 1 &&
-	    strcmp(sql_text(r, 0), "wal") == 0;
+	has_wal =
+	    sql_next(r, &ignored) == 1 && strcmp(sql_text(r, 0), "wal") == 0;
 	sql_done(r);
 	db->path = sqlite3_db_filename(db->handle, "main");
 	if (!has_wal || stat(db->path, &st) != 0 ||
@@ -471,8 +471,11 @@ sql_run(
 int
 sql_next(struct sql_rows *s, struct err *e)
 {
-	int r = sqlite3_step(s->stmt);
+	int r;
 
+	if (s == NULL)
+		return -1;
+	r = sqlite3_step(s->stmt);
 	if (r == SQLITE_ROW)
 		return 1;
 	if (r == SQLITE_DONE)
@@ -501,7 +504,7 @@ sql_get_int(struct sql *db, struct err *e, int64_t *out, const char *query,
 	va_start(ap, types);
 	r = sql_vquery(db, e, query, types, ap);
 	va_end(ap);
-	got = r ? sql_next(r, e) : -1;
+	got = sql_next(r, e);
 	if (got == 1 && out != NULL)
 		*out = sql_int(r, 0);
 	sql_done(r);
@@ -576,14 +579,10 @@ sql_last_id(struct sql *db)
 static int
 read_number(struct sql *db, const char *query, int64_t *out, struct err *e)
 {
-	struct sql_rows *r = sql_query(db, e, query, "");
-	int got = r ? sql_next(r, e) : -1;
+	int got = sql_get_int(db, e, out, query, "");
 
-	if (got == 1)
-		*out = sql_int(r, 0);
-	else if (got == 0)
+	if (got == 0)
 		err_set(e, ERR_TEMP, "database: no answer");
-	sql_done(r);
 	return got == 1 ? 0 : -1;
 }
 

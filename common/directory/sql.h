@@ -84,8 +84,9 @@ int sql_vrun(struct sql *db, struct err *e, const char *query,
 bool sql_wild(const char *pattern, struct slice text);
 
 /*
- * Rows of a query.  sql_next(): 1 a row, 0 no more, -1 failed.  Call
- * sql_done() in every case (NULL is fine), and before the same query again.
+ * Rows of a query, NULL where it failed.  sql_next(): 1 a row, 0 no more, -1
+ * failed, as of NULL.  Call sql_done() in every case (NULL is fine), and
+ * before the same query again.
  */
 struct sql_rows *sql_query(struct sql *db, struct err *e, const char *query,
     const char *types, ...) MUST_CHECK;

@@ -182,11 +182,11 @@ read_settings(struct sql *db, struct settings **out, struct err *e)
 	struct pool pool = { 0 };
 	struct sql_rows *r;
 	size_t n = 0;
-	int got = -1;
+	int got;
 
 	r = sql_query(
 	    db, e, "SELECT name, value FROM setting WHERE domain_id = 0", "");
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		if (setting_find(sql_text(r, 0)) == NULL || n == SETTING_COUNT)
 			continue;
 		names[n] = pool_strdup(&pool, sql_text(r, 0));
@@ -313,13 +313,13 @@ ask_domain(struct store *s, const char *name, struct pool *pool,
 {
 	struct sql *db = borrow(s, e);
 	struct sql_rows *r;
-	int got = -1;
+	int got;
 
 	if (db == NULL)
 		return -1;
 	r = name[0] ? sql_query(db, e, query_domain, "s", name)
 		    : sql_query(db, e, query_default, "");
-	if (r != NULL && (got = sql_next(r, e)) == 1)
+	if ((got = sql_next(r, e)) == 1)
 		take_domain(r, pool, out);
 	sql_done(r);
 	give_back(s, db, got < 0);
@@ -333,7 +333,7 @@ store_waiting(struct store *s, struct pool *pool, struct dir_waiting *list,
 	struct sql *db = borrow(s, e);
 	struct sql_rows *r;
 	size_t count = 0;
-	int got = -1;
+	int got;
 
 	if (db == NULL)
 		return DIR_TEMP;
@@ -343,7 +343,7 @@ store_waiting(struct store *s, struct pool *pool, struct dir_waiting *list,
 	    " JOIN domain d ON d.id = u.domain_id WHERE u.waiting <> 0"
 	    " ORDER BY u.created_ms LIMIT ?1",
 	    "i", (int64_t)limit);
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		list[count].id = sql_int(r, 0);
 		list[count].domain = pool_strdup(pool, sql_text(r, 1));
 		list[count++].since_ms = sql_int(r, 2);
@@ -375,13 +375,13 @@ ask_account(struct store *s, struct slice local, const char *domain,
 {
 	struct sql *db = borrow(s, e);
 	struct sql_rows *r;
-	int got = -1;
+	int got;
 
 	if (db == NULL)
 		return -1;
 	r = domain[0] ? sql_query(db, e, query_account, "vs", local, domain)
 		      : sql_query(db, e, query_default_account, "v", local);
-	if (r != NULL && (got = sql_next(r, e)) == 1) {
+	if ((got = sql_next(r, e)) == 1) {
 		take_domain(r, pool, domain_out);
 		*account_out = (struct dir_account){ 0 };
 		if (!sql_is_null(r, FIRST_ACCOUNT_COLUMN))
@@ -428,10 +428,10 @@ collect(struct sql *db, const char *query, int64_t domain_id,
 	struct sql_rows *r = sql_query(db, e, query, "iv", domain_id, local);
 	size_t alloc = 0, rows = 0;
 	char **targets = NULL;
-	int got = -1;
+	int got;
 
 	out->target_count = 0;
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		rows++;
 		if (query == query_list) {
 			out->list_members_only = sql_int(r, 1) != 0;
