@@ -15,8 +15,10 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/logtail.h"
 #include "base/mem.h"
 #include "base/num.h"
+#include "directory/json_file.h"
 
 #include "request.h"
 
@@ -96,14 +98,6 @@ line_start(struct slice text, size_t end)
 	return i;
 }
 
-static const char *
-text_of(const json_t *item, const char *key)
-{
-	const char *text = json_string_value(json_object_get(item, key));
-
-	return text != NULL ? text : "";
-}
-
 /* What the reader wants to see of it, each NULL or a part of the text. */
 struct search {
 	const char *who, *what; /* actor; target or verb */
@@ -117,7 +111,7 @@ struct search {
 static bool
 is_wanted(const struct request *q, const json_t *item, const struct search *s)
 {
-	struct slice about = slice_str(text_of(item, "target"));
+	struct slice about = slice_str(json_text(item, "target"));
 	const struct target *t = &q->target;
 
 	if (t->account_id != 0 && !slice_ieq_str(about, t->address))
@@ -129,13 +123,13 @@ is_wanted(const struct request *q, const json_t *item, const struct search *s)
 		return false;
 	if (s->who != NULL &&
 	    !slice_icontains(
-		slice_str(text_of(item, "actor")), slice_str(s->who)))
+		slice_str(json_text(item, "actor")), slice_str(s->who)))
 		return false;
-	if (s->act != NULL && strcmp(text_of(item, "verb"), s->act) != 0)
+	if (s->act != NULL && strcmp(json_text(item, "verb"), s->act) != 0)
 		return false;
 	return s->what == NULL || slice_icontains(about, slice_str(s->what)) ||
 	    slice_icontains(
-		slice_str(text_of(item, "verb")), slice_str(s->what));
+		slice_str(json_text(item, "verb")), slice_str(s->what));
 }
 
 /* Lines from the end of the day; returns where the next page ends. */
@@ -156,13 +150,6 @@ add_lines(struct request *q, struct page *p, struct slice text, size_t end,
 		end = at;
 	}
 	return end;
-}
-
-static bool
-is_day(const char *s)
-{
-	return strlen(s) == CLOCK_DAY_SIZE - 1 &&
-	    strspn(s, "0123456789-") == CLOCK_DAY_SIZE - 1;
 }
 
 /*
@@ -187,7 +174,7 @@ verb_audit_list(struct request *q, struct err *e)
 	    req_optional(q, "what", &search.what, e) != 0 ||
 	    req_optional(q, "act", &search.act, e) != 0)
 		return -1;
-	if (asked != NULL && !is_day(asked))
+	if (asked != NULL && !logtail_is_day(asked))
 		return refuse(q, e, "bad-day", "not a day: %s", asked);
 	page_init(&page, q);
 	newest_day(dir, asked ? asked : "9999-99-99", day);

@@ -123,7 +123,7 @@ audit_rows(struct web_request *r, const json_t *items)
 	size_t i;
 
 	json_array_foreach(items, i, entry) {
-		const char *verb = ops_text(entry, "verb");
+		const char *verb = json_text(entry, "verb");
 		json_t *row = json_pack("{sO,sO?,ss,ss,sO?,so,ss}", "actor",
 		    json_object_get(entry, "actor"), "ip",
 		    json_object_get(entry, "ip"), "verb", verb, "words",

@@ -57,8 +57,8 @@ look(struct web_request *r, struct page_look *out, json_t *values)
 		return;
 	out->address = s->address;
 	out->name = s->name;
-	out->lang = ops_text(s->user, "lang");
-	out->zone = ops_text(s->user, "zone");
+	out->lang = json_text(s->user, "lang");
+	out->zone = json_text(s->user, "zone");
 	if (values == NULL)
 		return;
 	roles = admin_roles(r);

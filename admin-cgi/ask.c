@@ -197,8 +197,8 @@ write_to(struct accountd *program, struct web_request *r,
 	} else if (code != NULL && strcmp(code, "not-fresh") == 0) {
 		send_confirm(r, w, NULL);
 		rc = -1;
-	} else if (strcmp(ops_text(reply, "kind"), "temp") == 0) {
-		err_set(&e, ERR_TEMP, "%s", ops_text(reply, "text"));
+	} else if (strcmp(json_text(reply, "kind"), "temp") == 0) {
+		err_set(&e, ERR_TEMP, "%s", json_text(reply, "text"));
 		refuse_for(r, w, program, &e);
 		rc = -1;
 	} else {

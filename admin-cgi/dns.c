@@ -58,9 +58,9 @@ zone_of(struct web_request *r, const char *domain, const json_t *records)
 
 	buf_init(&out, ZONE_MAX);
 	json_array_foreach(records, i, rec) {
-		const char *type = ops_text(rec, "type");
-		const char *name = ops_text(rec, "name");
-		const char *value = ops_text(rec, "value");
+		const char *type = json_text(rec, "type");
+		const char *name = json_text(rec, "name");
+		const char *value = json_text(rec, "value");
 		bool is_address = type[0] == 'A';
 		struct ip ip;
 
@@ -133,11 +133,11 @@ has_all_texts(const json_t *found, const json_t *wanted_now)
 	size_t i, k;
 
 	json_array_foreach(wanted_now, i, now) {
-		bool has = strcmp(ops_text(now, "type"), "TXT") != 0;
+		bool has = strcmp(json_text(now, "type"), "TXT") != 0;
 
 		json_array_foreach(found, k, then)
-			has |= strcmp(ops_text(now, "value"),
-				   ops_text(then, "value")) == 0;
+			has |= strcmp(json_text(now, "value"),
+				   json_text(then, "value")) == 0;
 		if (!has)
 			return false;
 	}
@@ -213,7 +213,7 @@ shape_records(struct web_request *r, json_t *page, json_t *records, bool full)
 	size_t i;
 
 	json_array_foreach(records, i, rec) {
-		const char *state = ops_text(rec, "state");
+		const char *state = json_text(rec, "state");
 		bool is_ok = strcmp(state, "ok") == 0;
 
 		if (!is_ok && !json_is_true(json_object_get(rec, "answered")))
@@ -221,7 +221,7 @@ shape_records(struct web_request *r, json_t *page, json_t *records, bool full)
 		need += !is_ok && strcmp(state, "unknown") != 0;
 		unknown += strcmp(state, "unknown") == 0;
 		json_object_set_new(rec, "shown",
-		    json_string(ops_text(rec, full ? "name" : "short_name")));
+		    json_string(json_text(rec, full ? "name" : "short_name")));
 		json_object_set_new(rec, "state_text",
 		    json_string(ops_words(r, "state", state)));
 		json_object_set_new(rec, "tone",
@@ -281,15 +281,15 @@ put_keys(struct web_request *r, struct web_response *w, const char *domain,
 		return false;
 	keys = json_object_get(reply, "items");
 	json_array_foreach(keys, i, key) {
-		const char *state = ops_text(key, "state");
+		const char *state = json_text(key, "state");
 		bool is_active = strcmp(state, "active") == 0;
 
 		some_new |= strcmp(state, "new") == 0;
 		json_object_set_new(key, "state_text",
 		    json_string(ops_words(r, "key.state", state)));
 		json_object_set_new(key, "active", json_boolean(is_active));
-		ops_put_time(key, "since", ops_text(key, "changed_at"));
-		ops_put_time(key, "until", ops_text(key, "needed_until"));
+		ops_put_time(key, "since", json_text(key, "changed_at"));
+		ops_put_time(key, "until", json_text(key, "needed_until"));
 	}
 	json_object_set_new(page, "some_new", json_boolean(some_new));
 	json_object_set(page, "dkim", keys);

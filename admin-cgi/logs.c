@@ -151,7 +151,7 @@ shape_event(struct web_request *r, json_t *event)
 				ops_words(r, "key", key), "value", value));
 	}
 	json_object_set_new(event, "program_words",
-	    json_string(ops_words(r, "program", ops_text(event, "program"))));
+	    json_string(ops_words(r, "program", json_text(event, "program"))));
 	json_object_set_new(event, "pairs", pairs);
 	json_object_set_new(
 	    event, "words", json_string(ops_event_words(r, event)));

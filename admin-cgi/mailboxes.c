@@ -35,9 +35,9 @@ send_page(
 		return;
 	}
 	json_array_foreach(json_object_get(left, "items"), i, one)
-		ops_put_time(one, "at", ops_text(one, "deleted_at"));
+		ops_put_time(one, "at", json_text(one, "deleted_at"));
 	json_array_foreach(json_object_get(aside, "items"), i, one)
-		ops_put_time(one, "at", ops_text(one, "aside_at"));
+		ops_put_time(one, "at", json_text(one, "aside_at"));
 	values = json_pack("{sO,sO*,sO,sO*,ss}", "left",
 	    json_object_get(left, "items"), "left_next",
 	    json_object_get(left, "next"), "aside",

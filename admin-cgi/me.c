@@ -36,7 +36,7 @@ send_me(struct web_request *r, struct web_response *w, const struct problem *p,
 				     one, "id")) == session_of(r)->id));
 		json_object_set_new(one, "program",
 		    json_string(
-			ops_words(r, "program", ops_text(one, "program"))));
+			ops_words(r, "program", json_text(one, "program"))));
 		for (size_t k = 0; k < ARRAY_LEN(times); k++)
 			ops_put_time(one, times[k],
 			    json_string_value(json_object_get(one, times[k])));

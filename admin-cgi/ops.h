@@ -1,6 +1,8 @@
 #ifndef ADMIN_CGI_OPS_H
 #define ADMIN_CGI_OPS_H
 
+#include "directory/json_file.h"
+
 #include "admin-cgi/admin.h"
 
 /*
@@ -40,9 +42,6 @@ json_t *runner_wait(struct web_request *r, json_int_t job);
  * times: of more than one in a row}] (signins.c).
  */
 json_t *signins_of(struct web_request *r, const char *address);
-
-/* A member that is text; "" for all else. */
-const char *ops_text(const json_t *o, const char *key);
 
 /*
  * "checks" of a result: the bad ones first, each with title, state_text and

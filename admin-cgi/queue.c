@@ -79,39 +79,32 @@ put_class(struct web_request *r, json_t *o, const char *word)
 		    : "warn"));
 }
 
-const char *
-ops_text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
 /* The runner's message as a row: times, why it waits, its first recipient. */
 static void
 shape_message(struct web_request *r, json_t *m)
 {
 	json_t *list = json_object_get(m, "recipients"), *one, *shown = NULL;
-	const char *state = ops_text(m, "state");
+	const char *state = json_text(m, "state");
 	size_t i;
 
 	json_array_foreach(list, i, one) {
-		const char *at = ops_text(one, "state");
+		const char *at = json_text(one, "state");
 
 		json_object_set_new(one, "state_text",
 		    json_string(page_text(
 			r, pool_printf(&r->pool, "queue.recipient.%s", at))));
 		if (shown == NULL || strcmp(at, "waiting") == 0)
 			shown = shown != NULL &&
-				strcmp(ops_text(shown, "state"), "waiting") == 0
+				strcmp(json_text(shown, "state"), "waiting") ==
+				    0
 			    ? shown
 			    : one;
 	}
 	if (shown != NULL) {
 		json_object_set_new(
-		    m, "to", json_string(ops_text(shown, "address")));
+		    m, "to", json_string(json_text(shown, "address")));
 		json_object_set_new(
-		    m, "why", json_string(ops_text(shown, "reply")));
+		    m, "why", json_string(json_text(shown, "reply")));
 	}
 	if (json_object_get(m, "hold_reason") != NULL)
 		json_object_set(m, "why", json_object_get(m, "hold_reason"));
@@ -121,11 +114,12 @@ shape_message(struct web_request *r, json_t *m)
 				     json_object_get(m, "recipient_count")) -
 			1));
 	put_class(r, m,
-	    strcmp(state, "held") == 0 ? "held" : class_of(ops_text(m, "why")));
+	    strcmp(state, "held") == 0 ? "held"
+				       : class_of(json_text(m, "why")));
 	json_object_set_new(
 	    m, "held", json_boolean(strcmp(state, "held") == 0));
-	ops_put_time(m, "accepted_at", ops_text(m, "accepted_at"));
-	ops_put_time(m, "next_try_at", ops_text(m, "next_try_at"));
+	ops_put_time(m, "accepted_at", json_text(m, "accepted_at"));
+	ops_put_time(m, "next_try_at", json_text(m, "next_try_at"));
 }
 
 /* --- by destination --------------------------------------------------------------- */
@@ -145,7 +139,7 @@ groups(struct web_request *r, struct web_response *w)
 	expire_ms = 1000 * settings_int(s, SET_QUEUE_EXPIRE);
 	settings_free(s);
 	json_array_foreach(json_object_get(reply, "groups"), i, row) {
-		put_class(r, row, class_of(ops_text(row, "reply")));
+		put_class(r, row, class_of(json_text(row, "reply")));
 		json_object_set_new(row, "end_ms",
 		    json_integer(
 			json_integer_value(json_object_get(row, "oldest_ms")) +
@@ -276,12 +270,12 @@ queue_message_page(struct web_request *r, struct web_response *w)
 		size_t i;
 
 		json_array_foreach(json_object_get(story, "events"), i, event) {
-			const char *name = ops_text(event, "event");
+			const char *name = json_text(event, "event");
 			if (strcmp(name, "attempt") != 0 &&
 			    strcmp(name, "defer") != 0 &&
 			    strcmp(name, "sent") != 0)
 				continue;
-			ops_put_time(event, "at", ops_text(event, "time"));
+			ops_put_time(event, "at", json_text(event, "time"));
 			json_object_set_new(event, "words",
 			    json_string(ops_event_words(r, event)));
 			json_array_append(tries, event);

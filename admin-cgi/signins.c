@@ -29,9 +29,9 @@ static bool
 is_same(
     const json_t *row, const char *service, const char *ip, const char *words)
 {
-	return strcmp(ops_text(row, "service"), service) == 0 &&
-	    strcmp(ops_text(row, "ip"), ip) == 0 &&
-	    strcmp(ops_text(row, "words"), words) == 0;
+	return strcmp(json_text(row, "service"), service) == 0 &&
+	    strcmp(json_text(row, "ip"), ip) == 0 &&
+	    strcmp(json_text(row, "words"), words) == 0;
 }
 
 /* One more of the same in a row is counted, not shown. */

@@ -177,7 +177,7 @@ tools_job_page(struct web_request *r, struct web_response *w)
 		    (json_int_t)number),
 		&reply) != 0)
 		return;
-	tool = ops_text(reply, "tool");
+	tool = json_text(reply, "tool");
 	json_object_del(json_object_get(reply, "args"), "commands");
 	shape_result(r, json_object_get(reply, "result"));
 	page = json_pack("{s:O,s:O*,s:{s:b}}", "args",
@@ -202,7 +202,7 @@ sort_checks(json_t *result)
 	for (size_t k = 0; k < ARRAY_LEN(order); k++) {
 		for (i = front; i < json_array_size(checks); i++) {
 			check = json_array_get(checks, i);
-			if (strcmp(ops_text(check, "state"), order[k]) != 0)
+			if (strcmp(json_text(check, "state"), order[k]) != 0)
 				continue;
 			json_incref(check);
 			(void)json_array_remove(checks, i);
@@ -234,10 +234,10 @@ ops_shape_checks(struct web_request *r, json_t *result)
 	sort_checks(result);
 
 	json_array_foreach(json_object_get(result, "checks"), i, check) {
-		const char *state = ops_text(check, "state");
+		const char *state = json_text(check, "state");
 
 		json_object_set_new(check, "title",
-		    json_string(check_title(r, ops_text(check, "id"))));
+		    json_string(check_title(r, json_text(check, "id"))));
 		json_object_set_new(check, "state_text",
 		    json_string(page_text(
 			r, pool_printf(&r->pool, "state.%s", state))));
@@ -249,7 +249,7 @@ ops_shape_checks(struct web_request *r, json_t *result)
 			    : strcmp(state, "warn") == 0 ? "warn"
 							 : ""));
 	}
-	ops_put_time(result, "at", ops_text(result, "at"));
+	ops_put_time(result, "at", json_text(result, "at"));
 }
 
 void

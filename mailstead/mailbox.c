@@ -24,7 +24,8 @@
 
 enum {
 	FLAGS_SIZE = 8,
-	CHUNK = 65536
+	CHUNK = 65536,
+	PATH_SIZE = 512
 };
 
 static const char *const list_columns[] = { "id", "folder", "arrived_at",
@@ -32,15 +33,16 @@ static const char *const list_columns[] = { "id", "folder", "arrived_at",
 
 /* --- accounts and their mailboxes ------------------------------------------------- */
 
-bool
-mailbox_path(const char *address, char out[MAILBOX_PATH_SIZE])
+/* Where the mailbox of an address is, below the mail root. */
+static bool
+path_of(const char *address, char out[PATH_SIZE])
 {
 	struct slice all = slice_str(address);
 	ptrdiff_t at = slice_rchr(all, '@');
 
 	return at > 0 &&
 	    maildir_path(slice_of(address, (size_t)at),
-		slice_skip(all, (size_t)at + 1), out, MAILBOX_PATH_SIZE);
+		slice_skip(all, (size_t)at + 1), out, PATH_SIZE);
 }
 
 static int
@@ -55,10 +57,10 @@ open_root(struct cli *c, struct err *e)
 static int
 open_box(struct cli *c, const char *address, struct maildir *out, struct err *e)
 {
-	char path[MAILBOX_PATH_SIZE];
+	char path[PATH_SIZE];
 	int root, rc;
 
-	if (!mailbox_path(address, path))
+	if (!path_of(address, path))
 		return err_set(e, ERR_PERM, "%s has no mailbox", address);
 	root = open_root(c, e);
 	if (root < 0)
@@ -363,10 +365,10 @@ static json_t *
 known_paths(const json_t *accounts)
 {
 	json_t *known = json_object();
-	char path[MAILBOX_PATH_SIZE];
+	char path[PATH_SIZE];
 
 	for (size_t i = 0; i < json_array_size(accounts); i++) {
-		if (mailbox_path(
+		if (path_of(
 			json_string_value(json_array_get(accounts, i)), path))
 			json_object_set_new(known, path, json_true());
 	}

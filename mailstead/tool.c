@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "directory/json_file.h"
 
 #include "mailstead/ask.h"
 
@@ -85,14 +86,6 @@ run(struct cli *c, const char *tool, json_t *args,
 	return rc;
 }
 
-static const char *
-text(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
 static int
 print_lookup(const json_t *r)
 {
@@ -101,7 +94,7 @@ print_lookup(const json_t *r)
 	for (size_t i = 0; i < json_array_size(list); i++)
 		puts(json_string_value(json_array_get(list, i)));
 	if (json_array_size(list) == 0)
-		printf("none (%s)\n", text(r, "status"));
+		printf("none (%s)\n", json_text(r, "status"));
 	return json_array_size(list) > 0 ? CLI_DONE : CLI_REFUSED;
 }
 
@@ -110,20 +103,20 @@ print_lines(const json_t *list, const char *indent)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *line = json_array_get(list, i);
-		const char *from = text(line, "from");
+		const char *from = json_text(line, "from");
 
 		printf("%s%s %s\n", indent,
 		    from[0] == 's'       ? "S:"
 			: from[0] == 'c' ? "C:"
 					 : "--",
-		    text(line, "text"));
+		    json_text(line, "text"));
 	}
 }
 
 static int
 print_dialogue(const json_t *r)
 {
-	const char *error = text(r, "error");
+	const char *error = json_text(r, "error");
 
 	print_lines(json_object_get(r, "dialogue"), "");
 	if (error[0] != '\0')
@@ -142,10 +135,11 @@ print_domain(const json_t *r)
 		printf("%lld %s %s: %s%s %s\n",
 		    (long long)json_integer_value(
 			json_object_get(mx, "preference")),
-		    text(mx, "host"), text(mx, "address"), text(mx, "state"),
+		    json_text(mx, "host"), json_text(mx, "address"),
+		    json_text(mx, "state"),
 		    json_is_true(json_object_get(mx, "is_own")) ? ", it is me"
 								: "",
-		    text(mx, "error"));
+		    json_text(mx, "error"));
 		print_lines(json_object_get(mx, "dialogue"), "    ");
 	}
 	if (json_array_size(list) == 0)
@@ -166,7 +160,8 @@ print_relay(const json_t *r)
 static int
 print_id(const json_t *r)
 {
-	printf("%s; see: mailstead trace %s\n", text(r, "id"), text(r, "id"));
+	printf("%s; see: mailstead trace %s\n", json_text(r, "id"),
+	    json_text(r, "id"));
 	return CLI_DONE;
 }
 
@@ -180,8 +175,8 @@ print_checks(const json_t *r)
 
 	cli_print_table(list, columns);
 	for (size_t i = 0; i < json_array_size(list); i++)
-		bad |=
-		    strcmp(text(json_array_get(list, i), "state"), "bad") == 0;
+		bad |= strcmp(json_text(json_array_get(list, i), "state"),
+			   "bad") == 0;
 	return bad ? CLI_REFUSED : CLI_DONE;
 }
 

@@ -115,6 +115,51 @@ ehlo_line(struct client *c, struct slice text)
 	}
 }
 
+/*
+ * What a reply means.  552 to RCPT is "too many recipients" unless it speaks
+ * of the mailbox (RFC 5321 4.5.3.1.10).
+ */
+static enum outcome_kind
+judge(const struct reply *r, enum step step)
+{
+	int class = r->code / 100;
+
+	if (step == STEP_DATA)
+		return class == 3 ? OUTCOME_SENT
+		    : class == 5  ? OUTCOME_PERM
+				  : OUTCOME_TEMP;
+	if (class == 2)
+		return OUTCOME_SENT;
+	if (step == STEP_RCPT && r->code == 552 &&
+	    (r->status[0] == '\0' || strcmp(r->status, "5.5.3") == 0))
+		return OUTCOME_TEMP;
+	return class == 5 ? OUTCOME_PERM : OUTCOME_TEMP;
+}
+
+/* The reply in c becomes the outcome. */
+static void
+take_reply(struct client *c, enum step step, struct outcome *o)
+{
+	const struct reply *r = &c->reply;
+	enum outcome_kind kind = judge(r, step);
+	const char *status = r->status;
+
+	if (status[0] == '\0')
+		status = kind == OUTCOME_SENT ? "2.0.0"
+		    : kind == OUTCOME_PERM    ? "5.0.0"
+					      : "4.0.0";
+	outcome_set(o, kind, status, "%d%s%s%s%s", r->code,
+	    r->status[0] != '\0' ? " " : "", r->status,
+	    r->text[0] != '\0' ? " " : "", r->text);
+	if (kind == OUTCOME_TEMP && o->status[0] == '5')
+		o->status[0] = '4';
+	o->is_reply = true;
+	/* 2xx where 3xx is due and the like: no common state any more */
+	if (r->code / 100 == 3 ? step != STEP_DATA && step != STEP_AUTH
+			       : r->code / 100 == 2 && step == STEP_DATA)
+		c->usable = false;
+}
+
 int
 client_read_reply(struct client *c, enum step step, struct outcome *o)
 {
@@ -141,6 +186,7 @@ client_read_reply(struct client *c, enum step step, struct outcome *o)
 	} while (event == REPLY_MORE);
 	if (c->reply.code == 421)
 		c->usable = false;
+	take_reply(c, step, o);
 	return 0;
 }
 
@@ -168,51 +214,6 @@ client_command(
 	return 0;
 }
 
-/*
- * What a reply means.  552 to RCPT is "too many recipients" unless it speaks
- * of the mailbox (RFC 5321 4.5.3.1.10).
- */
-static enum outcome_kind
-judge(const struct reply *r, enum step step)
-{
-	int class = r->code / 100;
-
-	if (step == STEP_DATA)
-		return class == 3 ? OUTCOME_SENT
-		    : class == 5  ? OUTCOME_PERM
-				  : OUTCOME_TEMP;
-	if (class == 2)
-		return OUTCOME_SENT;
-	if (step == STEP_RCPT && r->code == 552 &&
-	    (r->status[0] == '\0' || strcmp(r->status, "5.5.3") == 0))
-		return OUTCOME_TEMP;
-	return class == 5 ? OUTCOME_PERM : OUTCOME_TEMP;
-}
-
-/* The reply in c becomes the outcome. */
-void
-client_take_reply(struct client *c, enum step step, struct outcome *o)
-{
-	const struct reply *r = &c->reply;
-	enum outcome_kind kind = judge(r, step);
-	const char *status = r->status;
-
-	if (status[0] == '\0')
-		status = kind == OUTCOME_SENT ? "2.0.0"
-		    : kind == OUTCOME_PERM    ? "5.0.0"
-					      : "4.0.0";
-	outcome_set(o, kind, status, "%d%s%s%s%s", r->code,
-	    r->status[0] != '\0' ? " " : "", r->status,
-	    r->text[0] != '\0' ? " " : "", r->text);
-	if (kind == OUTCOME_TEMP && o->status[0] == '5')
-		o->status[0] = '4';
-	o->is_reply = true;
-	/* 2xx where 3xx is due and the like: no common state any more */
-	if (r->code / 100 == 3 ? step != STEP_DATA && step != STEP_AUTH
-			       : r->code / 100 == 2 && step == STEP_DATA)
-		c->usable = false;
-}
-
 int
 client_exchange(
     struct client *c, enum step step, struct outcome *o, const char *text)
@@ -220,7 +221,6 @@ client_exchange(
 	if (client_command(c, step, o, "%s", text) != 0 ||
 	    client_read_reply(c, step, o) != 0)
 		return -1;
-	client_take_reply(c, step, o);
 	return o->kind == OUTCOME_SENT && c->usable ? 0 : -1;
 }
 
@@ -305,10 +305,8 @@ auth_line(struct client *c, struct outcome *o, const char *prefix,
 		outcome_set(o, OUTCOME_TEMP, "4.7.0", "credential too long");
 	else if (stream_write(&c->stream, b.data, b.len, &e) != 0)
 		client_give_up(c, o, STEP_AUTH, &e);
-	else if (client_read_reply(c, STEP_AUTH, o) == 0) {
-		client_take_reply(c, STEP_AUTH, o);
+	else if (client_read_reply(c, STEP_AUTH, o) == 0)
 		rc = c->reply.code == expected ? 0 : -1;
-	}
 	mem_wipe(b.data, b.len);
 	buf_release(&b);
 	return rc;
@@ -334,12 +332,9 @@ authenticate(struct client *c, const struct client_host *h, struct outcome *o)
 			    c, o, "AUTH PLAIN ", plain, (size_t)n, 235);
 		mem_wipe(plain, sizeof(plain));
 	} else if (client_command(c, STEP_AUTH, o, "AUTH LOGIN") == 0 &&
-	    client_read_reply(c, STEP_AUTH, o) == 0) {
-		client_take_reply(c, STEP_AUTH, o);
-		if (c->reply.code == 334 &&
-		    auth_line(c, o, "", h->user, strlen(h->user), 334) == 0)
-			rc = auth_line(
-			    c, o, "", h->password, strlen(h->password), 235);
+	    client_read_reply(c, STEP_AUTH, o) == 0 && c->reply.code == 334 &&
+	    auth_line(c, o, "", h->user, strlen(h->user), 334) == 0) {
+		rc = auth_line(c, o, "", h->password, strlen(h->password), 235);
 	}
 	if (rc != 0 && o->kind != OUTCOME_TEMP) {
 		o->kind = OUTCOME_TEMP;
@@ -383,10 +378,7 @@ greet(struct client *c, const struct client_host *h, struct outcome *o,
 {
 	if (h->tls == CLIENT_TLS_WRAPPED && handshake(c, h, o) != 0)
 		return -1;
-	if (client_read_reply(c, STEP_GREETING, o) != 0)
-		return -1;
-	client_take_reply(c, STEP_GREETING, o);
-	if (c->reply.code != 220)
+	if (client_read_reply(c, STEP_GREETING, o) != 0 || c->reply.code != 220)
 		return -1;
 	if (hello(c, h, o) != 0 || secure(c, h, o, retry_plain) != 0)
 		return -1;

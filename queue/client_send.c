@@ -172,7 +172,6 @@ read_rcpt(struct client *c, struct client_recipient *r, bool others_accepted)
 		r->outcome = o;
 		return -1;
 	}
-	client_take_reply(c, STEP_RCPT, &o);
 	if (o.kind == OUTCOME_SENT) {
 		r->accepted = true;
 		return 0;
@@ -214,7 +213,6 @@ read_envelope(struct client *c, struct client_recipient *rcpts, size_t count,
 		return -1;
 	if (client_read_reply(c, STEP_DATA, o) != 0)
 		return -1;
-	client_take_reply(c, STEP_DATA, o);
 	return o->kind == OUTCOME_SENT ? 0 : -1;
 }
 
@@ -236,7 +234,6 @@ negotiate(struct client *c, const struct client_message *m,
 		return -1;
 	if (client_read_reply(c, STEP_MAIL, o) != 0)
 		return -1;
-	client_take_reply(c, STEP_MAIL, o);
 	if (o->kind == OUTCOME_SENT)
 		return read_envelope(
 		    c, rcpts, count, pipelined, o, accepted_out);
@@ -335,10 +332,8 @@ finish_text(struct client *c, const struct client_message *m, struct outcome *o,
 		} else if (client_read_reply(c, STEP_DOT, o) != 0) {
 			o->maybe_twice = true;
 			rc = -1;
-		} else
-			client_take_reply(c, STEP_DOT, o);
+		}
 	} else if (early && client_read_reply(c, STEP_DOT, o) == 0) {
-		client_take_reply(c, STEP_DOT, o);
 		c->usable = false;
 		if (o->kind == OUTCOME_SENT)
 			outcome_set(o, OUTCOME_TEMP, "4.5.0",

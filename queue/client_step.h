@@ -53,11 +53,8 @@ int client_give_up(
 int client_command(struct client *c, enum step step, struct outcome *o,
     const char *fmt, ...) PRINTF_LIKE(4, 5);
 
-/* Read one whole reply into c->reply. */
+/* Read one whole reply into c->reply; what it means, by code and step. */
 int client_read_reply(struct client *c, enum step step, struct outcome *o);
-
-/* What the reply in c->reply means, by its code and the step. */
-void client_take_reply(struct client *c, enum step step, struct outcome *o);
 
 /* Command and reply in one; 0 when the reply is the good one. */
 int client_exchange(

@@ -48,8 +48,9 @@ digits(struct slice s)
 	return n <= 3 ? n : 0;
 }
 
-size_t
-reply_enhanced(int code, struct slice s, char out[12])
+/* RFC 3463: the status at the start of `s`, of the code's class; its length. */
+static size_t
+enhanced(int code, struct slice s, char out[12])
 {
 	size_t subject, detail, len;
 
@@ -101,7 +102,7 @@ reply_push(struct reply *r, struct slice line)
 		return REPLY_BAD;
 	r->code = code;
 	text = reply_line_text(line);
-	len = reply_enhanced(code, text, r->status);
+	len = enhanced(code, text, r->status);
 	add_text(r, slice_skip(text, len));
 	return line.len > 3 && line.data[3] == '-' ? REPLY_MORE : REPLY_DONE;
 }

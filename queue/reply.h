@@ -39,10 +39,4 @@ enum reply_event reply_push(struct reply *r, struct slice line);
 /* The line's text behind its code: for EHLO keywords.  Valid line only. */
 struct slice reply_line_text(struct slice line);
 
-/*
- * RFC 3463: "class.subject.detail" at the start of `s`, of the reply's class,
- * to `out` (12 bytes); the number of bytes it takes, 0 if there is none.
- */
-size_t reply_enhanced(int code, struct slice s, char out[12]);
-
 #endif /* QUEUE_REPLY_H */

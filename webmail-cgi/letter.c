@@ -8,14 +8,6 @@
 
 #include "webmail-cgi/read.h"
 
-const char *
-json_text(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
 int
 letter_by_id(
     struct web_request *r, const char *text, struct letter *out, struct err *e)

@@ -91,16 +91,8 @@ json_t *outgoing_bad_domains(struct web_request *r, const struct draft *d,
     bool (*is_known)(const struct web_request *r, const char *domain));
 
 /*
- * How far the runner is with a message of the user's: {recipients: [{address,
- * state, reply, remote, at}], waiting: bool}.  ERR_PERM: not theirs, or long
- * forgotten.
- */
-int outgoing_delivery(struct web_request *r, const char *id, json_t **out,
-    struct err *e) MUST_CHECK;
-
-/*
- * GET /delivery/<id>: the same as a page; of a message that waits for its time
- * also when that is, and a button to take it back.
+ * GET /delivery/<id>: how far the runner is with a message of the user's; of
+ * one that waits for its time also when that is, and a button to take it back.
  */
 void outgoing_delivery_page(struct web_request *r, struct web_response *w);
 

@@ -299,13 +299,6 @@ outgoing_undo_post(struct web_request *r, struct web_response *w)
 	draft_close(&d);
 }
 
-int
-outgoing_delivery(
-    struct web_request *r, const char *id, json_t **out, struct err *e)
-{
-	return ask_runner(r, "delivery", id, out, e);
-}
-
 /* The rows' states in words, times as the templates want them. */
 static json_t *
 delivery_rows(struct web_request *r, json_t *reply)
@@ -341,7 +334,7 @@ outgoing_delivery_page(struct web_request *r, struct web_response *w)
 	struct sql *db;
 	struct err e;
 
-	if (outgoing_delivery(r, r->args[0], &reply, &e) != 0) {
+	if (ask_runner(r, "delivery", r->args[0], &reply, &e) != 0) {
 		if (e.kind != ERR_PERM)
 			log_error("delivery: %s", e.text);
 		web_error(w, e.kind == ERR_PERM ? 404 : 503,

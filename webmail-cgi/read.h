@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "base/compiler.h"
+#include "directory/json_file.h"
 
 #include "webmail-cgi/mailbox.h"
 
@@ -47,9 +48,6 @@ void letter_describe(
 /* mime_view() of an opened one; ERR as there. */
 int letter_view(struct web_request *r, const struct letter *l,
     bool prefer_plain, json_t **out, struct err *e) MUST_CHECK;
-
-/* A text of an object, or "". */
-const char *json_text(const json_t *object, const char *key);
 
 /* --- message.c: one message for the templates -------------------------------- */
 

@@ -21,6 +21,7 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "directory/json_file.h"
 #include "net/sock.h"
 
 enum {
@@ -206,14 +207,6 @@ exchange(
 	return receive(fd, deadline, reply_out, e);
 }
 
-static const char *
-text_of(json_t *object, const char *key)
-{
-	const char *s = json_string_value(json_object_get(object, key));
-
-	return s ? s : "";
-}
-
 static enum err_kind
 kind_of(const char *word)
 {
@@ -230,8 +223,8 @@ check_reply(json_t *reply, struct err *e)
 {
 	if (json_is_true(json_object_get(reply, "ok")))
 		return 0;
-	err_set(
-	    e, kind_of(text_of(reply, "kind")), "%s", text_of(reply, "text"));
+	err_set(e, kind_of(json_text(reply, "kind")), "%s",
+	    json_text(reply, "text"));
 	json_decref(reply);
 	return -1;
 }
@@ -417,7 +410,7 @@ result_of(json_t *reply)
 		{ "syntax", AUTH_SYNTAX },
 	};
 
-	const char *word = text_of(reply, "result");
+	const char *word = json_text(reply, "result");
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcmp(word, words[i].word) == 0)
@@ -455,9 +448,10 @@ ask(struct auth_exchange *x, json_t *request)
 	} else {
 		result = result_of(reply);
 		set_string(&x->text,
-		    text_of(reply, result == AUTH_MORE ? "challenge" : "text"));
+		    json_text(
+			reply, result == AUTH_MORE ? "challenge" : "text"));
 		if (result == AUTH_OK)
-			set_string(&x->account, text_of(reply, "account"));
+			set_string(&x->account, json_text(reply, "account"));
 		json_decref(reply);
 	}
 	if (result != AUTH_MORE) {

@@ -11,6 +11,14 @@
 #include "base/file.h"
 #include "base/mem.h"
 
+const char *
+json_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
 json_t *
 json_file_read(const char *state_dir, const char *name, size_t max)
 {

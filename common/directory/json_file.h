@@ -9,9 +9,12 @@
 #include "base/err.h"
 
 /*
- * Small files of the state directory that hold one JSON value (such as
- * run/health.json): read whole and replaced whole.  Any thread.
+ * What JSON says, and small files of the state directory that hold one value
+ * (such as run/health.json): read whole and replaced whole.  Any thread.
  */
+
+/* A member that is text; "" for all else. */
+const char *json_text(const json_t *object, const char *key);
 
 /* A new reference; NULL: not there, over `max` bytes, or no JSON. */
 json_t *json_file_read(const char *state_dir, const char *name, size_t max);

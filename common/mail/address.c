@@ -36,11 +36,11 @@ is_atext(int c)
 
 /* --- Domains -------------------------------------------------------------- */
 
+/* Perhaps with a hyphen at its begin or end. */
 static bool
-label_is_valid(struct slice label)
+label_is_readable(struct slice label)
 {
-	if (label.len == 0 || label.len > 63 || label.data[0] == '-' ||
-	    label.data[label.len - 1] == '-')
+	if (label.len == 0 || label.len > 63)
 		return false;
 	for (size_t i = 0; i < label.len; i++) {
 		unsigned char c = (unsigned char)label.data[i];
@@ -49,6 +49,13 @@ label_is_valid(struct slice label)
 			return false;
 	}
 	return true;
+}
+
+static bool
+label_is_valid(struct slice label)
+{
+	return label_is_readable(label) && label.data[0] != '-' &&
+	    label.data[label.len - 1] != '-';
 }
 
 static bool
@@ -181,14 +188,8 @@ helo_is_valid(struct slice s)
 		return false;
 	while (s.data != NULL) {
 		s = slice_cut(s, '.', &label);
-		if (label.len == 0 || label.len > 63)
+		if (!label_is_readable(label))
 			return false;
-		for (size_t i = 0; i < label.len; i++) {
-			unsigned char c = (unsigned char)label.data[i];
-
-			if (!ascii_is_alnum(c) && c != '-' && c != '_')
-				return false;
-		}
 	}
 	return true;
 }

@@ -455,10 +455,11 @@ name_of_record(const struct walk *w, struct pool *pool)
 	return pool_strdup(pool, name);
 }
 
-static enum dns_status
-parse_texts(struct slice answer, const char *name, int type, struct pool *pool,
-    struct dns_text_list *out)
+enum dns_status
+dns_parse_text(struct slice answer, const char *name, bool ptr,
+    struct pool *pool, struct dns_text_list *out)
 {
+	int type = ptr ? ns_t_ptr : ns_t_txt;
 	struct dns_text_list list = { 0 };
 	enum dns_status status;
 	struct walk w;
@@ -468,8 +469,8 @@ parse_texts(struct slice answer, const char *name, int type, struct pool *pool,
 	list.items =
 	    pool_alloc(pool, most_records(&w, TEXT_MAX) * sizeof(*list.items));
 	while (list.count < TEXT_MAX && walk_next(&w, type)) {
-		char *text = type == ns_t_ptr ? name_of_record(&w, pool)
-					      : text_of_record(&w, pool);
+		char *text =
+		    ptr ? name_of_record(&w, pool) : text_of_record(&w, pool);
 
 		if (text == NULL) {
 			w.skipped = true;
@@ -482,20 +483,6 @@ parse_texts(struct slice answer, const char *name, int type, struct pool *pool,
 	if (status == DNS_OK)
 		*out = list;
 	return status;
-}
-
-enum dns_status
-dns_parse_txt(struct slice answer, const char *name, struct pool *pool,
-    struct dns_text_list *out)
-{
-	return parse_texts(answer, name, ns_t_txt, pool, out);
-}
-
-enum dns_status
-dns_parse_ptr(struct slice answer, const char *name, struct pool *pool,
-    struct dns_text_list *out)
-{
-	return parse_texts(answer, name, ns_t_ptr, pool, out);
 }
 
 /* --- both halves together ------------------------------------------------- */
@@ -587,18 +574,26 @@ dns_takes_mail(
 	return failed ? DNS_MAIL_UNKNOWN : DNS_MAIL_NO_HOST;
 }
 
+static enum dns_status
+look_up_text(const struct dns_config *c, const char *name, bool ptr,
+    struct pool *pool, struct dns_text_list *out)
+{
+	struct slice answer;
+	enum dns_status status =
+	    look_up(c, name, ptr ? ns_t_ptr : ns_t_txt, &answer);
+
+	if (status == DNS_OK) {
+		status = dns_parse_text(answer, name, ptr, pool, out);
+		free_answer(answer);
+	}
+	return status;
+}
+
 enum dns_status
 dns_txt(const struct dns_config *c, const char *name, struct pool *pool,
     struct dns_text_list *out)
 {
-	struct slice answer;
-	enum dns_status status = look_up(c, name, ns_t_txt, &answer);
-
-	if (status == DNS_OK) {
-		status = dns_parse_txt(answer, name, pool, out);
-		free_answer(answer);
-	}
-	return status;
+	return look_up_text(c, name, false, pool, out);
 }
 
 /* RFC 1035 3.5, RFC 3596 2.5 */
@@ -626,15 +621,7 @@ enum dns_status
 dns_ptr(const struct dns_config *c, const struct ip *ip, struct pool *pool,
     struct dns_text_list *out)
 {
-	char *name = reverse_name(ip, pool);
-	struct slice answer;
-	enum dns_status status = look_up(c, name, ns_t_ptr, &answer);
-
-	if (status == DNS_OK) {
-		status = dns_parse_ptr(answer, name, pool, out);
-		free_answer(answer);
-	}
-	return status;
+	return look_up_text(c, reverse_name(ip, pool), true, pool, out);
 }
 
 enum dns_status

@@ -116,9 +116,8 @@ enum dns_status dns_parse_mx(struct slice answer, const char *name,
     struct pool *pool, struct dns_mx_list *out);
 enum dns_status dns_parse_ip(struct slice answer, const char *name, bool v6,
     struct pool *pool, struct dns_ip_list *out);
-enum dns_status dns_parse_txt(struct slice answer, const char *name,
-    struct pool *pool, struct dns_text_list *out);
-enum dns_status dns_parse_ptr(struct slice answer, const char *name,
+/* TXT, or PTR with `ptr`. */
+enum dns_status dns_parse_text(struct slice answer, const char *name, bool ptr,
     struct pool *pool, struct dns_text_list *out);
 
 #endif /* NET_DNS_H */

@@ -37,9 +37,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(ips.count >= 1 && ips.count <= 200);
 	if (dns_parse_ip(answer, name, true, &pool, &ips) == DNS_OK)
 		assert(ips.count >= 1 && ips.count <= 200);
-	if (dns_parse_txt(answer, name, &pool, &texts) == DNS_OK)
+	if (dns_parse_text(answer, name, false, &pool, &texts) == DNS_OK)
 		assert(texts.count >= 1 && texts.count <= 100);
-	if (dns_parse_ptr(answer, name, &pool, &texts) == DNS_OK) {
+	if (dns_parse_text(answer, name, true, &pool, &texts) == DNS_OK) {
 		for (size_t i = 0; i < texts.count; i++)
 			check_name(texts.items[i]);
 	}
