@@ -5,7 +5,6 @@
 
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -52,14 +51,6 @@ left_close(struct left_roots *roots)
 	if (roots->users_fd >= 0)
 		(void)close(roots->users_fd);
 	roots->mail_fd = roots->users_fd = -1;
-}
-
-static DIR *
-open_below(int at, const char *name)
-{
-	int fd = openat(at, name, OPEN_DIRECTORY);
-
-	return fd < 0 ? NULL : fdopendir(fd);
 }
 
 /* When it was put aside, from "NAME~MILLISECONDS"; false: not one of ours. */
@@ -161,25 +152,22 @@ int
 left_list(
     const struct left_roots *roots, left_found *found, void *arg, struct err *e)
 {
-	DIR *all = open_below(roots->mail_fd, "."), *dir;
+	DIR *all = file_list(roots->mail_fd, "."), *dir;
 	char left[NAME_MAX + sizeof("/" LEFT)];
-	struct dirent *domain, *d;
+	const char *domain, *name;
 	int64_t ms;
 
 	if (all == NULL)
 		return err_errno(e, "the mail root");
-	while ((domain = readdir(all)) != NULL) {
-		(void)snprintf(left, sizeof(left), "%s/" LEFT, domain->d_name);
-		dir = domain->d_name[0] != '.'
-		    ? open_below(roots->mail_fd, left)
-		    : NULL;
-		while (dir != NULL && (d = readdir(dir)) != NULL)
-			if (time_aside(d->d_name, &ms))
-				found(arg, domain->d_name, d->d_name, ms);
-		if (dir != NULL)
-			(void)closedir(dir);
+	while ((domain = file_list_next(all)) != NULL) {
+		(void)snprintf(left, sizeof(left), "%s/" LEFT, domain);
+		dir = domain[0] != '.' ? file_list(roots->mail_fd, left) : NULL;
+		while ((name = file_list_next(dir)) != NULL)
+			if (time_aside(name, &ms))
+				found(arg, domain, name, ms);
+		file_list_end(dir);
 	}
-	(void)closedir(all);
+	file_list_end(all);
 	return 0;
 }
 
@@ -187,17 +175,16 @@ left_list(
 static int64_t
 last_aside(int domain, const char *name)
 {
-	DIR *dir = open_below(domain, LEFT);
+	DIR *dir = file_list(domain, LEFT);
 	size_t n = strlen(name);
 	int64_t ms, last = 0;
-	struct dirent *d;
+	const char *entry;
 
-	while (dir != NULL && (d = readdir(dir)) != NULL)
-		if (strncmp(d->d_name, name, n) == 0 && d->d_name[n] == '~' &&
-		    time_aside(d->d_name, &ms) && ms > last)
+	while ((entry = file_list_next(dir)) != NULL)
+		if (strncmp(entry, name, n) == 0 && entry[n] == '~' &&
+		    time_aside(entry, &ms) && ms > last)
 			last = ms;
-	if (dir != NULL)
-		(void)closedir(dir);
+	file_list_end(dir);
 	return last;
 }
 
@@ -284,41 +271,38 @@ static void
 purge_domain(struct purge *p, int root_fd, const char *domain)
 {
 	char left[NAME_MAX + sizeof("/" LEFT)], path[PATH_MAX];
-	struct dirent *d;
+	const char *name;
 	int64_t aside_ms;
 	DIR *dir;
 
 	(void)snprintf(left, sizeof(left), "%s/" LEFT, domain);
-	dir = open_below(root_fd, left);
-	while (dir != NULL && (d = readdir(dir)) != NULL) {
-		if (!time_aside(d->d_name, &aside_ms) ||
-		    aside_ms > p->before_ms ||
-		    (p->local != NULL && !is_of(p, d->d_name)))
+	dir = file_list(root_fd, left);
+	while ((name = file_list_next(dir)) != NULL) {
+		if (!time_aside(name, &aside_ms) || aside_ms > p->before_ms ||
+		    (p->local != NULL && !is_of(p, name)))
 			continue;
-		if (unlinkat(dirfd(dir), d->d_name, 0) != 0 &&
-		    maildir_remove_tree(dirfd(dir), d->d_name, p->error) != 0) {
+		if (unlinkat(dirfd(dir), name, 0) != 0 &&
+		    maildir_remove_tree(dirfd(dir), name, p->error) != 0) {
 			p->failed = true;
 			continue;
 		}
-		(void)snprintf(path, sizeof(path), "%s/%s", left, d->d_name);
+		(void)snprintf(path, sizeof(path), "%s/%s", left, name);
 		p->gone(p->arg, p->root, path);
 	}
-	if (dir != NULL)
-		(void)closedir(dir);
+	file_list_end(dir);
 }
 
 static void
 purge_root(struct purge *p, int fd)
 {
-	DIR *dir = fd < 0 ? NULL : open_below(fd, ".");
-	struct dirent *d;
+	DIR *dir = fd < 0 ? NULL : file_list(fd, ".");
+	const char *name;
 
-	while (dir != NULL && (d = readdir(dir)) != NULL)
-		if (d->d_name[0] != '.' &&
-		    (p->domain == NULL || strcmp(p->domain, d->d_name) == 0))
-			purge_domain(p, fd, d->d_name);
-	if (dir != NULL)
-		(void)closedir(dir);
+	while ((name = file_list_next(dir)) != NULL)
+		if (name[0] != '.' &&
+		    (p->domain == NULL || strcmp(p->domain, name) == 0))
+			purge_domain(p, fd, name);
+	file_list_end(dir);
 }
 
 int

@@ -15,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -89,19 +88,18 @@ compare_names(const void *a, const void *b)
 static ssize_t
 list_copies(int fd, char (**out)[NAME_SIZE])
 {
-	int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = again >= 0 ? fdopendir(again) : NULL;
-	const struct dirent *entry;
+	DIR *dir = file_list(fd, ".");
+	const char *name;
 	size_t count = 0;
 
 	if (dir == NULL)
 		return -1;
 	*out = mem_alloc(COPIES_MAX * sizeof(**out));
-	while ((entry = readdir(dir)) != NULL && count < COPIES_MAX) {
-		if (is_copy_name(entry->d_name))
-			memcpy((*out)[count++], entry->d_name, NAME_SIZE);
+	while ((name = file_list_next(dir)) != NULL && count < COPIES_MAX) {
+		if (is_copy_name(name))
+			memcpy((*out)[count++], name, NAME_SIZE);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	qsort(*out, count, sizeof(**out), compare_names);
 	return (ssize_t)count;
 }

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -175,19 +174,15 @@ set_owner(int dir_fd, const struct config *c, const struct place *place,
 static int
 own_below(int dir_fd, const char *path, uid_t uid, gid_t gid, struct err *e)
 {
-	int fd = openat(
-	    dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
+	DIR *dir = file_list(dir_fd, path);
+	int fd = dir != NULL ? dirfd(dir) : -1;
+	const char *name;
 	struct stat st;
 	int rc = 0;
 
 	if (dir == NULL)
 		return errno == ENOENT ? 0 : err_errno(e, "%s", path);
-	while (rc == 0 && (entry = readdir(dir)) != NULL) {
-		const char *name = entry->d_name;
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-			continue;
+	while (rc == 0 && (name = file_list_next(dir)) != NULL) {
 		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
 		    fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
 			rc = err_errno(e, "%s/%s", path, name);
@@ -196,7 +191,7 @@ own_below(int dir_fd, const char *path, uid_t uid, gid_t gid, struct err *e)
 			    ? err_errno(e, "%s/%s", path, name)
 			    : own_below(fd, name, uid, gid, e);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	return rc;
 }
 
@@ -278,16 +273,10 @@ make_certificate(
 void
 state_empty(int dir_fd)
 {
-	DIR *dir = fdopendir(dup(dir_fd));
-	struct dirent *entry;
+	DIR *dir = file_list(dir_fd, ".");
+	const char *name;
 
-	if (dir == NULL)
-		return;
-	rewinddir(dir); /* the position is shared with dir_fd */
-	while ((entry = readdir(dir)) != NULL) {
-		const char *name = entry->d_name;
-		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-			continue;
+	while ((name = file_list_next(dir)) != NULL) {
 		if (unlinkat(dir_fd, name, 0) == 0)
 			continue;
 		int below = openat(dir_fd, name,
@@ -298,7 +287,7 @@ state_empty(int dir_fd)
 		}
 		unlinkat(dir_fd, name, AT_REMOVEDIR);
 	}
-	closedir(dir);
+	file_list_end(dir);
 }
 
 /* `accountd --create`: both databases, by the program that writes them. */
@@ -352,25 +341,18 @@ make_state(struct cli *c, int dir_fd, const struct request *r, struct err *e)
 int
 state_open_empty(const char *path, int *fd_out, struct err *e)
 {
-	struct dirent *entry;
-
 	if (mkdir(path, 0755) != 0 && errno != EEXIST)
 		return err_errno(e, "%s", path);
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, "%s", path);
-	DIR *dir = fdopendir(dup(fd));
+	DIR *dir = file_list(fd, ".");
 	if (dir == NULL) {
 		close(fd);
 		return err_errno(e, "%s", path);
 	}
-	bool empty = true;
-	while ((entry = readdir(dir)) != NULL) {
-		if (strcmp(entry->d_name, ".") != 0 &&
-		    strcmp(entry->d_name, "..") != 0)
-			empty = false;
-	}
-	closedir(dir);
+	bool empty = file_list_next(dir) == NULL;
+	file_list_end(dir);
 	if (!empty) {
 		close(fd);
 		return err_set(e, ERR_PERM, "%s is not empty", path);

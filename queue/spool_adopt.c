@@ -6,7 +6,6 @@
  * work beside it, so the live marks get a name of their own meanwhile.  Once
  * everything lies in hold/, the journal is removed, the uuid changed.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/base64.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include "queue/spool_internal.h"
@@ -49,18 +49,14 @@ hold_all(struct spool *s, const char *reason, size_t *held_out, struct err *e)
 static void
 empty_journal(int spool_fd)
 {
-	int fd = openat(spool_fd, "journal",
-	    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *entry;
+	DIR *dir = file_list(spool_fd, "journal");
+	const char *name;
 
-	if (dir == NULL)
-		return;
-	while ((entry = readdir(dir)) != NULL) { /* single-threaded */
-		if (entry->d_name[0] != '.')
-			(void)unlinkat(fd, entry->d_name, 0);
+	while ((name = file_list_next(dir)) != NULL) {
+		if (name[0] != '.')
+			(void)unlinkat(dirfd(dir), name, 0);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 }
 
 int

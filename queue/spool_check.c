@@ -10,7 +10,6 @@
  */
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include "queue/spool_internal.h"
@@ -154,16 +154,16 @@ static void
 each_name(struct checker *c, int dir_fd,
     void (*check)(struct checker *c, const char *name))
 {
-	struct dirent *de;
-	DIR *dir = spool_dir_list(dir_fd);
+	const char *entry;
+	DIR *dir = file_list(dir_fd, ".");
 
 	if (dir == NULL) {
 		say(c, true, "a directory of the spool cannot be listed");
 		return;
 	}
-	while ((de = readdir(dir)) != NULL)
-		check(c, de->d_name);
-	(void)closedir(dir);
+	while ((entry = file_list_next(dir)) != NULL)
+		check(c, entry);
+	file_list_end(dir);
 }
 
 static void

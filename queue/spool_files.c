@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -302,19 +301,19 @@ load_dir(struct spool *s, enum entry_dir which, struct err *e)
 {
 	struct envelope_name *names = NULL;
 	size_t count = 0, space = 0;
-	struct dirent *de;
-	DIR *dir = spool_dir_list(files_dir(s, which));
+	const char *name;
+	DIR *dir = file_list(files_dir(s, which), ".");
 
 	if (dir == NULL)
 		return err_errno(e, "list deferred messages");
-	while ((de = readdir(dir)) != NULL) {
+	while ((name = file_list_next(dir)) != NULL) {
 		names = mem_grow(names, &space, count + 1, sizeof(*names));
-		if (envelope_name_get(de->d_name, &names[count]))
+		if (envelope_name_get(name, &names[count]))
 			count++;
-		else if (slice_ends(slice_str(de->d_name), ".tmp"))
-			(void)unlinkat(dirfd(dir), de->d_name, 0);
+		else if (slice_ends(slice_str(name), ".tmp"))
+			(void)unlinkat(dirfd(dir), name, 0);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	if (count > 1)
 		qsort(names, count, sizeof(*names), compare_names);
 	for (size_t i = 0; i < count; i++)
@@ -379,22 +378,22 @@ static int
 list_bodies(struct spool *s, int dir_fd, struct name_list *out, struct err *e)
 {
 	char id[ID_SIZE];
-	struct dirent *de;
-	DIR *dir = spool_dir_list(dir_fd);
+	const char *name;
+	DIR *dir = file_list(dir_fd, ".");
 
 	if (dir == NULL)
 		return err_errno(e, "list bodies");
-	while ((de = readdir(dir)) != NULL) {
-		if (!body_id(de->d_name, id) || is_needed(s, dir_fd, id) ||
-		    is_being_written(dir_fd, de->d_name))
+	while ((name = file_list_next(dir)) != NULL) {
+		if (!body_id(name, id) || is_needed(s, dir_fd, id) ||
+		    is_being_written(dir_fd, name))
 			continue;
 		out->names = mem_grow(out->names, &out->alloc, out->count + 1,
 		    sizeof(*out->names));
-		if (slice_copy(slice_str(de->d_name), out->names[out->count],
+		if (slice_copy(slice_str(name), out->names[out->count],
 			sizeof(*out->names)))
 			out->count++;
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	return 0;
 }
 

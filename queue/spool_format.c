@@ -142,17 +142,6 @@ spool_dirs_close(struct spool_dirs *d)
 	}
 }
 
-DIR *
-spool_dir_list(int dir_fd)
-{
-	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-
-	if (dir == NULL && fd >= 0)
-		(void)close(fd);
-	return dir;
-}
-
 int
 spool_file_new(int dir_fd, const char *name)
 {

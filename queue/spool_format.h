@@ -3,7 +3,6 @@
 
 #include <sys/types.h>
 
-#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,8 +36,6 @@ void spool_dirs_close(struct spool_dirs *d);
 
 /* A new file, 0660 whatever the umask; -1 with errno. */
 int spool_file_new(int dir_fd, const char *name) MUST_CHECK;
-/* The names in an opened directory; NULL with errno. */
-DIR *spool_dir_list(int dir_fd) MUST_CHECK;
 
 /* Lock a whole file for this open descriptor, or -1 with errno (EAGAIN). */
 int spool_file_lock(int fd) MUST_CHECK;

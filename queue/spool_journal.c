@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
@@ -333,25 +333,25 @@ list_segments(struct spool *s, struct err *e)
 {
 	char writer[WRITER_NAME_MAX + 1];
 	struct journal_segment *g;
-	struct dirent *de;
+	const char *name;
 	uint32_t n;
 	int rc = 0;
-	DIR *dir = spool_dir_list(s->dirs.journal);
+	DIR *dir = file_list(s->dirs.journal, ".");
 
 	if (dir == NULL)
 		return err_errno(e, "list journal");
 	for (g = s->segments; g != NULL; g = g->next)
 		g->is_listed = false;
-	while (rc == 0 && (de = readdir(dir)) != NULL) {
-		if (!segment_name_parse(de->d_name, "seg", writer, &n))
+	while (rc == 0 && (name = file_list_next(dir)) != NULL) {
+		if (!segment_name_parse(name, "seg", writer, &n))
 			continue;
-		g = find_segment(s, de->d_name);
+		g = find_segment(s, name);
 		if (g != NULL)
 			g->is_listed = true;
 		else
-			rc = meet_segment(s, de->d_name, e);
+			rc = meet_segment(s, name, e);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	return rc;
 }
 
@@ -452,16 +452,16 @@ static size_t
 count_free(struct spool *s)
 {
 	char writer[WRITER_NAME_MAX + 1];
-	struct dirent *de;
+	const char *name;
 	size_t count = 0;
 	uint32_t n;
-	DIR *dir = spool_dir_list(s->dirs.journal);
+	DIR *dir = file_list(s->dirs.journal, ".");
 
 	if (dir == NULL)
 		return 0;
-	while ((de = readdir(dir)) != NULL)
-		count += segment_name_parse(de->d_name, "free", writer, &n);
-	(void)closedir(dir);
+	while ((name = file_list_next(dir)) != NULL)
+		count += segment_name_parse(name, "free", writer, &n);
+	file_list_end(dir);
 	return count;
 }
 

@@ -15,7 +15,6 @@
 
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -84,25 +83,24 @@ scan_names(struct spool_ring *r, struct err *e)
 {
 	static const char *const exts[] = { "seg", "free", "void", "new" };
 	char writer[WRITER_NAME_MAX + 1];
-	struct dirent *de;
+	const char *entry;
 	uint32_t n;
-	DIR *dir = spool_dir_list(r->dirs->journal);
+	DIR *dir = file_list(r->dirs->journal, ".");
 
 	if (dir == NULL)
 		return err_errno(e, "list journal");
-	while ((de = readdir(dir)) != NULL) {
+	while ((entry = file_list_next(dir)) != NULL) {
 		for (size_t i = 0; i < ARRAY_LEN(exts); i++) {
-			if (!segment_name_parse(
-				de->d_name, exts[i], writer, &n) ||
+			if (!segment_name_parse(entry, exts[i], writer, &n) ||
 			    strcmp(writer, r->name) != 0)
 				continue;
 			if (n >= r->next_n)
 				r->next_n = n + 1;
 			if (i == 3)
-				(void)unlinkat(r->dirs->journal, de->d_name, 0);
+				(void)unlinkat(r->dirs->journal, entry, 0);
 		}
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	return 0;
 }
 
@@ -228,18 +226,18 @@ static int
 adopt_any(struct spool_ring *r, struct spool_segment *out)
 {
 	char writer[WRITER_NAME_MAX + 1];
-	struct dirent *de;
+	const char *name;
 	uint32_t n;
 	int rc = 1;
-	DIR *dir = spool_dir_list(r->dirs->journal);
+	DIR *dir = file_list(r->dirs->journal, ".");
 
 	if (dir == NULL)
 		return -1;
-	while (rc == 1 && (de = readdir(dir)) != NULL) {
-		if (segment_name_parse(de->d_name, "free", writer, &n))
-			rc = adopt(r, de->d_name, out);
+	while (rc == 1 && (name = file_list_next(dir)) != NULL) {
+		if (segment_name_parse(name, "free", writer, &n))
+			rc = adopt(r, name, out);
 	}
-	(void)closedir(dir);
+	file_list_end(dir);
 	return rc;
 }
 

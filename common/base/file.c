@@ -211,6 +211,41 @@ file_mkdir(int dirfd, const char *path, mode_t mode, struct err *e)
 	return rc;
 }
 
+DIR *
+file_list(int dirfd, const char *path)
+{
+	int fd = openat(
+	    dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (list == NULL && fd >= 0)
+		close_quietly(fd);
+	return list;
+}
+
+const char *
+file_list_next(DIR *list)
+{
+	const struct dirent *entry;
+
+	do {
+		/* a stream of its own, so no other thread is in it */
+		entry = list != NULL
+		    ? readdir(list) /* NOLINT(concurrency-mt-unsafe) */
+		    : NULL;
+	} while (entry != NULL &&
+	    (strcmp(entry->d_name, ".") == 0 ||
+		strcmp(entry->d_name, "..") == 0));
+	return entry != NULL ? entry->d_name : NULL;
+}
+
+void
+file_list_end(DIR *list)
+{
+	if (list != NULL)
+		(void)closedir(list);
+}
+
 int
 file_check_mode(const char *path, mode_t forbidden, struct err *e)
 {

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,14 @@ int file_replace(int dirfd, const char *path, mode_t mode, const void *data,
 /* mkdir with exactly this mode whatever the umask; existing is fine. */
 int file_mkdir(
     int dirfd, const char *path, mode_t mode, struct err *e) MUST_CHECK;
+
+/*
+ * The names in a directory: NULL with errno, or to be ended.  The next one,
+ * which is neither "." nor "..", or NULL at the end; of NULL there is none.
+ */
+DIR *file_list(int dirfd, const char *path) MUST_CHECK;
+const char *file_list_next(DIR *list);
+void file_list_end(DIR *list);
 
 /*
  * Whoever may write what we trust is us: ERR_PERM when `path` has one of the

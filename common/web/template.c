@@ -8,7 +8,6 @@
  */
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -356,23 +355,14 @@ static void
 each_in(struct checker *c, const char *folder,
     void (*what)(struct checker *c, const char *folder, const char *name))
 {
-	int fd = openat(c->set->state_fd, folder,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *item;
+	DIR *dir = file_list(c->set->state_fd, folder);
+	const char *name;
 
-	if (dir == NULL) {
-		if (fd >= 0)
-			(void)close(fd);
-		return;
+	while ((name = file_list_next(dir)) != NULL) {
+		if (name[0] != '.')
+			what(c, folder, name);
 	}
-	/* a stream of its own, so no other thread is in it */
-	while (
-	    (item = readdir(dir)) != NULL) { /* NOLINT(concurrency-mt-unsafe) */
-		if (item->d_name[0] != '.')
-			what(c, folder, item->d_name);
-	}
-	(void)closedir(dir);
+	file_list_end(dir);
 }
 
 /* What a folder of one language holds. */
