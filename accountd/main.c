@@ -53,7 +53,6 @@ static const enum program programs[] = { FROM_MTAD, FROM_POPD, FROM_QUEUE,
 
 /* Set by configure() before workers are forked. */
 static struct {
-	struct setup common;
 	bool installed; /* every program has a user of its own */
 	uid_t uids[ARRAY_LEN(programs)];
 	const char *audit;
@@ -83,13 +82,13 @@ user_of(const struct config *c, enum program p)
 static int
 configure_listener(size_t i, struct service_config *out, struct err *e)
 {
-	const char *user = user_of(&setup.common.config, programs[i]);
+	const char *user = user_of(setup_config(), programs[i]);
 	char path[64];
 
 	(void)snprintf(path, sizeof(path), "run/accountd/%s.sock",
 	    program_name(programs[i]));
-	if (setup_listen_at(&setup.common, path, SOCK_SEQPACKET,
-		setup.installed ? 0666 : 0600, (unsigned)i, out, e) != 0)
+	if (setup_listen_at(path, SOCK_SEQPACKET, setup.installed ? 0666 : 0600,
+		(unsigned)i, out, e) != 0)
 		return -1;
 	setup.uids[i] = 0;
 	return user[0] ? privilege_find_uid(user, &setup.uids[i], e) : 0;
@@ -106,7 +105,7 @@ own_tls(const char *tls, struct err *e)
 	struct dirent *d;
 	struct stat st;
 	uid_t uid;
-	int rc = privilege_find_uid(setup.common.config.user_auth, &uid, e);
+	int rc = privilege_find_uid(setup_config()->user_auth, &uid, e);
 
 	while (rc == 0 && dir != NULL && (d = readdir(dir)) != NULL) {
 		/* "." is the folder itself */
@@ -137,7 +136,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		setup.sent = limits_new();
 	if (setup.sent == NULL)
 		return err_errno(e, "memory for limits");
-	if (setup_begin(&setup.common, state_dir, out, &set, e) != 0)
+	if (setup_begin(state_dir, out, &set, e) != 0)
 		return -1;
 	settings_free(set);
 	out->enabled = true;
@@ -145,21 +144,21 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	out->connections = CONNECTIONS;
 	out->log_days = 0; /* expire_logs() looks after them */
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.common.config.user_auth);
+	    out->user, sizeof(out->user), "%s", setup_config()->user_auth);
 	setup.installed = out->user[0] != '\0';
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
 		if (configure_listener(i, out, e) != 0)
 			return -1;
-	setup_paths(&setup.common, "log/accountd", out);
-	(void)setup_read(&setup.common, "/etc/ssl");
-	(void)setup_read(&setup.common, "/usr");
+	setup_paths("log/accountd", out);
+	(void)setup_read("/etc/ssl");
+	(void)setup_read("/usr");
 	/* which groups there are */
-	(void)setup_read(&setup.common, "/etc/group");
-	(void)setup_read(&setup.common, "/etc/nsswitch.conf");
-	(void)setup_write(&setup.common, "directory");
-	tls = setup_write(&setup.common, "tls");
-	(void)setup_write(&setup.common, "cache/auth");
-	setup.audit = setup_write(&setup.common, "log/audit");
+	(void)setup_read("/etc/group");
+	(void)setup_read("/etc/nsswitch.conf");
+	(void)setup_write("directory");
+	tls = setup_write("tls");
+	(void)setup_write("cache/auth");
+	setup.audit = setup_write("log/audit");
 	return setup.installed && geteuid() == 0 ? own_tls(tls, e) : 0;
 }
 

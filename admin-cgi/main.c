@@ -30,24 +30,21 @@ enum kind {
 
 /* Set by configure() in the supervisor, inherited by workers. */
 static struct {
-	struct setup common;
 	const char *cache;
 } setup;
 
 static void
 set_paths(struct service_config *out)
 {
-	struct setup *s = &setup.common;
-
-	setup_paths(s, "log/admin-cgi", out);
-	(void)setup_read(s, "/usr/share/zoneinfo");
+	setup_paths("log/admin-cgi", out);
+	(void)setup_read("/usr/share/zoneinfo");
 	/* SQLite's readers write their marks into the -shm file */
-	(void)setup_write(s, "directory");
-	(void)setup_write(s, "web");
-	(void)setup_write(s, "domains");
-	(void)setup_write(s, "run");
-	(void)setup_write(s, "log");
-	setup.cache = setup_write(s, "cache/admin");
+	(void)setup_write("directory");
+	(void)setup_write("web");
+	(void)setup_write("domains");
+	(void)setup_write("run");
+	(void)setup_write("log");
+	setup.cache = setup_write("cache/admin");
 }
 
 static int
@@ -56,15 +53,15 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	struct settings *all;
 	int rc;
 
-	if (setup_begin(&setup.common, state_dir, out, &all, e) != 0)
+	if (setup_begin(state_dir, out, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_ADMIN_ENABLED);
 	out->workers = WORKERS;
 	out->connections = CONNECTIONS;
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.common.config.user_admin);
-	rc = setup_listen_at(&setup.common, "run/web/admin.sock", SOCK_STREAM,
-	    0660, KIND_WEB, out, e);
+	    out->user, sizeof(out->user), "%s", setup_config()->user_admin);
+	rc = setup_listen_at(
+	    "run/web/admin.sock", SOCK_STREAM, 0660, KIND_WEB, out, e);
 	if (rc == 0)
 		rc = setup_listen(all, SET_METRICS_LISTEN, SET_METRICS_PORT,
 		    KIND_METRICS, out, e);
@@ -75,12 +72,6 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	set_paths(out);
 	return 0;
-}
-
-static bool
-changed(const char *state_dir)
-{
-	return setup_changed(&setup.common, state_dir);
 }
 
 /* The overview's numbers: at once what is there, then what comes. */
@@ -134,7 +125,7 @@ static const struct service service = {
 	.deny_outgoing = true,
 	.deny_exec = true,
 	.configure = configure,
-	.changed = changed,
+	.changed = setup_changed,
 	.worker_start = worker_start,
 	.serve = serve,
 };

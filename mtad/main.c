@@ -28,19 +28,15 @@ enum {
 	/* least free space when messages have no size limit */
 	FREE_MIN = 64 * 1024 * 1024,
 	GENERATIONS = 4,
-	ROTATE_MS = 3600 * 1000,
 };
 
 static struct {
-	struct setup common;
 	const char *tls, *spool;
 	char notify[CONFIG_PATH_SIZE], stat[CONFIG_PATH_SIZE];
-	struct limits *limits;        /* shared with the workers */
-	struct tls_ticket_keys *keys; /* shared with the workers */
+	struct limits *limits; /* shared with the workers */
 	struct service_config previous;
 	unsigned generation; /* of the workers */
-	int64_t rotated_ms;
-} setup; /* by configure(), before workers are forked */
+} setup;                     /* by configure(), before workers are forked */
 
 static struct mtad mtad; /* of the worker */
 
@@ -65,25 +61,23 @@ set_listeners(
 			return -1;
 	}
 	/* for programs of this machine; who they are the kernel says */
-	return setup_listen_at(&setup.common, "run/submit.sock", SOCK_STREAM,
-	    0666, MTAD_LOCAL, out, e);
+	return setup_listen_at(
+	    "run/submit.sock", SOCK_STREAM, 0666, MTAD_LOCAL, out, e);
 }
 
 static void
 set_paths(struct service_config *out)
 {
-	struct setup *s = &setup.common;
-
-	setup_paths(s, "log/mtad", out);
-	(void)setup_read(s, "directory");
-	setup.tls = setup_read(s, "tls");
-	(void)setup_read(s, "/etc");
-	(void)setup_read(s, "/usr");
-	setup.spool = setup_write(s, "spool");
+	setup_paths("log/mtad", out);
+	(void)setup_read("directory");
+	setup.tls = setup_read("tls");
+	(void)setup_read("/etc");
+	(void)setup_read("/usr");
+	setup.spool = setup_write("spool");
 	(void)snprintf(
 	    setup.notify, sizeof(setup.notify), "%s/notify.sock", setup.spool);
 	(void)snprintf(setup.stat, sizeof(setup.stat), "%s/queue.stat",
-	    setup_write(s, "run"));
+	    setup_write("run"));
 }
 
 static bool
@@ -110,8 +104,7 @@ prepare_workers(const struct service_config *next, struct err *e)
 		setup.limits = limits_new();
 	if (setup.limits == NULL)
 		return err_errno(e, "memory for limits");
-	if (setup.keys == NULL)
-		setup.keys = tls_ticket_keys_new();
+	(void)setup_ticket_keys();
 	if (next->workers != old->workers ||
 	    next->connections != old->connections ||
 	    next->listener_count != old->listener_count ||
@@ -127,13 +120,13 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	struct settings *set;
 	int rc;
 
-	if (setup_begin(&setup.common, state_dir, out, &set, e) != 0)
+	if (setup_begin(state_dir, out, &set, e) != 0)
 		return -1;
 	out->enabled = settings_bool(set, SET_MTAD_ENABLED);
 	out->workers = (unsigned)settings_int(set, SET_MTAD_WORKERS);
 	out->connections = (unsigned)settings_int(set, SET_MTAD_CONNECTIONS);
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.common.config.user_mta);
+	    out->user, sizeof(out->user), "%s", setup_config()->user_mta);
 	if (settings_choice(set, SET_RELAY_MODE) == POLICY_RELAY_ANYONE)
 		log_warning("relay.mode is anyone: this is an open relay");
 	rc = set_listeners(set, out, e);
@@ -142,18 +135,6 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 		return -1;
 	set_paths(out);
 	return 0;
-}
-
-static bool
-changed(const char *state_dir)
-{
-	int64_t now_ms = clock_mono_ms();
-
-	if (now_ms - setup.rotated_ms > ROTATE_MS) {
-		setup.rotated_ms = now_ms;
-		tls_ticket_keys_rotate(setup.keys);
-	}
-	return setup_changed(&setup.common, state_dir);
 }
 
 /* --- the worker's ------------------------------------------------------------------ */
@@ -207,7 +188,7 @@ worker_start(struct worker *w, struct err *e)
 		limits_join(m->limits, w->index);
 	(void)pthread_mutex_init(&m->lock, NULL);
 	m->tls.dir = setup.tls;
-	m->tls.keys = setup.keys;
+	m->tls.keys = setup_ticket_keys();
 	for (unsigned kind = 0; kind < MTAD_LOCAL; kind++)
 		m->tls.purposes[kind] = kinds[kind].name;
 	if (tls_server_start(&m->tls, e) != 0)
@@ -255,7 +236,7 @@ main(int argc, char **argv)
 		.name = "mtad",
 		.deny_exec = true,
 		.configure = configure,
-		.changed = changed,
+		.changed = setup_changed,
 		.worker_start = worker_start,
 		.turn = session_turn,
 		.busy = busy,

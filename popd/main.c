@@ -15,8 +15,6 @@
 
 /* Set by configure() in the supervisor, inherited by workers. */
 static struct {
-	struct setup common;
-	struct tls_ticket_keys *keys;
 	struct limits *limits;
 	const char *tls, *cache;
 } setup;
@@ -27,19 +25,18 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	struct settings *all;
 	int rc;
 
-	if (setup.keys == NULL)
-		setup.keys = tls_ticket_keys_new();
+	(void)setup_ticket_keys(); /* before workers are forked */
 	if (setup.limits == NULL)
 		setup.limits = limits_new();
 	if (setup.limits == NULL)
 		return err_set(e, ERR_TEMP, "no shared memory");
-	if (setup_begin(&setup.common, state_dir, out, &all, e) != 0)
+	if (setup_begin(state_dir, out, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_POPD_ENABLED);
 	out->workers = (unsigned)settings_int(all, SET_POPD_WORKERS);
 	out->connections = (unsigned)settings_int(all, SET_POPD_CONNECTIONS);
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.common.config.user_pop);
+	    out->user, sizeof(out->user), "%s", setup_config()->user_pop);
 	rc = setup_listen(
 	    all, SET_POPD_LISTEN, SET_POPD_PORT, POPD_PLAIN, out, e);
 	if (rc == 0)
@@ -48,20 +45,14 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	settings_free(all);
 	if (rc != 0)
 		return -1;
-	setup_paths(&setup.common, "log/popd", out);
-	setup.tls = setup_read(&setup.common, "tls");
-	(void)setup_read(&setup.common, "run");
+	setup_paths("log/popd", out);
+	setup.tls = setup_read("tls");
+	(void)setup_read("run");
 	/* SQLite's readers write their marks into the -shm file */
-	(void)setup_write(&setup.common, "directory");
-	(void)setup_write(&setup.common, setup.common.config.mail_root);
-	setup.cache = setup_write(&setup.common, "cache/pop");
+	(void)setup_write("directory");
+	(void)setup_write(setup_config()->mail_root);
+	setup.cache = setup_write("cache/pop");
 	return 0;
-}
-
-static bool
-changed(const char *state_dir)
-{
-	return setup_changed(&setup.common, state_dir);
 }
 
 /* --- the worker ------------------------------------------------------------------- */
@@ -86,12 +77,12 @@ worker_start(struct worker *w, struct err *e)
 	/* a cache that is not there is not used */
 	p->store.cache_fd =
 	    open(setup.cache, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	p->store.mail_root_fd = open(
-	    setup.common.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	p->store.mail_root_fd =
+	    open(setup_config()->mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->store.mail_root_fd < 0)
-		return err_errno(e, "%s", setup.common.config.mail_root);
+		return err_errno(e, "%s", setup_config()->mail_root);
 	p->tls.dir = setup.tls;
-	p->tls.keys = setup.keys;
+	p->tls.keys = setup_ticket_keys();
 	p->tls.purposes[0] = "pop3";
 	/* nobody signs in without */
 	if (tls_server_start(&p->tls, e) != 0 ||
@@ -121,7 +112,7 @@ static const struct service service = {
 	.deny_outgoing = true,
 	.deny_exec = true,
 	.configure = configure,
-	.changed = changed,
+	.changed = setup_changed,
 	.worker_start = worker_start,
 	.tick = tick,
 	.serve = pop3_serve,

@@ -70,7 +70,6 @@ enum {
 };
 
 static struct {
-	struct setup common;
 	const char *spool, *run;
 	uid_t web_uid, admin_uid;
 	char ca_file[CONFIG_PATH_SIZE];
@@ -81,10 +80,9 @@ static struct runner runner; /* of the worker */
 static int
 configure(const char *state_dir, struct service_config *out, struct err *e)
 {
-	struct setup *s = &setup.common;
 	struct settings *set;
 
-	if (setup_begin(s, state_dir, out, &set, e) != 0)
+	if (setup_begin(state_dir, out, &set, e) != 0)
 		return -1;
 	out->enabled = settings_bool(set, SET_QUEUE_ENABLED);
 	snprintf(setup.ca_file, sizeof(setup.ca_file), "%s",
@@ -92,31 +90,27 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	settings_free(set);
 	out->workers = 1;
 	out->connections = CONTROL_CONNECTIONS;
-	snprintf(out->user, sizeof(out->user), "%s", s->config.user_queue);
-	if (privilege_find_uid(s->config.user_web, &setup.web_uid, e) != 0 ||
-	    privilege_find_uid(s->config.user_admin, &setup.admin_uid, e) !=
+	snprintf(
+	    out->user, sizeof(out->user), "%s", setup_config()->user_queue);
+	if (privilege_find_uid(setup_config()->user_web, &setup.web_uid, e) !=
 		0 ||
-	    setup_listen_at(s, "run/queue.sock", SOCK_SEQPACKET,
+	    privilege_find_uid(
+		setup_config()->user_admin, &setup.admin_uid, e) != 0 ||
+	    setup_listen_at("run/queue.sock", SOCK_SEQPACKET,
 		out->user[0] != '\0' ? 0666 : 0600, 0, out, e) != 0)
 		return -1;
-	setup_paths(s, "log/queue-runner", out);
-	(void)setup_read(s, "directory");
-	(void)setup_read(s, "/etc");
-	(void)setup_read(s, "/usr");
+	setup_paths("log/queue-runner", out);
+	(void)setup_read("directory");
+	(void)setup_read("/etc");
+	(void)setup_read("/usr");
 	if (setup.ca_file[0] != '\0')
-		(void)setup_read(s, setup.ca_file);
-	setup.spool = setup_write(s, "spool");
-	(void)setup_write(s, s->config.mail_root);
-	(void)setup_write(s, "users"); /* what deleted accounts left */
-	setup.run = setup_write(s, "run");
-	(void)setup_write(s, "/dev/shm"); /* the live marks */
+		(void)setup_read(setup.ca_file);
+	setup.spool = setup_write("spool");
+	(void)setup_write(setup_config()->mail_root);
+	(void)setup_write("users"); /* what deleted accounts left */
+	setup.run = setup_write("run");
+	(void)setup_write("/dev/shm"); /* the live marks */
 	return 0;
-}
-
-static bool
-changed(const char *state_dir)
-{
-	return setup_changed(&setup.common, state_dir);
 }
 
 /* --- Claiming ---------------------------------------------------------------- */
@@ -383,10 +377,10 @@ open_all(struct runner *r, struct err *e)
 	int fd;
 
 	snprintf(notify, sizeof(notify), "%s/notify.sock", setup.spool);
-	fd = open(
-	    setup.common.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd =
+	    open(setup_config()->mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return err_errno(e, "%s", setup.common.config.mail_root);
+		return err_errno(e, "%s", setup_config()->mail_root);
 	r->mail_root_fd = fd;
 	r->mailboxes = mailboxes_new(fd);
 	r->staging = staging_new(fd);
@@ -510,7 +504,7 @@ main(int argc, char **argv)
 		.name = "queue-runner",
 		.deny_exec = true,
 		.configure = configure,
-		.changed = changed,
+		.changed = setup_changed,
 		.worker_start = worker_start,
 		.serve = serve,
 		.tick = tick,

@@ -25,7 +25,6 @@ enum {
 
 /* Set by configure() in the supervisor, inherited by workers. */
 static struct {
-	struct setup common;
 	const char *spool, *cache, *index, *users;
 	char notify[CONFIG_PATH_SIZE], runner[CONFIG_PATH_SIZE];
 } setup;
@@ -33,23 +32,21 @@ static struct {
 static void
 set_paths(struct service_config *out)
 {
-	struct setup *s = &setup.common;
-
-	setup_paths(s, "log/webmail-cgi", out);
-	(void)setup_read(s, "web");
-	(void)setup_read(s, "domains");
-	(void)setup_read(s, "/usr/share/zoneinfo");
+	setup_paths("log/webmail-cgi", out);
+	(void)setup_read("web");
+	(void)setup_read("domains");
+	(void)setup_read("/usr/share/zoneinfo");
 	/* SQLite's readers write their marks into the -shm file */
-	(void)setup_write(s, "directory");
-	(void)setup_write(s, s->config.mail_root);
-	setup.spool = setup_write(s, "spool");
-	setup.cache = setup_write(s, "cache/web");
-	setup.index = setup_write(s, "cache/index");
-	setup.users = setup_write(s, "users");
+	(void)setup_write("directory");
+	(void)setup_write(setup_config()->mail_root);
+	setup.spool = setup_write("spool");
+	setup.cache = setup_write("cache/web");
+	setup.index = setup_write("cache/index");
+	setup.users = setup_write("users");
 	(void)snprintf(
 	    setup.notify, sizeof(setup.notify), "%s/notify.sock", setup.spool);
 	(void)snprintf(setup.runner, sizeof(setup.runner), "%s/queue.sock",
-	    setup_write(s, "run"));
+	    setup_write("run"));
 }
 
 static int
@@ -57,7 +54,7 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 {
 	struct settings *all;
 
-	if (setup_begin(&setup.common, state_dir, out, &all, e) != 0)
+	if (setup_begin(state_dir, out, &all, e) != 0)
 		return -1;
 	out->enabled = settings_bool(all, SET_WEBMAIL_ENABLED);
 	out->workers = (unsigned)settings_int(all, SET_WEBMAIL_WORKERS);
@@ -66,18 +63,12 @@ configure(const char *state_dir, struct service_config *out, struct err *e)
 	    "%s", settings_text(all, SET_WEB_GROUP));
 	settings_free(all);
 	(void)snprintf(
-	    out->user, sizeof(out->user), "%s", setup.common.config.user_web);
-	if (setup_listen_at(&setup.common, "run/web/webmail.sock", SOCK_STREAM,
-		0660, 0, out, e) != 0)
+	    out->user, sizeof(out->user), "%s", setup_config()->user_web);
+	if (setup_listen_at(
+		"run/web/webmail.sock", SOCK_STREAM, 0660, 0, out, e) != 0)
 		return -1;
 	set_paths(out);
 	return 0;
-}
-
-static bool
-changed(const char *state_dir)
-{
-	return setup_changed(&setup.common, state_dir);
 }
 
 static int
@@ -93,17 +84,17 @@ worker_start(struct worker *w, struct err *e)
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, KEPT_FREE); /* NOLINT */
 	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE); /* NOLINT */
-	m->mail_root_fd = open(
-	    setup.common.config.mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	m->mail_root_fd =
+	    open(setup_config()->mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->mail_root_fd < 0)
-		return err_errno(e, "%s", setup.common.config.mail_root);
+		return err_errno(e, "%s", setup_config()->mail_root);
 	m->state_fd = open(w->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (m->state_fd < 0)
 		return err_errno(e, "%s", w->state_dir);
 	if (directory_open(w->state_dir, &m->directory, e) != 0)
 		return -1;
 	m->accountd = accountd_new(w->state_dir, "webmail-cgi");
-	m->state_dir = setup.common.config.state_dir;
+	m->state_dir = setup_config()->state_dir;
 	m->temp_dir = setup.cache;
 	m->users_dir = setup.users;
 	m->runner = accountd_at(setup.runner);
@@ -132,7 +123,7 @@ static const struct service service = {
 	.deny_outgoing = true,
 	.deny_exec = true,
 	.configure = configure,
-	.changed = changed,
+	.changed = setup_changed,
 	.worker_start = worker_start,
 	.serve = serve,
 };

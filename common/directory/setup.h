@@ -9,40 +9,35 @@
 
 #include "base/compiler.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "directory/config.h"
 #include "directory/directory.h"
 #include "directory/settings.h"
+#include "net/tls.h"
 #include "proc/service.h"
 
 /*
  * What the daemons' configure() have in common: from the state directory and
- * the settings to a struct service_config.  One for a program, static, so
- * that its workers inherit it.
+ * the settings to a struct service_config.  There is one of it in a program,
+ * and its workers inherit it.
  */
-enum {
-	SETUP_PATHS_MAX = 8, /* of each list */
-	SETUP_NAME_MAX = 32  /* of a log folder below the state directory */
-};
-
-struct setup {
-	struct config config;
-	uint64_t stamp;
-	struct pool pool; /* of the paths */
-	const char *read_paths[SETUP_PATHS_MAX + 1];
-	const char *write_paths[SETUP_PATHS_MAX + 1];
-};
-
 /*
  * Read configuration and settings, and how long logs stay; `out` is empty
  * before.  *settings_out is freed by the caller.
  */
-int setup_begin(struct setup *s, const char *state_dir,
-    struct service_config *out, struct settings **settings_out,
-    struct err *e) MUST_CHECK;
+int setup_begin(const char *state_dir, struct service_config *out,
+    struct settings **settings_out, struct err *e) MUST_CHECK;
 
-/* The service's changed(): has anything been written since setup_begin()? */
-bool setup_changed(const struct setup *s, const char *state_dir);
+/* What was read. */
+const struct config *setup_config(void);
+
+/*
+ * The service's changed(): has anything been written since setup_begin()?  It
+ * also gives setup_ticket_keys() a new key each hour.
+ */
+bool setup_changed(const char *state_dir);
+
+/* The keys that all workers of a server of TLS share. */
+struct tls_ticket_keys *setup_ticket_keys(void);
 
 /*
  * Listen on the port of one setting, if it is not 0, on each address of
@@ -53,9 +48,8 @@ int setup_listen(const struct settings *set, enum setting_id addresses,
     struct err *e) MUST_CHECK;
 
 /* Listen on a UNIX socket below the state directory. */
-int setup_listen_at(const struct setup *s, const char *path, int socktype,
-    mode_t mode, unsigned kind, struct service_config *out,
-    struct err *e) MUST_CHECK;
+int setup_listen_at(const char *path, int socktype, mode_t mode, unsigned kind,
+    struct service_config *out, struct err *e) MUST_CHECK;
 
 /*
  * What workers may read or write: below the state directory, or absolute.
@@ -63,8 +57,8 @@ int setup_listen_at(const struct setup *s, const char *path, int socktype,
  * come last in configure(): where it fails the old paths stay.  The whole
  * path is returned and lasts until then.
  */
-void setup_paths(struct setup *s, const char *log, struct service_config *out);
-const char *setup_read(struct setup *s, const char *path);
-const char *setup_write(struct setup *s, const char *path);
+void setup_paths(const char *log, struct service_config *out);
+const char *setup_read(const char *path);
+const char *setup_write(const char *path);
 
 #endif /* DIRECTORY_SETUP_H */
