@@ -372,29 +372,6 @@ bind_unix(int fd, const union address *a, int type, mode_t mode)
 	return type == SOCK_DGRAM ? 0 : listen(fd, SOMAXCONN);
 }
 
-int
-sock_listen_unix(
-    const char *path, int type, mode_t mode, int *fd_out, struct err *e)
-{
-	union address a;
-	int dir, fd, rc = -1;
-
-	if (unix_address(path, &a, &dir, e) != 0)
-		return -1;
-	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind_unix(fd, &a, type, mode) != 0) {
-		(void)err_errno(e, "listen on %s", path);
-		if (fd >= 0)
-			(void)close(fd);
-	} else {
-		*fd_out = fd;
-		rc = 0;
-	}
-	if (dir >= 0)
-		(void)close(dir);
-	return rc;
-}
-
 /* A full backlog makes a blocking connect() wait: SO_SNDTIMEO bounds it. */
 static int
 connect_unix(int fd, const union address *a)
@@ -413,8 +390,10 @@ connect_unix(int fd, const union address *a)
 	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 }
 
-int
-sock_connect_unix(const char *path, int type, int *fd_out, struct err *e)
+/* Listen with a mode, or else connect. */
+static int
+open_unix(
+    const char *path, int type, const mode_t *mode, int *fd_out, struct err *e)
 {
 	union address a;
 	int dir, fd, rc = -1;
@@ -422,17 +401,33 @@ sock_connect_unix(const char *path, int type, int *fd_out, struct err *e)
 	if (unix_address(path, &a, &dir, e) != 0)
 		return -1;
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect_unix(fd, &a) != 0) {
-		(void)err_errno(e, "connect to %s", path);
+	if (fd >= 0)
+		rc = mode != NULL ? bind_unix(fd, &a, type, *mode)
+				  : connect_unix(fd, &a);
+	if (rc == 0) {
+		*fd_out = fd;
+	} else {
+		(void)err_errno(e, "%s %s",
+		    mode != NULL ? "listen on" : "connect to", path);
 		if (fd >= 0)
 			(void)close(fd);
-	} else {
-		*fd_out = fd;
-		rc = 0;
 	}
 	if (dir >= 0)
 		(void)close(dir);
 	return rc;
+}
+
+int
+sock_listen_unix(
+    const char *path, int type, mode_t mode, int *fd_out, struct err *e)
+{
+	return open_unix(path, type, &mode, fd_out, e);
+}
+
+int
+sock_connect_unix(const char *path, int type, int *fd_out, struct err *e)
+{
+	return open_unix(path, type, NULL, fd_out, e);
 }
 
 int
