@@ -136,11 +136,15 @@ exchange(struct asked *a, const char *packet, json_t **reply_out, struct err *e)
 	return 0;
 }
 
+/* Steals the reference to request, which may be NULL: text was not UTF-8. */
 static int
-ask(struct cli *c, struct asked *a, const json_t *request, json_t **reply_out,
+ask(struct cli *c, struct asked *a, json_t *request, json_t **reply_out,
     struct err *e)
 {
+	if (request == NULL)
+		return err_set(e, ERR_SYNTAX, "arguments are not valid UTF-8");
 	char *packet = json_dumps(request, JSON_COMPACT);
+	json_decref(request);
 	if (packet == NULL || strlen(packet) >= PACKET_SIZE) {
 		free(packet);
 		return err_set(e, ERR_PERM, "arguments are too long");
@@ -162,11 +166,7 @@ ask_runner(struct cli *c, json_t *request, json_t **reply_out, struct err *e)
 int
 cli_call(struct cli *c, json_t *request, json_t **reply_out, struct err *e)
 {
-	if (request == NULL)
-		return err_set(e, ERR_SYNTAX, "arguments are not valid UTF-8");
-	int result = ask(c, &accountd, request, reply_out, e);
-	json_decref(request);
-	return result;
+	return ask(c, &accountd, request, reply_out, e);
 }
 
 int
@@ -218,12 +218,10 @@ cli_list(
 
 	if (cli_call_paged(c, request, key, &items, &e) != 0)
 		return cli_fail(&e);
-	if (c->json)
-		cli_print_json(items);
-	else if (columns[0] == NULL)
+	if (columns[0] == NULL && !c->json)
 		print_words(items);
 	else
-		cli_print_table(items, columns);
+		cli_print(c, items, columns);
 	json_decref(items);
 	return CLI_DONE;
 }

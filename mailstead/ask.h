@@ -11,7 +11,7 @@
 int ask_start(struct cli *c, const char *program, int socktype, int *fd_out,
     struct err *e) MUST_CHECK;
 
-/* Ask the queue runner (queue/control.h); keeps the reference to request. */
+/* Ask the queue runner (queue/control.h), as cli_call() asks accountd. */
 int ask_runner(struct cli *c, json_t *request, json_t **reply_out,
     struct err *e) MUST_CHECK;
 

@@ -62,9 +62,8 @@ check_route(struct cli *c)
 
 	q.from = cli_argument(c);
 	q.to = cli_argument(c);
-	if (q.from == NULL || q.to == NULL || q.ip == NULL)
-		return cli_usage("check route FROM TO --ip A [--user U]");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, q.to != NULL && q.ip != NULL,
+		"check route FROM TO --ip A [--user U]"))
 		return CLI_USAGE;
 	int rc = directory_open(c->config.state_dir, &d, &e);
 	if (rc == 0)
@@ -133,9 +132,7 @@ check_domain(struct cli *c)
 	struct err e;
 	int rc = -1;
 
-	if (text == NULL)
-		return cli_usage("check domain DOMAIN");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, text != NULL, "check domain DOMAIN"))
 		return CLI_USAGE;
 	if (domain_normalise(slice_str(text), name, &e) == 0 &&
 	    ask_keys(c, name, &reply, &e) == 0 &&

@@ -109,6 +109,12 @@ cli_usage(const char *fmt, ...)
 	return CLI_USAGE;
 }
 
+bool
+cli_complete(struct cli *c, bool is_given, const char *usage)
+{
+	return (is_given ? cli_end(c) : cli_usage("%s", usage)) == CLI_DONE;
+}
+
 static int
 read_line(FILE *in, const char *prompt, char **out, struct err *e)
 {
@@ -280,4 +286,13 @@ cli_program_path(const char *program, char *out, size_t size, struct err *e)
 	}
 	return err_set(e, ERR_PERM, "program %s is not installed beside %s",
 	    program, self);
+}
+
+void
+cli_print(const struct cli *c, const json_t *array, const char *const *columns)
+{
+	if (c->json)
+		cli_print_json(array);
+	else
+		cli_print_table(array, columns);
 }

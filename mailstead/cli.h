@@ -58,6 +58,8 @@ char *cli_argument(struct cli *c);
 
 /* All must be used: CLI_USAGE with a line on stderr, or CLI_DONE. */
 int cli_end(struct cli *c);
+/* The same, where what a command needs may not have been given. */
+bool cli_complete(struct cli *c, bool is_given, const char *usage) MUST_CHECK;
 
 /* Print "mailstead: text"; the exit code follows from the kind. */
 int cli_fail(const struct err *e);
@@ -104,6 +106,10 @@ void cli_print_json(const json_t *value);
  * arrays are joined by spaces, booleans are yes and no.
  */
 void cli_print_table(const json_t *array, const char *const *columns);
+
+/* As JSON if so asked, else as a table. */
+void cli_print(
+    const struct cli *c, const json_t *array, const char *const *columns);
 
 /* Directory of this program's executable, where its sisters lie. */
 int cli_program_path(

@@ -8,41 +8,20 @@
 #include "mailstead/fastcgi.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "net/sock.h"
 
 enum {
 	WEB_SERVER = 0, /* the descriptor; FastCGI 1.0, 2.2 */
 	PIECE = 65536,
 	QUIET_MS = 600 * 1000, /* the programs' own limits are far shorter */
 };
-
-static int
-connect_to(const char *path, int *fd_out, struct err *e)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd, rc = 0;
-
-	if (strlen(path) >= sizeof(to.sun_path))
-		return err_set(e, ERR_PERM, "%s: too long", path);
-	(void)snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 ||
-	    connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
-		rc = err_errno(e, "%s", path);
-	if (rc != 0 && fd >= 0)
-		(void)close(fd);
-	*fd_out = fd;
-	return rc;
-}
 
 /* Both ways until the program has said everything. */
 static void
@@ -80,9 +59,7 @@ command_fastcgi(struct cli *c)
 	int web, program = -1;
 	struct err e;
 
-	if (path == NULL)
-		return cli_usage("fastcgi SOCKET");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, path != NULL, "fastcgi SOCKET"))
 		return CLI_USAGE;
 	(void)signal(SIGPIPE, SIG_IGN);
 	for (;;) {
@@ -93,7 +70,7 @@ command_fastcgi(struct cli *c)
 			(void)err_errno(&e, "descriptor 0");
 			return cli_fail(&e);
 		}
-		if (connect_to(path, &program, &e) == 0) {
+		if (sock_connect_unix(path, SOCK_STREAM, &program, &e) == 0) {
 			pass_on(web, program);
 			(void)close(program);
 		} else {

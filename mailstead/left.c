@@ -74,9 +74,7 @@ left_command_aside(struct cli *c)
 	char *address = cli_argument(c);
 	struct err e;
 
-	if (address == NULL)
-		return cli_usage("mailbox aside ADDRESS");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, address != NULL, "mailbox aside ADDRESS"))
 		return CLI_USAGE;
 	return left_settle(c, address, &e) == 0 ? CLI_DONE : cli_fail(&e);
 }
@@ -98,10 +96,8 @@ add_found(void *arg, const char *domain, const char *name, int64_t time_ms)
 static int
 print_list(struct cli *c, json_t *list, const char *const *columns)
 {
-	if (c->json)
-		cli_print_json(list);
-	else if (json_array_size(list) > 0)
-		cli_print_table(list, columns);
+	if (c->json || json_array_size(list) > 0)
+		cli_print(c, list, columns);
 	json_decref(list);
 	return CLI_DONE;
 }
@@ -157,9 +153,7 @@ left_command_back(struct cli *c)
 	char *address = cli_argument(c);
 	struct err e;
 
-	if (address == NULL)
-		return cli_usage("mailbox back ADDRESS");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, address != NULL, "mailbox back ADDRESS"))
 		return CLI_USAGE;
 	return put_back(c, address, &e) == 0 ? CLI_DONE : cli_fail(&e);
 }

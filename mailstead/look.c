@@ -119,12 +119,10 @@ command_look(struct cli *c)
 	path = cli_argument(c);
 	if (what != NULL)
 		file = look_find(what);
-	if (file == NULL)
-		return cli_usage(
-		    "domain look NAME signature.txt|brand.css "
-		    "[FILE]; FILE - is standard input, an empty one "
-		    "takes it away");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, file != NULL,
+		"domain look NAME signature.txt|brand.css "
+		"[FILE]; FILE - is standard input, an empty one "
+		"takes it away"))
 		return CLI_USAGE;
 	if (cli_call(c,
 		json_pack("{s:s,s:s}", "verb", "domain show", "domain", name),

@@ -7,7 +7,6 @@
  */
 #include "mailstead/mailbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #include "maildir/maildir.h"
 
@@ -215,19 +215,15 @@ list_mailbox(struct cli *c)
 	struct err e;
 	int rc;
 
-	if (address == NULL)
-		return cli_usage("mailbox list ADDRESS");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, address != NULL, "mailbox list ADDRESS"))
 		return CLI_USAGE;
 	if (look_into(c, address, "list", &m, &e) != 0)
 		return cli_fail(&e);
 	all = json_array();
 	rc = visit_all(&m, list_message, all, &e);
 	maildir_close(&m);
-	if (rc == 0 && c->json)
-		cli_print_json(all);
-	else if (rc == 0)
-		cli_print_table(all, list_columns);
+	if (rc == 0)
+		cli_print(c, all, list_columns);
 	json_decref(all);
 	return rc == 0 ? CLI_DONE : cli_fail(&e);
 }
@@ -238,25 +234,12 @@ list_views(struct cli *c)
 {
 	static const char *const columns[] = { "time", "actor", "what", NULL };
 	char *address = cli_argument(c);
-	json_t *reply, *items;
-	struct err e;
 
-	if (address == NULL)
-		return cli_usage("mailbox views ADDRESS");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, address != NULL, "mailbox views ADDRESS"))
 		return CLI_USAGE;
-	if (cli_call(c,
-		json_pack(
-		    "{s:s,s:s}", "verb", "mailbox views", "address", address),
-		&reply, &e) != 0)
-		return cli_fail(&e);
-	items = json_object_get(reply, "items");
-	if (c->json)
-		cli_print_json(items);
-	else
-		cli_print_table(items, columns);
-	json_decref(reply);
-	return CLI_DONE;
+	return cli_list(c,
+	    json_pack("{s:s,s:s}", "verb", "mailbox views", "address", address),
+	    "items", columns);
 }
 
 struct wanted {
@@ -300,9 +283,7 @@ show_message(struct cli *c)
 	struct err e;
 	int rc;
 
-	if (address == NULL || w.id == NULL)
-		return cli_usage("mailbox show ADDRESS ID");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, w.id != NULL, "mailbox show ADDRESS ID"))
 		return CLI_USAGE;
 	if (look_into(c, address, w.id, &m, &e) != 0)
 		return cli_fail(&e);
@@ -375,36 +356,25 @@ known_paths(const json_t *accounts)
 	return known;
 }
 
-static DIR *
-open_directory(int at, const char *name)
-{
-	int fd =
-	    openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	return fd < 0 ? NULL : fdopendir(fd);
-}
-
 /* Directories in one domain's folder that are no account's. */
 static void
 find_strays_in(
     int root, const char *domain, const json_t *known, struct findings *f)
 {
 	char path[2 * NAME_MAX + 2];
-	DIR *dir = open_directory(root, domain);
-	struct dirent *d;
+	DIR *dir = file_list(root, domain);
+	const char *name;
 
-	if (dir == NULL)
-		return;
-	while ((d = readdir(dir)) != NULL) {
-		if (d->d_name[0] == '.')
+	while ((name = file_list_next(dir)) != NULL) {
+		if (name[0] == '.')
 			continue;
-		(void)snprintf(path, sizeof(path), "%s/%s", domain, d->d_name);
+		(void)snprintf(path, sizeof(path), "%s/%s", domain, name);
 		f->about = path;
 		if (json_object_get(known, path) == NULL)
 			add_finding(f, "belongs to no account");
 	}
 	f->about = "";
-	(void)closedir(dir);
+	file_list_end(dir);
 }
 
 static int
@@ -412,20 +382,19 @@ find_strays(
     struct cli *c, const json_t *accounts, struct findings *f, struct err *e)
 {
 	int root = open_root(c, e);
-	struct dirent *d;
+	const char *name;
 	json_t *known;
 	DIR *dir;
 
 	if (root < 0)
 		return -1;
 	known = known_paths(accounts);
-	dir = open_directory(root, ".");
-	while (dir != NULL && (d = readdir(dir)) != NULL) {
-		if (d->d_name[0] != '.')
-			find_strays_in(root, d->d_name, known, f);
+	dir = file_list(root, ".");
+	while ((name = file_list_next(dir)) != NULL) {
+		if (name[0] != '.')
+			find_strays_in(root, name, known, f);
 	}
-	if (dir != NULL)
-		(void)closedir(dir);
+	file_list_end(dir);
 	json_decref(known);
 	(void)close(root);
 	return 0;
@@ -436,10 +405,8 @@ print_findings(struct cli *c, const json_t *all)
 {
 	static const char *const columns[] = { "mailbox", "text", NULL };
 
-	if (c->json)
-		cli_print_json(all);
-	else if (json_array_size(all) > 0)
-		cli_print_table(all, columns);
+	if (c->json || json_array_size(all) > 0)
+		cli_print(c, all, columns);
 	return json_array_size(all) > 0 ? CLI_REFUSED : CLI_DONE;
 }
 
@@ -514,10 +481,8 @@ recount(struct cli *c)
 			c, json_array_get(accounts, i), results, &e) != 0)
 			rc = cli_fail(&e);
 	}
-	if (accounts != NULL && c->json)
-		cli_print_json(results);
-	else if (accounts != NULL)
-		cli_print_table(results, columns);
+	if (accounts != NULL)
+		cli_print(c, results, columns);
 	json_decref(accounts);
 	json_decref(results);
 	return rc;

@@ -65,10 +65,9 @@ command_mail_program(struct cli *c)
 	json_t *list;
 	int rc;
 
-	if (text == NULL)
-		return cli_usage("mail-program ADDRESS [--as "
-				 "thunderbird|outlook|apple]");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, text != NULL,
+		"mail-program ADDRESS [--as "
+		"thunderbird|outlook|apple]"))
 		return CLI_USAGE;
 	if (address_parse(slice_str(text), 0, &pool, &a, &e) != 0 ||
 	    directory_read_settings(c->config.state_dir, &s, &e) != 0) {
@@ -81,10 +80,8 @@ command_mail_program(struct cli *c)
 	rc = CLI_DONE;
 	if (form != NULL && print_file(&config, address, form) != 0)
 		rc = cli_usage("--as thunderbird, outlook or apple");
-	else if (form == NULL && c->json)
-		cli_print_json(list);
 	else if (form == NULL)
-		cli_print_table(list, columns);
+		cli_print(c, list, columns);
 	json_decref(list);
 	settings_free(s);
 	pool_release(&pool);

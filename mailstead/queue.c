@@ -89,7 +89,7 @@ list_messages(struct cli *c)
 	int rc = take_selection(c, request, false);
 
 	for (bool more = rc == CLI_DONE; more;) {
-		if (ask_runner(c, request, &reply, &e) != 0) {
+		if (ask_runner(c, json_incref(request), &reply, &e) != 0) {
 			rc = cli_fail(&e);
 			break;
 		}
@@ -100,10 +100,8 @@ list_messages(struct cli *c)
 			json_object_set(request, "after", next);
 		json_decref(reply);
 	}
-	if (rc == CLI_DONE && c->json)
-		cli_print_json(all);
-	else if (rc == CLI_DONE)
-		cli_print_table(all, columns);
+	if (rc == CLI_DONE)
+		cli_print(c, all, columns);
 	json_decref(all);
 	json_decref(request);
 	return rc;
@@ -115,13 +113,14 @@ list_groups(struct cli *c)
 {
 	static const char *const of_a_group[] = { "destination", "count",
 		"oldest_at", "next_try_at", "reply", NULL };
-	json_t *request = json_pack("{s:s}", "verb", "groups");
 	json_t *reply = NULL, *group;
 	struct err e;
 	size_t i;
 	int rc = cli_end(c);
 
-	if (rc == CLI_DONE && ask_runner(c, request, &reply, &e) != 0)
+	if (rc == CLI_DONE &&
+	    ask_runner(c, json_pack("{s:s}", "verb", "groups"), &reply, &e) !=
+		0)
 		rc = cli_fail(&e);
 	json_array_foreach(json_object_get(reply, "groups"), i, group) {
 		put_time(group, "next_ms", "next_try_at");
@@ -134,7 +133,6 @@ list_groups(struct cli *c)
 	else if (rc == CLI_DONE)
 		cli_print_table(json_object_get(reply, "groups"), of_a_group);
 	json_decref(reply);
-	json_decref(request);
 	return rc;
 }
 
@@ -168,14 +166,10 @@ show_messages(struct cli *c)
 	json_t *reply;
 	struct err e;
 
-	if (id == NULL)
-		return cli_usage("queue show ID");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, id != NULL, "queue show ID"))
 		return CLI_USAGE;
-	json_t *request = json_pack("{s:s,s:s}", "verb", "show", "id", id);
-	int rc = ask_runner(c, request, &reply, &e);
-	json_decref(request);
-	if (rc != 0)
+	if (ask_runner(c, json_pack("{s:s,s:s}", "verb", "show", "id", id),
+		&reply, &e) != 0)
 		return cli_fail(&e);
 	const json_t *message = json_object_get(reply, "message");
 	if (c->json)
@@ -269,20 +263,17 @@ static int
 act_on_page(struct cli *c, const char *verb, const json_t *messages, bool by_id,
     json_t *outcome, struct err *e)
 {
-	json_t *ids, *request, *reply;
+	json_t *ids, *reply;
 	json_int_t done = json_integer_value(json_object_get(outcome, "done"));
 	int rc = announce(c, verb, messages, by_id, &ids, e);
 
-	if (json_array_size(ids) == 0) {
+	if (rc != 0 || json_array_size(ids) == 0) {
 		json_decref(ids);
 		return rc;
 	}
-	request =
-	    json_pack("{s:s,s:o,s:b}", "verb", verb, "ids", ids, "more", 1);
-	if (rc == 0)
-		rc = ask_runner(c, request, &reply, e);
-	json_decref(request);
-	if (rc != 0)
+	if (ask_runner(c,
+		json_pack("{s:s,s:o,s:b}", "verb", verb, "ids", ids, "more", 1),
+		&reply, e) != 0)
 		return -1;
 	done += json_integer_value(json_object_get(reply, "done"));
 	json_object_set_new(outcome, "done", json_integer(done));
@@ -313,13 +304,12 @@ static int
 await_disk(struct cli *c, const char *verb, struct err *e)
 {
 	json_t *reply;
-	json_t *request = json_pack("{s:s,s:[]}", "verb", verb, "ids");
-	int rc = ask_runner(c, request, &reply, e);
 
-	json_decref(request);
-	if (rc == 0)
-		json_decref(reply);
-	return rc;
+	if (ask_runner(c, json_pack("{s:s,s:[]}", "verb", verb, "ids"), &reply,
+		e) != 0)
+		return -1;
+	json_decref(reply);
+	return 0;
 }
 
 static int
@@ -332,7 +322,7 @@ act_on_all(struct cli *c, const char *verb, json_t *request, json_t *outcome,
 	int rc = 0;
 
 	while (rc == 0 && more) {
-		rc = ask_runner(c, request, &reply, e);
+		rc = ask_runner(c, json_incref(request), &reply, e);
 		if (rc != 0)
 			break;
 		messages = json_object_get(reply, "messages");

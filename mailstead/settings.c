@@ -69,9 +69,8 @@ command_set(struct cli *c)
 	const char *name = cli_argument(c);
 	const char *value = cli_argument(c);
 
-	if (value == NULL || (trial && domain != NULL))
-		return cli_usage("set [--domain D | --trial] NAME VALUE");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, value != NULL && (!trial || domain == NULL),
+		"set [--domain D | --trial] NAME VALUE"))
 		return CLI_USAGE;
 	if (known_setting(name) == NULL)
 		return CLI_REFUSED;
@@ -139,9 +138,7 @@ command_get(struct cli *c)
 	struct err e;
 	int rc;
 
-	if (name == NULL)
-		return cli_usage("get [--domain D] NAME");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, name != NULL, "get [--domain D] NAME"))
 		return CLI_USAGE;
 	const struct setting *s = known_setting(name);
 	if (s == NULL)
@@ -180,10 +177,7 @@ list_settings(struct cli *c)
 	if (directory_read_settings(c->config.state_dir, &all, &e) != 0)
 		return cli_fail(&e);
 	json_t *list = settings_json(all);
-	if (c->json)
-		cli_print_json(list);
-	else
-		cli_print_table(list, columns);
+	cli_print(c, list, columns);
 	json_decref(list);
 	settings_free(all);
 	return CLI_DONE;

@@ -22,24 +22,21 @@ int
 tool_run(
     struct cli *c, const char *tool, json_t *args, json_t **out, struct err *e)
 {
-	json_t *ask = json_pack(
-	    "{s:s,s:s,s:o}", "verb", "tool start", "tool", tool, "args", args);
 	json_t *reply;
 	int64_t end = clock_mono_ms() + LIMIT_MS;
 	json_int_t job;
 
-	if (ask == NULL)
-		return err_set(e, ERR_SYNTAX, "arguments are not valid UTF-8");
-	if (ask_runner(c, ask, &reply, e) != 0) {
-		json_decref(ask);
+	if (ask_runner(c,
+		json_pack("{s:s,s:s,s:o}", "verb", "tool start", "tool", tool,
+		    "args", args),
+		&reply, e) != 0)
 		return -1;
-	}
-	json_decref(ask);
 	job = json_integer_value(json_object_get(reply, "job"));
 	json_decref(reply);
-	ask = json_pack("{s:s,s:I}", "verb", "tool show", "job", job);
 	for (;;) {
-		if (ask_runner(c, ask, &reply, e) != 0)
+		if (ask_runner(c,
+			json_pack("{s:s,s:I}", "verb", "tool show", "job", job),
+			&reply, e) != 0)
 			break;
 		*out = json_incref(json_object_get(reply, "result"));
 		json_decref(reply);
@@ -51,7 +48,6 @@ tool_run(
 		}
 		usleep(POLL_MS * 1000);
 	}
-	json_decref(ask);
 	if (*out == NULL)
 		return -1;
 	const char *error = json_string_value(json_object_get(*out, "error"));

@@ -110,10 +110,8 @@ command_trace(struct cli *c)
 
 	if (rc != CLI_DONE)
 		return rc;
-	if (what == NULL)
-		return cli_usage(
-		    "trace ID|ADDRESS|MESSAGE-ID [--days N|--hour H]");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, what != NULL,
+		"trace ID|ADDRESS|MESSAGE-ID [--days N|--hour H]"))
 		return CLI_USAGE;
 	if (log_path(c, log_dir, sizeof(log_dir), &e) != 0)
 		return cli_fail(&e);

@@ -74,10 +74,8 @@ user_table_import(struct cli *c)
 	(void)cli_argument(c);
 	i.dry_run = cli_flag(c, "--dry-run");
 	path = cli_argument(c);
-	if (path == NULL)
-		return cli_usage(
-		    "user import: which FILE? (- is standard input)");
-	if (cli_end(c) != CLI_DONE)
+	if (!cli_complete(c, path != NULL,
+		"user import: which FILE? (- is standard input)"))
 		return CLI_USAGE;
 	buf_init(&table, TABLE_MAX);
 	run.lines = json_array();
@@ -89,10 +87,8 @@ user_table_import(struct cli *c)
 		if (json_is_true(
 			json_object_get(json_array_get(run.lines, n), "ok")))
 			json_array_remove(run.lines, n);
-	if (c->json)
-		cli_print_json(run.lines);
-	else if (json_array_size(run.lines) > 0)
-		cli_print_table(run.lines, columns);
+	if (c->json || json_array_size(run.lines) > 0)
+		cli_print(c, run.lines, columns);
 	json_decref(run.lines);
 	if (rc != 0)
 		return cli_fail(&e);
