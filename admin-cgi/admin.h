@@ -109,6 +109,8 @@ struct problem {
 	size_t wrong_count;
 };
 
+extern const struct problem no_problem;
+
 /* One more field is wrong (422). */
 void problem_add(struct problem *p, const char *field, const char *text);
 

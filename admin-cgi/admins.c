@@ -205,14 +205,14 @@ static const char *const acts[] = {
 static json_t *
 act_choices(struct web_request *r)
 {
-	const char *chosen = web_query(r, "act");
+	const char *chosen = web_query_text(r, "act");
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++)
 		json_array_append_new(out,
 		    json_pack("{ss,ss,sb}", "act", acts[i], "words",
 			ops_words(r, "verb", acts[i]), "chosen",
-			chosen != NULL && strcmp(chosen, acts[i]) == 0));
+			strcmp(chosen, acts[i]) == 0));
 	return out;
 }
 
@@ -220,23 +220,18 @@ static json_t *
 audit_request(struct web_request *r)
 {
 	bool all = (admin_roles(r) & ROLE_SERVER) != 0;
-	const char *domain = domain_of_page(r), *who = web_query(r, "who");
-	const char *what = web_query(r, "what"), *day = web_query(r, "day");
-	const char *before = web_query(r, "before"), *act = web_query(r, "act");
+	static const char *const given[] = { "who", "what", "act", "day" };
+	const char *domain = domain_of_page(r);
 	json_t *request = json_pack("{ss,ss*,si}", "verb",
 	    domain == NULL && !all ? "audit about" : "audit list", "domain",
 	    domain, "limit", 100);
 	uint64_t n;
 
-	if (who != NULL && who[0] != '\0')
-		json_object_set_new(request, "who", json_string(who));
-	if (what != NULL && what[0] != '\0')
-		json_object_set_new(request, "what", json_string(what));
-	if (act != NULL && act[0] != '\0')
-		json_object_set_new(request, "act", json_string(act));
-	if (day != NULL && day[0] != '\0')
-		json_object_set_new(request, "day", json_string(day));
-	if (before != NULL && num_parse(slice_str(before), INT64_MAX, &n))
+	for (size_t i = 0; i < ARRAY_LEN(given); i++)
+		if (web_query_text(r, given[i])[0] != '\0')
+			json_object_set_new(request, given[i],
+			    json_string(web_query(r, given[i])));
+	if (num_parse(slice_str(web_query_text(r, "before")), INT64_MAX, &n))
 		json_object_set_new(
 		    request, "before", json_integer((json_int_t)n));
 	return request;
@@ -245,18 +240,17 @@ audit_request(struct web_request *r)
 void
 audit_page(struct web_request *r, struct web_response *w)
 {
-	const char *who = web_query(r, "who"), *what = web_query(r, "what");
-	const char *domain = domain_of_page(r), *day = "";
-	const char *act = web_query(r, "act");
+	const char *who = web_query_text(r, "who"), *day = "";
+	const char *what = web_query_text(r, "what");
+	const char *domain = domain_of_page(r);
 	json_int_t before = -1;
 	json_t *reply, *values;
 
 	if (admin_need(r, w, audit_request(r), &reply) != 0)
 		return;
 	values = json_pack("{so,so,ss,ss,ss}", "acts", act_choices(r), "rows",
-	    audit_rows(r, json_object_get(reply, "items")), "who",
-	    who != NULL ? who : "", "what", what != NULL ? what : "", "self",
-	    r->path);
+	    audit_rows(r, json_object_get(reply, "items")), "who", who, "what",
+	    what, "self", r->path);
 	if (domain != NULL)
 		json_object_set_new(values, "domain", json_string(domain));
 	json_object_set_new(values, "on_audit", json_true());
@@ -267,9 +261,9 @@ audit_page(struct web_request *r, struct web_response *w)
 			before >= 0
 			    ? "%s%s?who=%s&what=%s&act=%s&day=%s&before=%lld"
 			    : "%s%s?who=%s&what=%s&act=%s&day=%s",
-			r->base, r->path, admin_url(r, who ? who : ""),
-			admin_url(r, what ? what : ""),
-			admin_url(r, act ? act : ""), day, (long long)before)));
+			r->base, r->path, admin_url(r, who), admin_url(r, what),
+			admin_url(r, web_query_text(r, "act")), day,
+			(long long)before)));
 	json_decref(reply);
 	admin_page(r, w, "audit", "audit", values);
 }

@@ -9,6 +9,8 @@
 
 #include "admin-cgi/ops.h"
 
+const struct problem no_problem;
+
 static void
 add_session(struct web_request *r, json_t *request)
 {

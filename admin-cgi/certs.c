@@ -76,9 +76,7 @@ send_page(
 void
 certificates_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_page(r, w, &none);
+	send_page(r, w, &no_problem);
 }
 
 /* do=install, or made=NAME, or drop=NAME. */

@@ -34,9 +34,7 @@ send_page(
 void
 credentials_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_page(r, w, &none);
+	send_page(r, w, &no_problem);
 }
 
 /* A new or another one of the name; or drop=NAME. */

@@ -332,10 +332,9 @@ void
 dns_page(struct web_request *r, struct web_response *w)
 {
 	const char *domain = own_domain(r, w);
-	const struct problem none = { 0 };
 
 	if (domain != NULL)
-		show_dns(r, w, domain, &none);
+		show_dns(r, w, domain, &no_problem);
 }
 
 /* A step of changing keys; false: another button. */

@@ -76,9 +76,8 @@ domains_page(struct web_request *r, struct web_response *w)
 static void
 send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 {
-	const char *name = web_form(r, "name"), *of = web_form(r, "alias_of");
 	json_t *values = json_pack("{ss,ss,sb}", "name",
-	    name != NULL ? name : "", "alias_of", of != NULL ? of : "",
+	    web_form_text(r, "name"), "alias_of", web_form_text(r, "alias_of"),
 	    "default", web_form(r, "default") != NULL);
 
 	form_problem(r, w, p, values);
@@ -88,29 +87,24 @@ send_new(struct web_request *r, struct web_response *w, const struct problem *p)
 void
 domain_new_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_new(r, w, &none);
+	send_new(r, w, &no_problem);
 }
 
 void
 domain_new_post(struct web_request *r, struct web_response *w)
 {
-	const char *name = web_form(r, "name"), *of = web_form(r, "alias_of");
+	const char *name = web_form_text(r, "name");
+	const char *of = web_form_text(r, "alias_of");
 	struct problem p = { 0 };
-	json_t *request = json_pack("{ss,ss,sb}", "verb", "domain add", "name",
-	    name != NULL ? name : "", "default",
-	    web_form(r, "default") != NULL);
-	int rc;
-
-	if (of != NULL && of[0] != '\0')
-		json_object_set_new(request, "alias_of", json_string(of));
-	rc = admin_write(r, w, request, NULL, &p);
+	int rc = admin_write(r, w,
+	    json_pack("{ss,ss,sb,ss*}", "verb", "domain add", "name", name,
+		"default", web_form(r, "default") != NULL, "alias_of",
+		of[0] != '\0' ? of : NULL),
+	    NULL, &p);
 	if (rc > 0)
 		send_new(r, w, &p);
 	else if (rc == 0)
-		admin_done(r, w, "domain_added", "/d/%s",
-		    admin_url(r, name != NULL ? name : ""));
+		admin_done(r, w, "domain_added", "/d/%s", admin_url(r, name));
 }
 
 /* --- One of them ------------------------------------------------------------------ */
@@ -136,9 +130,7 @@ send_domain(
 void
 domain_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_domain(r, w, &none);
+	send_domain(r, w, &no_problem);
 }
 
 static int
@@ -207,20 +199,18 @@ send_delete(
 void
 domain_delete_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_delete(r, w, &none);
+	send_delete(r, w, &no_problem);
 }
 
 /* Its name must be typed in, and accountd asks for the password. */
 void
 domain_delete_post(struct web_request *r, struct web_response *w)
 {
-	const char *typed = web_form(r, "name");
+	const char *typed = web_form_text(r, "name");
 	struct problem p = { 0 };
 	int rc = 1;
 
-	if (typed == NULL || !slice_ieq_str(slice_str(typed), r->args[0])) {
+	if (!slice_ieq_str(slice_str(typed), r->args[0])) {
 		p.status = 422;
 		p.text = page_text(r, "domain_delete.not_same");
 	} else {
@@ -347,10 +337,9 @@ void
 look_page(struct web_request *r, struct web_response *w)
 {
 	const char *domain = own_domain(r, w);
-	const struct problem none = { 0 };
 
 	if (domain != NULL)
-		send_look(r, w, domain, &none);
+		send_look(r, w, domain, &no_problem);
 }
 
 static bool

@@ -22,14 +22,6 @@ addresses_of(const char *text)
 	return out;
 }
 
-static const char *
-posted(const struct web_request *r, const char *name)
-{
-	const char *text = web_form(r, name);
-
-	return text != NULL ? text : "";
-}
-
 /*
  * A list page of one domain, or of all for who may; else the way to the own
  * domains.
@@ -54,8 +46,8 @@ send_list(struct web_request *r, struct web_response *w, const char *verb,
 	json_object_set_new(
 	    values, is_lists ? "on_lists" : "on_aliases", json_true());
 	json_object_set_new(values, "typed",
-	    json_pack("{ss,ss}", "address", posted(r, "address"), "targets",
-		posted(r, "targets")));
+	    json_pack("{ss,ss}", "address", web_form_text(r, "address"),
+		"targets", web_form_text(r, "targets")));
 	form_problem(r, w, p, values);
 	admin_page(r, w, page, page, values);
 }
@@ -65,9 +57,7 @@ send_list(struct web_request *r, struct web_response *w, const char *verb,
 void
 aliases_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_list(r, w, "alias list", "aliases", &none);
+	send_list(r, w, "alias list", "aliases", &no_problem);
 }
 
 static const char *
@@ -95,8 +85,8 @@ aliases_post(struct web_request *r, struct web_response *w)
 		    "{ss,ss}", "verb", "alias delete", "address", drop);
 	} else {
 		request = json_pack("{ss,ss,so,sb}", "verb", "alias add",
-		    "address", full_address(r, posted(r, "address")), "targets",
-		    addresses_of(web_form(r, "targets")), "new", 1);
+		    "address", full_address(r, web_form_text(r, "address")),
+		    "targets", addresses_of(web_form(r, "targets")), "new", 1);
 	}
 	rc = admin_write(r, w, request, NULL, &p);
 	if (rc > 0)
@@ -149,16 +139,14 @@ send_alias(
 void
 alias_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_alias(r, w, &none);
+	send_alias(r, w, &no_problem);
 }
 
 /* Where it leads now; or do=delete. */
 void
 alias_post(struct web_request *r, struct web_response *w)
 {
-	bool gone = strcmp(posted(r, "do"), "delete") == 0;
+	bool gone = strcmp(web_form_text(r, "do"), "delete") == 0;
 	const char *rev = web_form(r, "rev");
 	json_t *request = about(r, gone ? "alias delete" : "alias add");
 	struct problem p = { 0 };
@@ -193,19 +181,17 @@ static const struct form form = { fields, ARRAY_LEN(fields), NULL };
 void
 lists_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_list(r, w, "list list", "lists", &none);
+	send_list(r, w, "list list", "lists", &no_problem);
 }
 
 void
 lists_post(struct web_request *r, struct web_response *w)
 {
-	const char *address = full_address(r, posted(r, "address"));
+	const char *address = full_address(r, web_form_text(r, "address"));
 	struct problem p = { 0 };
 	int rc = admin_write(r, w,
 	    json_pack("{ss,ss,ss,sb}", "verb", "list add", "address", address,
-		"name", posted(r, "name"), "auth_required", 1),
+		"name", web_form_text(r, "name"), "auth_required", 1),
 	    NULL, &p);
 
 	if (rc > 0)
@@ -230,7 +216,7 @@ send_one(struct web_request *r, struct web_response *w, const struct problem *p)
 	values = json_pack("{sO,so,sO,sO,ss,ss}", "l", list, "f",
 	    form_show(r, &form, list, p), "rev", json_object_get(reply, "rev"),
 	    "members", json_object_get(reply, "items"), "domain",
-	    domain_part(r->args[0]), "add", posted(r, "add"));
+	    domain_part(r->args[0]), "add", web_form_text(r, "add"));
 	if (next != NULL)
 		json_object_set_new(values, "next",
 		    json_string(pool_printf(&r->pool, "%s%s?after=%s", r->base,
@@ -243,16 +229,14 @@ send_one(struct web_request *r, struct web_response *w, const struct problem *p)
 void
 list_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_one(r, w, &none);
+	send_one(r, w, &no_problem);
 }
 
 /* Rules; or do=add with "add"; or drop=MEMBER; or do=delete. */
 static int
 change_list(struct web_request *r, struct web_response *w, struct problem *p)
 {
-	const char *act = posted(r, "do"), *drop = web_form(r, "drop");
+	const char *act = web_form_text(r, "do"), *drop = web_form(r, "drop");
 	const char *rev = web_form(r, "rev");
 	json_t *request =
 	    about(r, strcmp(act, "delete") == 0 ? "list delete" : "list set");
@@ -276,7 +260,7 @@ change_list(struct web_request *r, struct web_response *w, struct problem *p)
 void
 list_post(struct web_request *r, struct web_response *w)
 {
-	bool gone = strcmp(posted(r, "do"), "delete") == 0;
+	bool gone = strcmp(web_form_text(r, "do"), "delete") == 0;
 	struct problem p = { 0 };
 	int rc = change_list(r, w, &p);
 

@@ -53,9 +53,7 @@ send_page(
 void
 mailboxes_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_page(r, w, &none);
+	send_page(r, w, &no_problem);
 }
 
 /* aside=ADDRESS, back=ADDRESS, purge=ADDRESS; or days=N: of all. */
@@ -63,7 +61,7 @@ void
 mailboxes_post(struct web_request *r, struct web_response *w)
 {
 	static const char *const acts[] = { "aside", "back", "purge" };
-	const char *address = NULL, *text = web_form(r, "days");
+	const char *address = NULL, *text = web_form_text(r, "days");
 	struct problem p = { 0 };
 	uint64_t days = 0;
 	size_t i = 0;
@@ -71,8 +69,7 @@ mailboxes_post(struct web_request *r, struct web_response *w)
 
 	while (i < ARRAY_LEN(acts) && (address = web_form(r, acts[i])) == NULL)
 		i++;
-	if (address == NULL &&
-	    !num_parse(slice_str(text != NULL ? text : ""), DAYS_MAX, &days)) {
+	if (address == NULL && !num_parse(slice_str(text), DAYS_MAX, &days)) {
 		problem_add(&p, "days", page_text(r, "mailboxes.bad_days"));
 		p.text = page_text(r, "mailboxes.bad_days");
 	} else if ((address == NULL || strcmp(acts[i], "purge") == 0) &&

@@ -56,16 +56,14 @@ send_me(struct web_request *r, struct web_response *w, const struct problem *p,
 void
 me_page(struct web_request *r, struct web_response *w)
 {
-	const struct problem none = { 0 };
-
-	send_me(r, w, &none, json_object());
+	send_me(r, w, &no_problem, json_object());
 }
 
 static int
 set_password(struct web_request *r, struct web_response *w, struct problem *p)
 {
 	const char *one = web_form(r, "password");
-	const char *two = web_form(r, "password2"), *old = web_form(r, "old");
+	const char *two = web_form(r, "password2");
 
 	if (one == NULL || two == NULL || strcmp(one, two) != 0) {
 		p->status = 422;
@@ -74,7 +72,7 @@ set_password(struct web_request *r, struct web_response *w, struct problem *p)
 	}
 	return admin_write(r, w,
 	    json_pack("{ss,ss,ss}", "verb", "user passwd", "password", one,
-		"old_password", old != NULL ? old : ""),
+		"old_password", web_form_text(r, "old")),
 	    NULL, p);
 }
 
@@ -101,12 +99,11 @@ begin_second_step(struct web_request *r, struct web_response *w)
 static void
 confirm_second_step(struct web_request *r, struct web_response *w)
 {
-	const char *code = web_form(r, "code");
 	struct problem p = { 0 };
 	json_t *reply, *extra = json_object();
 	int rc = admin_write(r, w,
 	    json_pack("{ss,ss}", "verb", "totp confirm", "code",
-		code != NULL ? code : ""),
+		web_form_text(r, "code")),
 	    &reply, &p);
 
 	if (rc == 0) {
@@ -125,12 +122,11 @@ confirm_second_step(struct web_request *r, struct web_response *w)
 static void
 add_app_password(struct web_request *r, struct web_response *w)
 {
-	const char *name = web_form(r, "app");
 	struct problem p = { 0 };
 	json_t *reply, *extra = json_object();
 	int rc = admin_write(r, w,
 	    json_pack(
-		"{ss,ss}", "verb", "app add", "name", name != NULL ? name : ""),
+		"{ss,ss}", "verb", "app add", "name", web_form_text(r, "app")),
 	    &reply, &p);
 
 	if (rc == 0) {
@@ -158,13 +154,11 @@ void
 me_post(struct web_request *r, struct web_response *w)
 {
 	const char *drop = web_form(r, "drop");
-	const char *act = web_form(r, "do"), *code = web_form(r, "code");
+	const char *act = web_form_text(r, "do");
 	const char *end = web_form(r, "end"), *flash = "saved";
 	struct problem p = { 0 };
 	int rc = -1;
 
-	if (act == NULL)
-		act = "";
 	if (end != NULL) {
 		rc = end_one(r, w, "session end", end, &p);
 		flash = "session_ended";
@@ -182,7 +176,7 @@ me_post(struct web_request *r, struct web_response *w)
 	} else if (strcmp(act, "remove") == 0) {
 		rc = admin_write(r, w,
 		    json_pack("{ss,ss}", "verb", "totp remove", "code",
-			code != NULL ? code : ""),
+			web_form_text(r, "code")),
 		    NULL, &p);
 		flash = "second_step_off";
 	} else {

@@ -18,22 +18,6 @@ enum {
 	SPARE_FIELDS = 2, /* empty ones for addresses to be added */
 };
 
-static const char *
-query_text(const struct web_request *r, const char *name)
-{
-	const char *text = web_query(r, name);
-
-	return text != NULL ? text : "";
-}
-
-static const char *
-form_text(const struct web_request *r, const char *name)
-{
-	const char *text = web_form(r, name);
-
-	return text != NULL ? text : "";
-}
-
 /* 0: none, or not a number. */
 static int64_t
 id_of(const char *text)
@@ -96,7 +80,7 @@ flash_of(struct web_request *r)
 {
 	static const char *const known[] = { "saved", "deleted", "group",
 		"group_there" };
-	const char *flash = query_text(r, "flash");
+	const char *flash = web_query_text(r, "flash");
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (strcmp(known[i], flash) == 0)
@@ -110,7 +94,7 @@ void
 contacts_page(struct web_request *r, struct web_response *w)
 {
 	int64_t group = id_of(web_query(r, "g"));
-	const struct contact_query query = { .text = query_text(r, "q"),
+	const struct contact_query query = { .text = web_query_text(r, "q"),
 		.group = group,
 		.after = id_of(web_query(r, "after")),
 		.limit = PAGE_ROWS };
@@ -128,7 +112,7 @@ contacts_page(struct web_request *r, struct web_response *w)
 	}
 	values = json_pack("{so,so,ss,ss,sb}", "groups",
 	    groups_json(&groups, group), "people", people_json(&people), "q",
-	    query_text(r, "q"), "flash", flash_of(r), "in_contacts", true);
+	    web_query_text(r, "q"), "flash", flash_of(r), "in_contacts", true);
 	for (size_t i = 0; i < groups.count; i++) {
 		if (groups.list[i].id == group)
 			json_object_set(values, "group",
@@ -210,12 +194,12 @@ static void
 new_contact(struct web_request *r, struct contact *c)
 {
 	contact_init(c);
-	c->name = query_text(r, "name");
-	if (query_text(r, "address")[0] == '\0')
+	c->name = web_query_text(r, "name");
+	if (web_query_text(r, "address")[0] == '\0')
 		return;
 	c->addresses = pool_zalloc(&r->pool, sizeof(*c->addresses));
 	c->addresses[0] =
-	    (struct contact_address){ "", query_text(r, "address") };
+	    (struct contact_address){ "", web_query_text(r, "address") };
 	c->address_count = 1;
 }
 
@@ -372,7 +356,7 @@ contact_post(struct web_request *r, struct web_response *w)
 
 	if (!find_contact(r, w, &c))
 		return;
-	if (strcmp(form_text(r, "do"), "delete") != 0) {
+	if (strcmp(web_form_text(r, "do"), "delete") != 0) {
 		save_contact(r, w, &c);
 	} else if (user_store(r, true, &db, &e) != 0 ||
 	    store_contact_delete(db, c.id, &e) != 0) {
@@ -387,8 +371,8 @@ contact_post(struct web_request *r, struct web_response *w)
 void
 groups_post(struct web_request *r, struct web_response *w)
 {
-	const char *what = form_text(r, "do");
-	struct slice name = slice_trim(slice_str(form_text(r, "name")));
+	const char *what = web_form_text(r, "do");
+	struct slice name = slice_trim(slice_str(web_form_text(r, "name")));
 	const char *text = pool_strndup(&r->pool, name.data, name.len);
 	int64_t id = id_of(web_form(r, "id"));
 	struct sql *db;
@@ -441,8 +425,8 @@ complete_page(struct web_request *r, struct web_response *w)
 	struct err e;
 
 	if (user_store(r, false, &db, &e) != 0 ||
-	    store_complete(db, query_text(r, "q"), clock_wall_ms(), &r->pool,
-		list, &count, &e) != 0)
+	    store_complete(db, web_query_text(r, "q"), clock_wall_ms(),
+		&r->pool, list, &count, &e) != 0)
 		log_warning(
 		    "completion of %s: %s", session_of(r)->address, e.text);
 	for (size_t i = 0; i < count; i++) {

@@ -17,14 +17,6 @@ enum {
 	NAME_MAX_BYTES = 200
 };
 
-static const char *
-form_text(const struct web_request *r, const char *name)
-{
-	const char *text = web_form(r, name);
-
-	return text != NULL ? text : "";
-}
-
 /* --- The page ------------------------------------------------------------------ */
 
 static bool
@@ -114,7 +106,7 @@ folders_page(struct web_request *r, struct web_response *w)
 static const char *
 asked_folder(struct web_request *r)
 {
-	const char *dir = mailbox_dir_of(r, form_text(r, "folder"));
+	const char *dir = mailbox_dir_of(r, web_form_text(r, "folder"));
 
 	return dir != NULL && is_own(r, dir) ? dir : NULL;
 }
@@ -123,8 +115,8 @@ asked_folder(struct web_request *r)
 static bool
 name_to_dir(struct web_request *r, char dir[MAILDIR_NAME_SIZE])
 {
-	struct slice name = slice_trim(slice_str(form_text(r, "name")));
-	const char *parent = form_text(r, "parent");
+	struct slice name = slice_trim(slice_str(web_form_text(r, "name")));
+	const char *parent = web_form_text(r, "parent");
 	const char *dir_above = mailbox_dir_of(r, parent);
 	char above[MAILDIR_NAME_SIZE * 4];
 
@@ -197,8 +189,9 @@ delete_it(struct web_request *r, struct web_response *w,
 		return "gone";
 	if (count > 0 && web_form(r, "confirm") == NULL) {
 		page_send(r, w, "folder_delete", page_text(r, "folders.delete"),
-		    json_pack("{ss,ss,sI}", "folder", form_text(r, "folder"),
-			"name", mailbox_folder_name(r, dir), "count",
+		    json_pack("{ss,ss,sI}", "folder",
+			web_form_text(r, "folder"), "name",
+			mailbox_folder_name(r, dir), "count",
 			(json_int_t)count));
 		return "";
 	}
@@ -215,7 +208,7 @@ delete_it(struct web_request *r, struct web_response *w,
 void
 folders_post(struct web_request *r, struct web_response *w)
 {
-	const char *what = form_text(r, "do");
+	const char *what = web_form_text(r, "do");
 	const char *flash = NULL;
 	struct maildir root;
 	struct err e = { .kind = ERR_TEMP };

@@ -465,11 +465,9 @@ show_step_form(struct web_request *r, struct web_response *w,
 static struct form
 form_of(const struct web_request *r, const char *login)
 {
-	const char *to = web_form(r, "carry_to");
-
 	return (struct form){ .login = login,
 		.back = web_own_path(web_form(r, "back")),
-		.carry_to = to != NULL ? to : "" };
+		.carry_to = web_form_text(r, "carry_to") };
 }
 
 /* `key` of the form for the token of `verb`. */

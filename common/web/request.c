@@ -87,6 +87,22 @@ web_form(const struct web_request *r, const char *name)
 }
 
 const char *
+web_query_text(const struct web_request *r, const char *name)
+{
+	const char *text = web_query(r, name);
+
+	return text != NULL ? text : "";
+}
+
+const char *
+web_form_text(const struct web_request *r, const char *name)
+{
+	const char *text = web_form(r, name);
+
+	return text != NULL ? text : "";
+}
+
+const char *
 web_cookie(const struct web_request *r, const char *name)
 {
 	return find_value(&r->cookies, name);

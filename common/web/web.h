@@ -96,6 +96,9 @@ struct web_request {
 /* First value, or NULL if there is none. */
 const char *web_query(const struct web_request *r, const char *name);
 const char *web_form(const struct web_request *r, const char *name);
+/* The same, or "". */
+const char *web_query_text(const struct web_request *r, const char *name);
+const char *web_form_text(const struct web_request *r, const char *name);
 const char *web_cookie(const struct web_request *r, const char *name);
 
 /*
