@@ -125,7 +125,7 @@ shape_dialogue(struct web_request *r, json_t *of)
 	json_array_foreach(json_object_get(of, "dialogue"), i, line)
 		json_object_set_new(line, "who",
 		    json_string(
-			ops_words(r, "tools.says", ops_text(line, "from"))));
+			ops_words(r, "tools.says", json_text(line, "from"))));
 }
 
 /* "state" of each in a list, by the catalogue's "<kind>.<state>". */
@@ -136,7 +136,7 @@ shape_states(struct web_request *r, json_t *list, const char *kind)
 	size_t i;
 
 	json_array_foreach(list, i, one) {
-		const char *state = ops_text(one, "state");
+		const char *state = json_text(one, "state");
 
 		json_object_set_new(
 		    one, "state_text", json_string(ops_words(r, kind, state)));
@@ -155,7 +155,7 @@ shape_result(struct web_request *r, json_t *result)
 		return;
 	json_object_set_new(result, "status_text",
 	    json_string(
-		ops_words(r, "tools.lookup", ops_text(result, "status"))));
+		ops_words(r, "tools.lookup", json_text(result, "status"))));
 	shape_dialogue(r, result);
 	shape_states(r, json_object_get(result, "exchangers"), "tools.state");
 	shape_states(r, json_object_get(result, "records"), "state");
