@@ -38,6 +38,8 @@ def pair(name, value):
 
 class Page:
     def __init__(self, raw):
+        if not raw:
+            raise ConnectionError("an empty answer")
         head, _, self.body = raw.partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")
         self.headers = [line.split(": ", 1) for line in lines]
