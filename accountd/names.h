@@ -19,8 +19,9 @@
  * N1: it only proposes.  Whoever asks reads each account by its id and matches
  *     it again, so nothing is shown that is not there now.
  * N2: it misses nothing that was committed before names_start(): triggers
- *     count every change of a name, whichever process makes it, and another
- *     count means reading all names again (35 ms for 100,000).
+ *     number every change of a name, whichever process makes it, and say of
+ *     the last ones whose name it was.  These are read again; all names
+ *     (35 ms for 100,000) at first and when more have changed.
  * N3: it knows no rights: a search of one domain says so, as the row of its
  *     verb has it.
  * N4: it holds names and ids alone, and one question reads it once at most.

@@ -153,6 +153,23 @@ static const char *const steps[] = {
 	"ALTER TABLE account ADD COLUMN zone TEXT NOT NULL DEFAULT '';"
 	"ALTER TABLE account ADD COLUMN max_message_bytes INTEGER NOT NULL"
 	" DEFAULT 0;",
+	/* 9: whose names changed last, for names.c; never empty */
+	"DROP TRIGGER account_names_insert;"
+	"DROP TRIGGER account_names_delete;"
+	"DROP TRIGGER account_names_update;"
+	"DROP TABLE account_names;"
+	"CREATE TABLE account_change (n INTEGER PRIMARY KEY,"
+	" account_id INTEGER NOT NULL) STRICT;"
+	"INSERT INTO account_change VALUES (1, 0);"
+	"CREATE TRIGGER account_change_insert AFTER INSERT ON account BEGIN"
+	" INSERT INTO account_change (account_id) VALUES (NEW.id); END;"
+	"CREATE TRIGGER account_change_delete AFTER DELETE ON account BEGIN"
+	" INSERT INTO account_change (account_id) VALUES (OLD.id); END;"
+	"CREATE TRIGGER account_change_update"
+	" AFTER UPDATE OF domain_id, local, name ON account BEGIN"
+	" INSERT INTO account_change (account_id) VALUES (NEW.id); END;"
+	"CREATE TRIGGER account_change_end AFTER INSERT ON account_change BEGIN"
+	" DELETE FROM account_change WHERE n <= NEW.n - 50; END;",
 };
 /* clang-format on */
 

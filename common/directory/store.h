@@ -17,7 +17,7 @@
  * which the writer (accountd/store_directory.c) shares.
  */
 enum {
-	DIRECTORY_VERSION = 8,
+	DIRECTORY_VERSION = 9,
 	DIRECTORY_OLDEST = 1, /* readable without migration */
 };
 

@@ -4,6 +4,7 @@
  */
 #include "base/buf.h"
 
+#include "accountd/names.h"
 #include "accountd/store_directory.h"
 #include "accountd_fixture.h"
 
@@ -461,6 +462,107 @@ searching(void **state)
 	assert_found("zeb", NULL, NULL, "");
 }
 
+/* The ids that fit, in order, as text. */
+static void
+names_of(struct names *n, struct sql *db, const char *pattern, struct buf *out)
+{
+	const struct match m = {
+		.local = pattern, .domain = "*", .either = true
+	};
+	struct names_search s = { .match = &m };
+	struct pool pool = { 0 };
+	struct err e;
+	int64_t id;
+
+	buf_reset(out);
+	assert_int_equal(names_start(n, db, &s, &pool, &e), 0);
+	while ((id = names_next(n, &s)) != 0)
+		buf_addf(out, "%lld ", (long long)id);
+	pool_release(&pool);
+}
+
+/* A change of one of some fifty accounts in five domains. */
+static void
+change_names(struct sql *db, unsigned random)
+{
+	const int64_t id = 10 + random / 8 % 50, domain = 10 + random / 8 % 5;
+	char text[16];
+	struct err e;
+	int got = -1;
+
+	snprintf(text, sizeof(text), "n%u", random / 512 % 1000);
+	switch (random % 8) {
+	case 0:
+		got = sql_run(
+		    db, &e, "DELETE FROM account WHERE id = ?1", "i", id);
+		break;
+	case 1:
+		got = sql_run(db, &e,
+		    "UPDATE OR IGNORE account SET local = ?2 WHERE id = ?1",
+		    "is", id, text);
+		break;
+	case 2:
+		got = sql_run(db, &e,
+		    "UPDATE account SET name = ?2 WHERE id = ?1", "is", id,
+		    text);
+		break;
+	case 3: /* another domain in its place, with its number */
+		got = sql_run(db, &e,
+		    "DELETE FROM account WHERE domain_id = ?1", "i", domain);
+		assert_true(got >= 0);
+		got = sql_run(
+		    db, &e, "DELETE FROM domain WHERE id = ?1", "i", domain);
+		break;
+	default:
+		got = sql_run(db, &e,
+		    "INSERT OR IGNORE INTO domain (id, name, created_ms)"
+		    " VALUES (?1, ?2 || '.d' || ?1, 0)",
+		    "is", domain, text);
+		assert_true(got >= 0);
+		got = sql_run(db, &e,
+		    "INSERT OR IGNORE INTO account (id, domain_id, local,"
+		    " name, created_ms) VALUES (?1, ?2, ?3, 'N ' || ?3, 0)",
+		    "iis", id, domain, text);
+	}
+	assert_true(got >= 0);
+}
+
+/* Reading again what changed comes to the same as reading all. */
+static void
+names_follow(void **state)
+{
+	static const char *const patterns[] = { "*", "*7*", "n1?*" };
+	struct names *kept = names_new();
+	unsigned random = 1;
+	struct buf a, b;
+	struct sql *db;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(store_directory_open(fx.dir, &db, &e), 0);
+	buf_init(&a, 100000);
+	buf_init(&b, 100000);
+	for (int i = 0; i < 1000; i++) {
+		struct names *fresh = names_new();
+
+		for (int k = i % 20 == 0 ? 100 : 1 + i % 5; k > 0; k--) {
+			random = random * 1103515245 + 12345;
+			change_names(db, random >> 8);
+		}
+		for (size_t p = 0; p < ARRAY_LEN(patterns); p++) {
+			names_of(kept, db, patterns[p], &a);
+			names_of(fresh, db, patterns[p], &b);
+			assert_string_equal(a.data, b.data);
+		}
+		names_free(fresh);
+	}
+	assert_true(a.len > 0);
+	buf_release(&a);
+	buf_release(&b);
+	sql_close(db);
+	names_free(kept);
+}
+
 /* What searches ask of each name. */
 static void
 wildcards(void **state)
@@ -681,6 +783,7 @@ main(void)
 		cmocka_unit_test(importing),
 		cmocka_unit_test(paging),
 		cmocka_unit_test(searching),
+		cmocka_unit_test(names_follow),
 		cmocka_unit_test(wildcards),
 		cmocka_unit_test(alias_paging),
 		cmocka_unit_test(audited),
