@@ -2,6 +2,7 @@
  * Users as a table: the import with its dry run, which shows every line's
  * outcome, and the export.
  */
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -191,6 +192,7 @@ import_post(struct web_request *r, struct web_response *w)
 		admin_page(r, w, "import", "users", values);
 	}
 	buf_release(&table);
+	(void)malloc_trim(0); /* thousands of users were in it */
 }
 
 /* --- Export ----------------------------------------------------------------------- */

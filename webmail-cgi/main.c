@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -20,7 +19,6 @@ enum {
 	IO_TIMEOUT_MS = 30000,
 	STACK_SIZE = 256 * 1024,
 	MINIMUM_FREE = 64 * 1024 * 1024,
-	KEPT_FREE = 1024 * 1024, /* of a thread arena's memory */
 };
 
 /* Set by configure() in the supervisor, inherited by workers. */
@@ -78,12 +76,6 @@ worker_start(struct worker *w, struct err *e)
 	char name[64];
 	int rc;
 
-	/*
-	 * One batch of an index would teach malloc to keep 8 MB free at the end
-	 * of each arena, which malloc_trim() does not give back.
-	 */
-	(void)mallopt(M_MMAP_THRESHOLD, KEPT_FREE); /* NOLINT */
-	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE); /* NOLINT */
 	m->mail_root_fd =
 	    open(setup_config()->mail_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->mail_root_fd < 0)

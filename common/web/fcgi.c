@@ -10,15 +10,26 @@
 
 #include <fcgiapp.h>
 #include <limits.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include "base/num.h"
 #include "web/internal.h"
 
+enum {
+	KEPT_FREE = 1024 * 1024, /* of a thread arena's memory */
+};
+
 int
 web_start(const struct web_app *app, struct err *e)
 {
 	(void)app;
+	/*
+	 * One big upload or page would teach malloc to keep several MB free at
+	 * the end of each arena, which malloc_trim() does not give back.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_FREE); /* NOLINT */
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE); /* NOLINT */
 	if (FCGX_Init() != 0)
 		return err_set(e, ERR_PERM, "libfcgi does not start");
 	return 0;
