@@ -227,7 +227,8 @@ scrub_valid(struct slice s, bool one_line, struct buf *out)
 		i += bad;
 		start = i;
 	}
-	buf_add(out, s.data + start, s.len - start);
+	if (start < s.len)
+		buf_add(out, s.data + start, s.len - start);
 }
 
 void
