@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,7 +80,8 @@ struct connection {
 	size_t listener;       /* index into the configuration at accept time */
 	struct ip peer, local; /* zero for UNIX */
 	uint16_t peer_port, local_port;
-	void *data; /* the program's; NULL at first */
+	void *data;            /* the program's; NULL at first */
+	atomic_bool handed_on; /* threads.c */
 };
 
 enum turn {

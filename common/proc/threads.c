@@ -223,14 +223,19 @@ forget_connection(struct connection *c)
 	(void)pthread_mutex_unlock(&self.lock);
 }
 
-/* Put a connection into the epoll, or again. */
+/*
+ * Put a connection into the epoll, or again.  Whoever takes it out sees all
+ * that was done to it: so does the kernel have it, but C knows no epoll.
+ */
 static int
 watch(struct connection *c, int operation, uint32_t events)
 {
 	struct epoll_event want = { .events = events | EPOLLONESHOT,
 		.data.ptr = c };
+	int fd = c->fd;
 
-	return epoll_ctl(self.epoll, operation, c->fd, &want);
+	atomic_store_explicit(&c->handed_on, true, memory_order_release);
+	return epoll_ctl(self.epoll, operation, fd, &want);
 }
 
 /* Where a connection has a thread of its own. */
@@ -254,6 +259,7 @@ run(struct connection *c)
 	struct worker *w = &self.setup->worker;
 	const struct service *s = w->service;
 
+	(void)atomic_load_explicit(&c->handed_on, memory_order_acquire);
 	wait_hook = step_aside;
 	switch (s->turn != NULL ? s->turn(w, c) : serve(w, c)) {
 	case TURN_END:
