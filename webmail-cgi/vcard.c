@@ -104,17 +104,27 @@ take_groups(struct card *k, const struct content_line *p)
 	}
 }
 
-/* As it stands, for vcard_write(). */
+/*
+ * As it stands, for vcard_write(); but never what would begin or end a card,
+ * which control characters may have hidden.
+ */
 static void
 add_line(struct slice line, struct buf *out)
 {
+	size_t start = out->len;
+	struct content_line p;
+
 	for (size_t i = 0; i < line.len; i++) {
 		unsigned char c = (unsigned char)line.data[i];
 
 		if (c >= ' ' && c != 127)
 			buf_addc(out, (char)c);
 	}
-	buf_addc(out, '\n');
+	if (content_split(slice_skip(buf_slice(out), start), &p) &&
+	    (slice_ieq_str(p.name, "BEGIN") || slice_ieq_str(p.name, "END")))
+		buf_truncate(out, start);
+	else
+		buf_addc(out, '\n');
 }
 
 static void
