@@ -221,6 +221,8 @@ class Backup(unittest.TestCase):
                 pass
             killed.send_signal(signal.SIGKILL)
             cut += killed.wait() == -signal.SIGKILL
+            for done in self.copies.glob("2*"):  # before it could be killed
+                shutil.rmtree(done)
             copy, _ = self.backup("--keep", "1")
             self.assertEqual([f.name for f in self.copies.iterdir()],
                              [copy.name])
