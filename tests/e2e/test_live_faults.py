@@ -52,7 +52,8 @@ def make_older(path, version):
             steps_of_the_directory()[:version]))
         db.execute("ATTACH ? AS now", (str(path),))
         tables = [name for name, in db.execute(
-            "SELECT name FROM main.sqlite_master WHERE type = 'table'"
+            "SELECT name FROM main.sqlite_master JOIN now.sqlite_master"
+            " USING (type, name) WHERE type = 'table'"
             " AND name NOT LIKE 'sqlite_%'")]
         for name in tables:
             names = ", ".join(column[1] for column in db.execute(
