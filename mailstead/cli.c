@@ -109,12 +109,6 @@ cli_usage(const char *fmt, ...)
 	return CLI_USAGE;
 }
 
-bool
-cli_complete(struct cli *c, bool is_given, const char *usage)
-{
-	return (is_given ? cli_end(c) : cli_usage("%s", usage)) == CLI_DONE;
-}
-
 static int
 read_line(FILE *in, const char *prompt, char **out, struct err *e)
 {

@@ -58,12 +58,20 @@ char *cli_argument(struct cli *c);
 
 /* All must be used: CLI_USAGE with a line on stderr, or CLI_DONE. */
 int cli_end(struct cli *c);
-/* The same, where what a command needs may not have been given. */
-bool cli_complete(struct cli *c, bool is_given, const char *usage) MUST_CHECK;
 
 /* Print "mailstead: text"; the exit code follows from the kind. */
 int cli_fail(const struct err *e);
 int cli_usage(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* cli_end(), where what a command needs may not have been given. */
+static inline MUST_CHECK bool
+cli_complete(struct cli *c, bool is_given, const char *usage)
+{
+	if (is_given)
+		return cli_end(c) == CLI_DONE;
+	(void)cli_usage("%s", usage);
+	return false;
+}
 
 /*
  * The passwords' way in: asked twice on a terminal, else the first line of

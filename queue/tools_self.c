@@ -214,8 +214,8 @@ check_queue(struct check *c)
 
 	spool_count(c->r->spool, &n);
 	add(c, "queue", warn > 0 && n.deferred >= (size_t)warn ? "warn" : "ok",
-	    "mailstead queue groups, or the page Queue.", "%zu waiting, %zu held",
-	    n.deferred, n.held);
+	    "mailstead queue groups, or the page Queue.",
+	    "%zu waiting, %zu held", n.deferred, n.held);
 	if (n.corrupt > 0)
 		add(c, "queue.corrupt", "bad",
 		    "Look into spool/corrupt/: mailstead queue check.",
