@@ -135,8 +135,7 @@ read_all(struct names *n, struct sql *db, struct err *e)
 	    " CROSS JOIN account s INDEXED BY account_search"
 	    " ON s.domain_id = d.id ORDER BY d.name, s.local",
 	    "");
-	got = -1;
-	while (r != NULL && (got = sql_next(r, e)) == 1) {
+	while ((got = sql_next(r, e)) == 1) {
 		if (n->count == 0 ||
 		    n->groups[n->count - 1].domain_id != sql_int(r, 0))
 			add_group(n, n->count, sql_int(r, 0), sql_text(r, 1),
@@ -245,7 +244,7 @@ read_one(struct names *n, struct sql *db, int64_t id, struct err *e)
 	    "SELECT d.id, d.name, s.local, s.name FROM account s"
 	    " JOIN domain d ON d.id = s.domain_id WHERE s.id = ?1",
 	    "i", id);
-	int got = r != NULL ? sql_next(r, e) : -1;
+	int got = sql_next(r, e);
 
 	if (got >= 0)
 		drop_line(n, id);
@@ -276,10 +275,9 @@ list_changed(const struct names *n, struct sql *db, int64_t ids[CHANGES_MAX],
 	    " ORDER BY n",
 	    "i", n->change);
 	size_t count = 0;
-	int got = -1;
+	int got;
 
-	while (
-	    r != NULL && (got = sql_next(r, e)) == 1 && count < CHANGES_MAX) {
+	while ((got = sql_next(r, e)) == 1 && count < CHANGES_MAX) {
 		numbers[count] = sql_int(r, 0);
 		ids[count++] = sql_int(r, 1);
 	}

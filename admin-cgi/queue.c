@@ -185,14 +185,14 @@ static json_t *
 state_links(struct web_request *r)
 {
 	static const char *const states[] = { "active", "deferred", "held" };
-	const char *chosen = web_query(r, "state");
+	const char *chosen = web_query_text(r, "state");
 	json_t *links = json_array();
 
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
 		json_array_append_new(links,
 		    json_pack("{s:s,s:s,s:b}", "state", states[i], "text",
 			ops_words(r, "queue.only", states[i]), "chosen",
-			chosen != NULL && strcmp(chosen, states[i]) == 0));
+			strcmp(chosen, states[i]) == 0));
 	return links;
 }
 
